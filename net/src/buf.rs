@@ -1,0 +1,250 @@
+//! Packet memory: pooled buffers for sealed packets, shared payloads for encoded media.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrayvec::ArrayVec;
+use bytes::Bytes;
+
+/// The largest packet we handle, in bytes: an Ethernet frame's worth of UDP payload and a little more.
+pub const MAX_PACKET: usize = 1500;
+
+/// Room kept before a packet, so that the `$`, channel and length of an interleaved frame need no copy.
+pub const HEADROOM: usize = 4;
+
+/// Room for an RTP payload format's own header: RFC 2435's main, restart and quantisation headers with
+/// four 64-byte tables of 8 bits need 8 + 4 + 4 + 256.
+pub const MAX_PAYLOAD_HEADER: usize = 272;
+
+type Memory = Box<[u8; HEADROOM + MAX_PACKET]>;
+
+/// A pool of packet buffers. Cheap to clone; clones share the buffers.
+///
+/// Holds at most `limit` idle buffers (1,504 bytes each); what is returned beyond that is freed. Taking
+/// from an empty pool allocates, which happens only until the call has warmed up.
+#[derive(Clone)]
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    idle: Mutex<Vec<Memory>>,
+    limit: usize,
+}
+
+impl Pool {
+    /// An empty pool that will keep up to `limit` idle buffers.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { shared: Arc::new(Shared { idle: Mutex::new(Vec::with_capacity(limit)), limit }) }
+    }
+
+    /// An empty packet, its memory reused where possible.
+    #[must_use]
+    pub fn take(&self) -> PacketBuf {
+        let memory = self.idle().pop();
+        PacketBuf {
+            memory: Some(memory.unwrap_or_else(|| Box::new([0; HEADROOM + MAX_PACKET]))),
+            start: HEADROOM,
+            len: 0,
+            pool: self.clone(),
+        }
+    }
+
+    /// A packet with a copy of `bytes`; `None` if they are longer than [`MAX_PACKET`].
+    #[must_use]
+    pub fn copy_of(&self, bytes: &[u8]) -> Option<PacketBuf> {
+        let mut packet = self.take();
+        packet.extend(bytes).then_some(packet)
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Memory>> {
+        // A panic elsewhere leaves a list of plain buffers, which is never half-changed.
+        self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("limit", &self.shared.limit).finish_non_exhaustive()
+    }
+}
+
+/// One packet of at most [`MAX_PACKET`] bytes in memory that goes back to its [`Pool`] when dropped.
+pub struct PacketBuf {
+    /// Taken out only by `drop`.
+    memory: Option<Memory>,
+    /// Where the packet begins in `memory`; [`HEADROOM`] until [`Self::advance`] is called.
+    start: usize,
+    len: usize,
+    pool: Pool,
+}
+
+impl PacketBuf {
+    /// How many more bytes fit.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        HEADROOM + MAX_PACKET - self.start - self.len
+    }
+
+    /// Appends `bytes`, or changes nothing and returns `false` if they do not fit.
+    #[must_use]
+    pub fn extend(&mut self, bytes: &[u8]) -> bool {
+        if bytes.len() > self.room() {
+            return false;
+        }
+        let start = self.start + self.len;
+        self.memory_mut()[start..start + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+        true
+    }
+
+    /// Shortens to `len` bytes; no effect if it is that short already.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// Drops the first `count` bytes, at most all of them, without moving the rest.
+    pub fn advance(&mut self, count: usize) {
+        let count = count.min(self.len);
+        self.start += count;
+        self.len -= count;
+    }
+
+    /// The whole packet area, for a socket to read into; follow it with [`Self::set_len`].
+    pub fn spare(&mut self) -> &mut [u8] {
+        self.start = HEADROOM;
+        self.len = 0;
+        &mut self.memory_mut()[HEADROOM..]
+    }
+
+    /// Declares the first `len` bytes of [`Self::spare`] to be the packet, at most [`MAX_PACKET`].
+    pub fn set_len(&mut self, len: usize) {
+        self.len = len.min(HEADROOM + MAX_PACKET - self.start);
+    }
+
+    /// The packet as an interleaved frame: `$`, channel, length, packet. RFC 2326 §10.12.
+    pub fn interleaved(&mut self, channel: u8) -> &[u8] {
+        let [high, low] = (self.len as u16).to_be_bytes();
+        let (start, end) = (self.start, self.start + self.len);
+        let memory = self.memory_mut();
+        memory[start - HEADROOM..start].copy_from_slice(&[b'$', channel, high, low]);
+        &memory[start - HEADROOM..end]
+    }
+
+    fn memory_mut(&mut self) -> &mut [u8; HEADROOM + MAX_PACKET] {
+        self.memory.as_mut().expect("a packet has its memory until it is dropped")
+    }
+}
+
+impl Deref for PacketBuf {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let memory = self.memory.as_ref().expect("a packet has its memory until it is dropped");
+        &memory[self.start..self.start + self.len]
+    }
+}
+
+impl DerefMut for PacketBuf {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let (start, end) = (self.start, self.start + self.len);
+        &mut self.memory_mut()[start..end]
+    }
+}
+
+impl Drop for PacketBuf {
+    fn drop(&mut self) {
+        if let Some(memory) = self.memory.take() {
+            let mut idle = self.pool.idle();
+            if idle.len() < self.pool.shared.limit {
+                idle.push(memory);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for PacketBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PacketBuf({} bytes)", self.len)
+    }
+}
+
+/// One encoded RTP payload, immutable and shared: a small payload-format header and a slice of the frame.
+///
+/// Sealing copies it into each receiver's own packet, so one encode serves any number of receivers.
+#[derive(Clone, Debug, Default)]
+pub struct Payload {
+    /// The payload format's header, such as RFC 2435's; empty for Opus.
+    pub header: ArrayVec<u8, MAX_PAYLOAD_HEADER>,
+    /// The codec's bytes, a slice of the whole encoded frame.
+    pub body: Bytes,
+}
+
+impl Payload {
+    /// Bytes on the wire.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.header.len() + self.body.len()
+    }
+
+    /// Whether it carries nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl From<Bytes> for Payload {
+    fn from(body: Bytes) -> Self {
+        Self { header: ArrayVec::new(), body }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_packet_is_used_again() {
+        let pool = Pool::new(2);
+        let first = pool.take();
+        let memory = first.memory.as_ref().map(|m| m.as_ptr());
+        drop(first);
+        assert_eq!(pool.take().memory.as_ref().map(|m| m.as_ptr()), memory);
+    }
+
+    #[test]
+    fn a_pool_keeps_no_more_than_its_limit() {
+        let pool = Pool::new(1);
+        drop((pool.take(), pool.take(), pool.take()));
+        assert_eq!(pool.idle().len(), 1);
+    }
+
+    #[test]
+    fn a_packet_refuses_what_does_not_fit() {
+        let pool = Pool::new(1);
+        let mut packet = pool.take();
+        assert!(packet.extend(&[7; MAX_PACKET]));
+        assert!(!packet.extend(&[7]));
+        assert_eq!(packet.len(), MAX_PACKET);
+        assert!(pool.copy_of(&[0; MAX_PACKET + 1]).is_none());
+    }
+
+    #[test]
+    fn advances_past_a_header_in_place() {
+        let mut packet = Pool::new(1).copy_of(b"headbody").expect("fits");
+        packet.advance(4);
+        assert_eq!(&*packet, b"body");
+        packet.advance(9);
+        assert!(packet.is_empty());
+    }
+
+    #[test]
+    fn frames_itself_without_moving() {
+        let mut packet = Pool::new(1).copy_of(b"abc").expect("fits");
+        assert_eq!(packet.interleaved(2), b"$\x02\0\x03abc");
+        assert_eq!(&*packet, b"abc");
+    }
+}

@@ -1,0 +1,60 @@
+//! What a payload may be.
+
+use super::ids::PayloadType;
+use super::time::ClockRate;
+
+/// Sound or pictures: what decides pacing priority, repair and play-out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MediaKind {
+    /// Sound: small packets, sent first, never dropped by the pacer.
+    Audio,
+    /// Pictures: large frames of many packets, droppable as a whole.
+    Video,
+}
+
+/// A payload format this project can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// Opus. RFC 7587.
+    Opus,
+    /// Motion JPEG. RFC 2435.
+    Jpeg,
+}
+
+impl Codec {
+    /// Sound or pictures.
+    #[must_use]
+    pub const fn kind(self) -> MediaKind {
+        match self {
+            Self::Opus => MediaKind::Audio,
+            Self::Jpeg => MediaKind::Video,
+        }
+    }
+
+    /// Ticks per second of its RTP clock.
+    #[must_use]
+    pub const fn clock_rate(self) -> ClockRate {
+        match self {
+            Self::Opus => ClockRate::OPUS,
+            Self::Jpeg => ClockRate::VIDEO,
+        }
+    }
+
+    /// The payload type we offer for it.
+    #[must_use]
+    pub const fn payload_type(self) -> PayloadType {
+        match self {
+            Self::Opus => PayloadType::OPUS,
+            Self::Jpeg => PayloadType::JPEG,
+        }
+    }
+
+    /// Its name in an SDP `rtpmap`. RFC 8866 §6.6.
+    #[must_use]
+    pub const fn encoding_name(self) -> &'static str {
+        match self {
+            Self::Opus => "opus",
+            Self::Jpeg => "JPEG",
+        }
+    }
+}
