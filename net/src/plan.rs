@@ -103,4 +103,8 @@ pub struct MediaKeys {
     pub local: MasterKey,
     /// Opens what the other peer sends.
     pub remote: MasterKey,
+    /// The source of our RTCP while we send no stream, from the same derivation as the keys.
+    pub local_ssrc: Ssrc,
+    /// The same of the other peer: tells its first datagram from any other call's.
+    pub remote_ssrc: Ssrc,
 }

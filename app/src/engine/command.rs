@@ -1,0 +1,34 @@
+//! What an owner can ask of the engine.
+
+use visavis_session::handshake::suite::Suite;
+use visavis_session::identity::Fingerprint;
+
+/// One request to the engine. At most 16 wait; a further one waits for room.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Ring somebody, or watch somebody's stream.
+    Dial(Dial),
+    /// Take the call that rings.
+    Accept,
+    /// Refuse the call that rings.
+    Decline,
+    /// End the call, whichever state it is in.
+    HangUp,
+    /// End everything and stop the engine.
+    Shutdown,
+}
+
+/// Whom to reach, and what is expected of them.
+#[derive(Clone, Debug)]
+pub struct Dial {
+    /// A host name or address literal, with an interface scope if it has one, without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// The identity the peer must prove, if the owner knows it.
+    pub expected: Option<Fingerprint>,
+    /// The weakest suite this peer may negotiate: the strongest one it has shown before.
+    pub weakest: Option<Suite>,
+    /// A call or a one-way stream.
+    pub purpose: visavis_session::call::Purpose,
+}

@@ -1,0 +1,83 @@
+//! What the engine needs to know before it starts.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use visavis_media::device;
+use visavis_session::handshake::suite::Suite;
+use visavis_session::identity::{Fingerprint, Identity};
+
+/// Everything fixed for the life of an engine.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Who we are.
+    pub identity: Arc<Identity>,
+    /// Who may ring or watch, and what happens then.
+    pub admission: Admission,
+    /// Key agreements we offer and accept, best first.
+    pub suites: Vec<Suite>,
+    /// Where to listen, TCP and UDP alike; `None` takes any free port and only dials.
+    pub listen: Option<SocketAddr>,
+    /// Have each direction of a call on a control connection of its own.
+    pub separate_channels: bool,
+    /// Where our sound and pictures come from.
+    pub sources: device::Sources,
+    /// Where the other peer's go to.
+    pub sinks: device::Sinks,
+    /// What is encoded and how received sound is buffered.
+    pub quality: Quality,
+    /// How long an unanswered call rings.
+    pub ring_timeout: Duration,
+}
+
+/// What the owner lets strangers and contacts do.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// Those the owner knows by key.
+    pub contacts: Vec<Fingerprint>,
+    /// Who is connected without asking: on `answer`, calls; on `stream`, viewers.
+    pub auto: Auto,
+    /// Whether incoming calls ring at all.
+    pub calls: bool,
+    /// Whether our stream may be watched.
+    pub viewers: bool,
+}
+
+/// Whom to admit without asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Auto {
+    /// Nobody: a person decides.
+    Nobody,
+    /// Contacts of the owner.
+    Contacts,
+    /// These keys, and contacts.
+    Listed(Vec<Fingerprint>),
+    /// Whoever reaches the port.
+    Anyone,
+}
+
+/// Encoding and buffering.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quality {
+    /// JPEG quality, 1 to 100, while the link carries it.
+    pub jpeg_quality: u8,
+    /// Opus bit rate in bit/s.
+    pub opus_bitrate: u32,
+    /// Sound is buffered this long at first; it adapts from there.
+    pub initial_delay: Duration,
+    /// The most a second of pictures may cost, in bit/s.
+    pub max_video_bitrate: u32,
+}
+
+impl Default for Quality {
+    fn default() -> Self {
+        Self {
+            jpeg_quality: 80,
+            opus_bitrate: 32_000,
+            initial_delay: Duration::from_millis(60),
+            max_video_bitrate: 40_000_000,
+        }
+    }
+}
+

@@ -1,0 +1,93 @@
+//! What the engine tells its owner, once each and in order.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use visavis_net::plan::Path;
+use visavis_session::call::{EndReason, Purpose};
+use visavis_session::handshake::suite::Suite;
+use visavis_session::identity::Fingerprint;
+use visavis_session::sas::Sas;
+
+/// One thing that happened. At most 256 wait; beyond that the oldest [`Event::Notice`] goes first.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// We can be reached here.
+    Listening {
+        /// The bound address.
+        address: SocketAddr,
+        /// Addresses of this host worth telling somebody.
+        reachable: Vec<SocketAddr>,
+    },
+    /// A name was resolved and a connection to one of its addresses is under way.
+    Dialling {
+        /// The address tried.
+        address: SocketAddr,
+    },
+    /// The other side is ringing and has proven who it is.
+    Ringing {
+        /// Its key.
+        peer: Fingerprint,
+    },
+    /// Somebody rings here.
+    Incoming {
+        /// Its key, proven.
+        peer: Fingerprint,
+        /// Where the connection comes from.
+        address: SocketAddr,
+        /// A call or a viewer.
+        purpose: Purpose,
+        /// Whether it was answered without asking.
+        auto: bool,
+    },
+    /// Media flows.
+    Connected {
+        /// Who it is.
+        peer: Fingerprint,
+        /// How the keys were agreed.
+        suite: Suite,
+        /// A call or a stream.
+        purpose: Purpose,
+    },
+    /// What both sides can read aloud to be sure of each other.
+    Sas {
+        /// The short authentication string.
+        sas: Sas,
+    },
+    /// Media takes this way from now on.
+    PathChanged {
+        /// The path.
+        path: Path,
+    },
+    /// A source or a sink began; its first sample or picture has this time.
+    DeviceStarted {
+        /// `audio-source`, `video-source`, `audio-sink` or `video-sink`.
+        role: &'static str,
+        /// Time since the Unix epoch.
+        at: Duration,
+    },
+    /// A source or a sink failed; the call goes on without it.
+    DeviceFailed {
+        /// As in [`Event::DeviceStarted`].
+        role: &'static str,
+        /// What happened and what to do.
+        error: String,
+    },
+    /// Something worth knowing that changes nothing.
+    Notice {
+        /// A sentence for a person.
+        text: String,
+    },
+    /// The call or stream is over.
+    Ended {
+        /// Who it was with, if that was proven.
+        peer: Option<Fingerprint>,
+        /// Why.
+        reason: EndReason,
+        /// How long media flowed.
+        duration: Duration,
+    },
+    /// The engine has stopped; nothing follows.
+    Stopped,
+}

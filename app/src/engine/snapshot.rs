@@ -1,0 +1,65 @@
+//! How the call stands at this moment.
+
+use std::time::Duration;
+
+use visavis_net::plan::Path;
+use visavis_session::handshake::suite::Suite;
+use visavis_session::identity::Fingerprint;
+
+/// The latest state, replaced four times a second while a call lasts.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Where the call is.
+    pub phase: Phase,
+    /// Who it is with, once proven.
+    pub peer: Option<Fingerprint>,
+    /// How the keys were agreed.
+    pub suite: Option<Suite>,
+    /// Which way media goes.
+    pub path: Option<Path>,
+    /// Since media flows.
+    pub connected_for: Duration,
+    /// Round trip of the media path, from RTCP.
+    pub round_trip: Option<Duration>,
+    /// What we send.
+    pub sent: Flow,
+    /// What we receive.
+    pub received: Flow,
+    /// Sound waiting to be played, on average over the last second.
+    pub jitter_buffer: Duration,
+    /// Viewers connected now, when streaming.
+    pub viewers: usize,
+}
+
+/// One way of the call.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Flow {
+    /// Pictures a second, over the last second.
+    pub frames_per_second: f32,
+    /// Sound on the wire, bit/s.
+    pub audio_bitrate: u32,
+    /// Pictures on the wire, bit/s.
+    pub video_bitrate: u32,
+    /// Packets so far.
+    pub packets: u64,
+    /// Packets lost on the way, after repair.
+    pub lost: u64,
+    /// Part of the packets lost in the last report interval, 0 to 1, before repair.
+    pub loss: f32,
+}
+
+/// Where a call is, as the owner sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// No call.
+    #[default]
+    Idle,
+    /// Connecting and exchanging keys.
+    Dialling,
+    /// The other side rings.
+    Calling,
+    /// It rings here.
+    Ringing,
+    /// Media flows.
+    Connected,
+}
