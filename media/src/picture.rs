@@ -1,0 +1,206 @@
+//! Pictures as planes of Y′CbCr: what capture, codec and window share without ever becoming RGB.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The longest side a picture may have: RFC 2435 §3.1.5 counts sides in units of 8 in one byte.
+pub const MAX_SIDE: usize = 2040;
+
+/// How the two colour planes are subsampled against the luma plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sampling {
+    /// 4:2:0, colour at half width and half height. RFC 2435 type 1.
+    Yuv420,
+    /// 4:2:2, colour at half width and full height, as most cameras give it. RFC 2435 type 0.
+    Yuv422,
+}
+
+impl Sampling {
+    /// Rows of a colour plane of a picture of `height` rows.
+    #[must_use]
+    pub const fn chroma_height(self, height: usize) -> usize {
+        match self {
+            Self::Yuv420 => height / 2,
+            Self::Yuv422 => height,
+        }
+    }
+}
+
+/// One picture: three planes of bytes behind each other without padding, full-range (JPEG) levels unless its maker
+/// says otherwise; nothing here rescales levels.
+///
+/// Both sides are even and at most [`MAX_SIDE`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct Picture {
+    width: usize,
+    height: usize,
+    sampling: Sampling,
+    data: Vec<u8>,
+}
+
+impl Picture {
+    /// A black picture; `None` if a side is zero, odd or longer than [`MAX_SIDE`].
+    #[must_use]
+    pub fn new(width: usize, height: usize, sampling: Sampling) -> Option<Self> {
+        let mut picture = Self { width: 0, height: 0, sampling, data: Vec::new() };
+        picture.reshape(width, height, sampling).then_some(())?;
+        let luma = width * height;
+        picture.data[luma..].fill(128);
+        Some(picture)
+    }
+
+    /// Takes another shape and keeps the memory; the content is then arbitrary. `false`, and nothing changes, where
+    /// [`Self::new`] would refuse.
+    pub fn reshape(&mut self, width: usize, height: usize, sampling: Sampling) -> bool {
+        let fits = |side: usize| side > 0 && side <= MAX_SIDE && side.is_multiple_of(2);
+        if !fits(width) || !fits(height) {
+            return false;
+        }
+        (self.width, self.height, self.sampling) = (width, height, sampling);
+        self.data.resize(Self::bytes(width, height, sampling), 0);
+        true
+    }
+
+    /// Bytes of all three planes together.
+    #[must_use]
+    pub const fn bytes(width: usize, height: usize, sampling: Sampling) -> usize {
+        width * height + 2 * (width / 2 * sampling.chroma_height(height))
+    }
+
+    /// Columns of luma.
+    #[must_use]
+    pub const fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Rows of luma.
+    #[must_use]
+    pub const fn height(&self) -> usize {
+        self.height
+    }
+
+    /// How colour is subsampled.
+    #[must_use]
+    pub const fn sampling(&self) -> Sampling {
+        self.sampling
+    }
+
+    /// All three planes, Y then Cb then Cr.
+    #[must_use]
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// All three planes, to be filled in.
+    pub fn data_mut(&mut self) -> &mut [u8] {
+        &mut self.data
+    }
+
+    /// The planes Y, Cb and Cr, of strides `width`, `width / 2` and `width / 2`.
+    #[must_use]
+    pub fn planes(&self) -> [&[u8]; 3] {
+        let (y, colour) = self.data.split_at(self.width * self.height);
+        let (u, v) = colour.split_at(colour.len() / 2);
+        [y, u, v]
+    }
+
+    /// The planes Y, Cb and Cr, to be written.
+    pub fn planes_mut(&mut self) -> [&mut [u8]; 3] {
+        let (y, colour) = self.data.split_at_mut(self.width * self.height);
+        let half = colour.len() / 2;
+        let (u, v) = colour.split_at_mut(half);
+        [y, u, v]
+    }
+}
+
+impl fmt::Debug for Picture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Picture({}x{} {:?})", self.width, self.height, self.sampling)
+    }
+}
+
+/// A slot that holds the newest picture only: whoever draws takes what is there, whoever decodes never waits.
+#[derive(Clone, Debug, Default)]
+pub struct Latest {
+    shared: Arc<Slot>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    /// Counts pictures, so that a window uploads one only when it changed.
+    sequence: AtomicU64,
+    picture: Mutex<Option<Arc<Picture>>>,
+}
+
+impl Latest {
+    /// Replaces the picture.
+    pub fn set(&self, picture: Arc<Picture>) {
+        let old = self.lock().replace(picture);
+        self.shared.sequence.fetch_add(1, Ordering::Release);
+        drop(old);
+    }
+
+    /// Empties the slot, as when a call ends.
+    pub fn clear(&self) {
+        *self.lock() = None;
+        self.shared.sequence.fetch_add(1, Ordering::Release);
+    }
+
+    /// The newest picture.
+    #[must_use]
+    pub fn get(&self) -> Option<Arc<Picture>> {
+        self.lock().clone()
+    }
+
+    /// Grows with every change of the slot.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.shared.sequence.load(Ordering::Acquire)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Arc<Picture>>> {
+        // A panic elsewhere cannot leave an `Option<Arc>` half-changed.
+        self.shared.picture.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PartialEq for Latest {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_odd_empty_and_oversized_shapes() {
+        for (width, height) in [(0, 8), (8, 0), (7, 8), (8, 7), (MAX_SIDE + 2, 8), (8, MAX_SIDE + 2)] {
+            assert!(Picture::new(width, height, Sampling::Yuv420).is_none(), "{width}x{height}");
+        }
+    }
+
+    #[test]
+    fn planes_partition_the_bytes() {
+        for (sampling, chroma) in [(Sampling::Yuv420, 8 * 4), (Sampling::Yuv422, 8 * 8)] {
+            let picture = Picture::new(16, 8, sampling).expect("valid");
+            let lengths = picture.planes().map(<[u8]>::len);
+            assert_eq!(lengths, [128, chroma, chroma]);
+            assert_eq!(lengths.iter().sum::<usize>(), picture.data().len());
+        }
+    }
+
+    #[test]
+    fn a_slot_keeps_the_newest_and_counts() {
+        let slot = Latest::default();
+        let clone = slot.clone();
+        let picture = Arc::new(Picture::new(8, 8, Sampling::Yuv420).expect("valid"));
+        clone.set(Arc::clone(&picture));
+        assert!(Arc::ptr_eq(&slot.get().expect("set"), &picture));
+        assert_eq!(slot.sequence(), 1);
+        slot.clear();
+        assert!(clone.get().is_none());
+    }
+}
