@@ -1,0 +1,233 @@
+//! The control connection: listening, dialling, and the socket options a call wants.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::{Protocol, SockRef, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::{bind_dual_stack, plain};
+
+/// How much unsent data the kernel may hold: media that waits there can no longer be dropped for newer media.
+pub const NOT_SENT_LOW_WATER: u32 = 16 * 1024;
+
+/// How long an attempt runs alone before the next address is tried beside it. RFC 8305 §5.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// More addresses of one name than this are not tried.
+pub const MAX_ADDRESSES: usize = 16;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 64;
+
+/// Accepts control connections.
+#[derive(Debug)]
+pub struct Listener {
+    listener: TcpListener,
+    local: SocketAddr,
+}
+
+impl Listener {
+    /// Listens on `address`; `[::]` takes IPv4 as well, and turns into `0.0.0.0` on a host without IPv6.
+    ///
+    /// # Errors
+    /// When the port is taken or the address is not this host's, and outside a tokio runtime.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = bind_dual_stack(address, Type::STREAM, Protocol::TCP)?;
+        socket.listen(BACKLOG)?;
+        let listener = TcpListener::from_std(socket.into())?;
+        let local = listener.local_addr()?;
+        Ok(Self { listener, local })
+    }
+
+    /// What it is bound to.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Waits for a connection; gives it with the peer's [plain](super::plain) address. Dropping the future loses none.
+    ///
+    /// # Errors
+    /// When the system is out of descriptors or memory; trying again a little later is right. A connection that was
+    /// gone before it was accepted is not an error.
+    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, from)) => {
+                    prepare(&stream);
+                    return Ok((stream, plain(from)));
+                }
+                Err(error) if is_about_a_connection(&error) => {
+                    tracing::debug!(%error, "a connection was gone before it was accepted");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Sets what a control connection wants: no delay of small messages, little unsent data in the kernel, keep-alive.
+///
+/// Best effort: a connection without one of them still works.
+pub fn prepare(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(5));
+    let results = [
+        ("no delay", socket.set_tcp_nodelay(true)),
+        ("keep-alive", socket.set_tcp_keepalive(&keepalive)),
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        ("unsent low water", socket.set_tcp_notsent_lowat(NOT_SENT_LOW_WATER)),
+    ];
+    for (option, result) in results {
+        if let Err(error) = result {
+            tracing::debug!(option, %error, "a socket option was refused");
+        }
+    }
+}
+
+/// Connects to whichever of `addresses` answers first, within `limit` for all of them together.
+///
+/// Families alternate, the first address's first; each attempt gets a head start of 250 ms unless the one before it
+/// failed sooner (RFC 8305, "happy eyeballs"). At most [`MAX_ADDRESSES`] are tried.
+///
+/// # Errors
+/// When none answers: what happened to each.
+pub async fn dial(addresses: &[SocketAddr], limit: Duration) -> Result<(TcpStream, SocketAddr), DialError> {
+    let mut waiting = VecDeque::from(interleave(addresses));
+    let mut started = Vec::new();
+    let mut failed = Vec::new();
+    let mut attempts = JoinSet::new();
+    let race = async {
+        loop {
+            if let Some(address) = waiting.pop_front() {
+                started.push(address);
+                attempts.spawn(async move { (address, TcpStream::connect(address).await) });
+            }
+            let ended = if waiting.is_empty() {
+                attempts.join_next().await
+            } else {
+                tokio::select! {
+                    ended = attempts.join_next() => ended,
+                    () = sleep(ATTEMPT_DELAY) => continue,
+                }
+            };
+            match ended {
+                Some(Ok((address, Ok(stream)))) => return Some((stream, address)),
+                Some(Ok((address, Err(error)))) => failed.push((address, DialFault::from(error))),
+                // A task of ours that was cancelled or panicked connects nothing; its address counts as timed out.
+                Some(Err(_)) => {}
+                None if waiting.is_empty() => return None,
+                None => {}
+            }
+        }
+    };
+    if let Ok(Some((stream, address))) = timeout(limit, race).await {
+        prepare(&stream);
+        return Ok((stream, plain(address)));
+    }
+    for address in started.into_iter().chain(waiting) {
+        if !failed.iter().any(|(other, _)| *other == address) {
+            failed.push((address, DialFault::TimedOut));
+        }
+    }
+    Err(DialError { attempts: failed })
+}
+
+/// Each address once, families in turn. RFC 8305 §4.
+fn interleave(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let mut unique: Vec<SocketAddr> = Vec::new();
+    for address in addresses.iter().copied().map(plain) {
+        if !unique.contains(&address) {
+            unique.push(address);
+        }
+    }
+    let first_is_v6 = unique.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = unique.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut ordered = Vec::new();
+    loop {
+        let (one, other) = (first.next(), second.next());
+        if one.is_none() && other.is_none() {
+            ordered.truncate(MAX_ADDRESSES);
+            return ordered;
+        }
+        ordered.extend(one.into_iter().chain(other));
+    }
+}
+
+/// Why no address could be connected to.
+#[derive(Debug)]
+pub struct DialError {
+    /// Each address tried and what became of it; empty if there was none to try.
+    pub attempts: Vec<(SocketAddr, DialFault)>,
+}
+
+/// What became of one attempt.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialFault {
+    /// The host is there, but nothing listens on that port.
+    #[error("refused: nothing listens on that port")]
+    Refused,
+    /// No route to it, or a router or firewall said so.
+    #[error("unreachable: no way to that host from here")]
+    Unreachable,
+    /// No answer in time.
+    #[error("no answer in time")]
+    TimedOut,
+    /// Anything else the system said.
+    #[error("{0}")]
+    Other(io::Error),
+}
+
+impl From<io::Error> for DialFault {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => Self::Refused,
+            // EACCES and EPERM: a local firewall.
+            ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::NetworkDown
+            | ErrorKind::AddrNotAvailable
+            | ErrorKind::PermissionDenied => Self::Unreachable,
+            ErrorKind::TimedOut => Self::TimedOut,
+            _ => Self::Other(error),
+        }
+    }
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.attempts.is_empty() {
+            return f.write_str("no address to connect to");
+        }
+        f.write_str("could not connect: ")?;
+        for (index, (address, fault)) in self.attempts.iter().enumerate() {
+            write!(f, "{}{address} {fault}", if index == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for DialError {}
+
+/// Whether an error of accepting speaks of the one connection. accept(2).
+fn is_about_a_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::NetworkDown
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,299 @@
+//! The one UDP port of a peer, with segmentation offload where the kernel has it.
+
+use std::io::{self, ErrorKind, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use socket2::{Protocol, Type};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+use super::{bind_dual_stack, for_family, plain, plain_ip};
+use crate::buf::{PacketBuf, Pool};
+
+/// Asked of the kernel for both directions: a second of pictures. It may grant less.
+const SOCKET_BUFFER: usize = 2 << 20;
+
+/// The most that fits one send to the kernel: a UDP datagram's length field less the headers.
+const MAX_BATCH_BYTES: usize = 65_000;
+
+/// Reads per system call. Each may be a train of up to 64 datagrams (GRO).
+const READS: usize = 8;
+
+/// Bytes per read: the longest train.
+const READ_LEN: usize = 64 * 1024;
+
+/// A bound UDP socket.
+#[derive(Debug)]
+pub struct Socket {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    v6: bool,
+    local: SocketAddr,
+    sent: AtomicU64,
+    lost: AtomicU64,
+}
+
+/// Datagrams of one size for one peer, back to back.
+#[derive(Clone, Copy, Debug)]
+pub struct SendBatch<'a> {
+    /// Where they go.
+    pub to: SocketAddr,
+    /// All of them.
+    pub bytes: &'a [u8],
+    /// Bytes of each; the last may be shorter. 0 means that `bytes` is one datagram.
+    pub segment: usize,
+}
+
+/// A datagram that arrived.
+#[derive(Debug)]
+pub struct Datagram {
+    /// Who sent it, in [plain](super::plain) form.
+    pub from: SocketAddr,
+    /// Which of this host's addresses it was sent to, where the system tells.
+    pub to: Option<IpAddr>,
+    /// Its bytes.
+    pub packet: PacketBuf,
+}
+
+/// How many datagrams went which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Handed to the kernel.
+    pub sent: u64,
+    /// Refused by it: no route, too long for the interface, forbidden by a firewall.
+    pub lost: u64,
+}
+
+impl Socket {
+    /// Binds `address`; `[::]` takes IPv4 as well, and turns into `0.0.0.0` on a host without IPv6.
+    ///
+    /// # Errors
+    /// When the port is taken or the address is not this host's, and outside a tokio runtime.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = UdpSocket::from_std(bind_dual_stack(address, Type::DGRAM, Protocol::UDP)?.into())?;
+        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        // Best effort: the kernel's limit may be lower, and a smaller buffer still works.
+        let _ = state.set_recv_buffer_size(UdpSockRef::from(&socket), SOCKET_BUFFER);
+        let _ = state.set_send_buffer_size(UdpSockRef::from(&socket), SOCKET_BUFFER);
+        let local = socket.local_addr()?;
+        let (sent, lost) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Self { socket, state, v6: local.is_ipv6(), local, sent, lost })
+    }
+
+    /// What it is bound to.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// How many datagrams the kernel will cut from one batch; 1 without offload.
+    #[must_use]
+    pub fn max_segments(&self) -> usize {
+        self.state.max_gso_segments()
+    }
+
+    /// How many datagrams went which way.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats { sent: self.sent.load(Ordering::Relaxed), lost: self.lost.load(Ordering::Relaxed) }
+    }
+
+    /// Waits until `batch` has something to take. Returns at once while there is anything left in it.
+    ///
+    /// Dropping the future loses nothing. An ICMP message about an earlier datagram is not an error.
+    ///
+    /// # Errors
+    /// When the socket itself is broken.
+    pub async fn recv(&self, batch: &mut RecvBatch) -> io::Result<()> {
+        while batch.is_empty() {
+            let result = self.socket.async_io(Interest::READABLE, || batch.fill(self)).await;
+            match result {
+                Err(error) if is_about_a_datagram(&error) => {
+                    tracing::debug!(%error, "a datagram of ours was refused");
+                }
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands datagrams to the kernel and returns how many bytes it took, always whole datagrams.
+    ///
+    /// Fewer than `batch.bytes` means that its buffer is full: wait for [`Self::writable`], then offer the rest. What
+    /// the kernel refuses for good (no route, too long, forbidden) counts as taken and lost, as on the way.
+    pub fn try_send(&self, batch: &SendBatch<'_>) -> usize {
+        let total = batch.bytes.len();
+        let segment = if batch.segment == 0 { total.max(1) } else { batch.segment };
+        let Some(destination) = for_family(batch.to, self.v6) else {
+            self.count(0, total.div_ceil(segment));
+            return total;
+        };
+        let mut done = 0;
+        while let Some(rest) = batch.bytes.get(done..).filter(|rest| !rest.is_empty()) {
+            let segments = self.state.max_gso_segments().min(MAX_BATCH_BYTES / segment).max(1);
+            let now = rest.get(..segments * segment).unwrap_or(rest);
+            match self.offer(destination, now, segment) {
+                Ok(()) => self.count(now.len().div_ceil(segment), 0),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return done,
+                // Some drivers refuse trains only when they see one, some routes have a smaller MTU: one at a time
+                // shows which datagram is to blame.
+                Err(_) if now.len() > segment => match self.one_by_one(destination, now, segment) {
+                    taken if taken < now.len() => return done + taken,
+                    _ => {}
+                },
+                Err(error) => self.refused(destination, &error),
+            }
+            done += now.len();
+        }
+        total
+    }
+
+    /// Waits until the kernel will take datagrams again.
+    ///
+    /// # Errors
+    /// When the socket itself is broken.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.socket.writable().await
+    }
+
+    /// Sends a whole batch, waiting as long as it takes.
+    ///
+    /// # Errors
+    /// When the socket itself is broken.
+    pub async fn send(&self, batch: &SendBatch<'_>) -> io::Result<()> {
+        let mut rest = *batch;
+        loop {
+            let taken = self.try_send(&rest);
+            rest.bytes = rest.bytes.get(taken..).unwrap_or_default();
+            if rest.bytes.is_empty() {
+                return Ok(());
+            }
+            self.writable().await?;
+        }
+    }
+
+    fn one_by_one(&self, destination: SocketAddr, bytes: &[u8], segment: usize) -> usize {
+        let mut done = 0;
+        for datagram in bytes.chunks(segment) {
+            match self.offer(destination, datagram, segment) {
+                Ok(()) => self.count(1, 0),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return done,
+                Err(error) => self.refused(destination, &error),
+            }
+            done += datagram.len();
+        }
+        done
+    }
+
+    fn offer(&self, destination: SocketAddr, contents: &[u8], segment: usize) -> io::Result<()> {
+        let segment_size = (contents.len() > segment).then_some(segment);
+        let transmit = Transmit { destination, ecn: None, contents, segment_size, src_ip: None };
+        self.socket.try_io(Interest::WRITABLE, || self.state.try_send(UdpSockRef::from(&self.socket), &transmit))
+    }
+
+    fn refused(&self, destination: SocketAddr, error: &io::Error) {
+        self.count(0, 1);
+        tracing::debug!(%destination, %error, "a datagram was refused");
+    }
+
+    fn count(&self, sent: usize, lost: usize) {
+        self.sent.fetch_add(sent as u64, Ordering::Relaxed);
+        self.lost.fetch_add(lost as u64, Ordering::Relaxed);
+    }
+}
+
+/// Whether an error of reading speaks of a datagram sent earlier: ICMP unreachable and the like.
+fn is_about_a_datagram(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::NetworkDown
+            | ErrorKind::PermissionDenied
+    )
+}
+
+/// Room for what one system call reads, and the datagrams in it that were not taken yet.
+///
+/// Holds 512 KiB, of which the system only provides what is used, and at most 512 datagrams.
+pub struct RecvBatch {
+    pool: Pool,
+    room: Box<[u8]>,
+    meta: [RecvMeta; READS],
+    /// Reads that are filled.
+    filled: usize,
+    /// Which of them is being taken, and from where.
+    read: usize,
+    at: usize,
+    oversize: u64,
+}
+
+impl RecvBatch {
+    /// Nothing received. Packets will be taken from `pool`.
+    #[must_use]
+    pub fn new(pool: Pool) -> Self {
+        let room = vec![0; READS * READ_LEN].into_boxed_slice();
+        Self { pool, room, meta: [RecvMeta::default(); READS], filled: 0, read: 0, at: 0, oversize: 0 }
+    }
+
+    /// Whether everything has been taken.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.read >= self.filled
+    }
+
+    /// How many datagrams were longer than [`crate::buf::MAX_PACKET`] and thrown away.
+    #[must_use]
+    pub fn oversize(&self) -> u64 {
+        self.oversize
+    }
+
+    fn fill(&mut self, socket: &Socket) -> io::Result<()> {
+        let mut reads = self.room.chunks_mut(READ_LEN).map(IoSliceMut::new);
+        let mut reads: [IoSliceMut<'_>; READS] =
+            std::array::from_fn(|_| reads.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
+        (self.filled, self.read, self.at) = (0, 0, 0);
+        self.filled = socket.state.recv(UdpSockRef::from(&socket.socket), &mut reads, &mut self.meta)?;
+        Ok(())
+    }
+}
+
+/// Takes the datagrams in the order in which they came.
+impl Iterator for RecvBatch {
+    type Item = Datagram;
+
+    fn next(&mut self) -> Option<Datagram> {
+        while self.read < self.filled {
+            let meta = self.meta.get(self.read)?;
+            let end = meta.len.min(READ_LEN);
+            if self.at >= end {
+                (self.read, self.at) = (self.read + 1, 0);
+                continue;
+            }
+            let stop = end.min(self.at + meta.stride.max(1));
+            let base = self.read * READ_LEN;
+            let bytes = self.room.get(base + self.at..base + stop)?;
+            self.at = stop;
+            match self.pool.copy_of(bytes) {
+                Some(packet) => {
+                    return Some(Datagram { from: plain(meta.addr), to: meta.dst_ip.map(plain_ip), packet });
+                }
+                None => self.oversize += 1,
+            }
+        }
+        None
+    }
+}
+
+impl std::fmt::Debug for RecvBatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RecvBatch").field("filled", &self.filled).field("read", &self.read).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

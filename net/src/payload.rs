@@ -1,0 +1,6 @@
+//! Payload formats: how a codec's frames become RTP payloads and back.
+//!
+//! Nothing here knows sequence numbers, keys or clocks beyond those it is handed.
+
+pub mod jpeg;
+pub mod opus;
