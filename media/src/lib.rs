@@ -1,4 +1,10 @@
 //! Samples and pictures: devices, codecs, buffers that decide when to play, and lip-sync.
 
+pub mod codec;
 pub mod device;
+pub mod pcm;
 pub mod picture;
+pub mod playout;
+pub mod sync;
+
+pub use pcm::{BLOCK, FRAME, SAMPLE_RATE};

@@ -1,0 +1,3 @@
+//! The codecs behind `net`'s payload formats, each a thin and safe wrapper of its library.
+
+pub mod opus;
