@@ -1,5 +1,7 @@
 //! Where sound and pictures come from and go to: what an owner may ask for, and what can go wrong with it.
 
+pub mod audio;
+pub mod audio_sink;
 mod spec;
 
 use std::fmt;

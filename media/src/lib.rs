@@ -1,10 +1,12 @@
 //! Samples and pictures: devices, codecs, buffers that decide when to play, and lip-sync.
 
+pub mod click;
 pub mod codec;
 pub mod device;
 pub mod pcm;
 pub mod picture;
 pub mod playout;
+pub mod resample;
 pub mod sync;
 
 pub use pcm::{BLOCK, FRAME, SAMPLE_RATE};

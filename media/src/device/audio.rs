@@ -1,0 +1,205 @@
+//! Sources of sound: microphone, WAV file, the test scene's click, silence.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use hound::{SampleFormat, WavReader};
+
+use super::{AudioSourceSpec, DeviceError, Kind};
+use crate::click;
+use crate::pcm::{FRAME, FRAME_TIME, duration};
+use crate::resample::Resampler;
+
+/// A reader this late skips what a microphone's buffer would have lost by then.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Something that yields a frame of sound every 20 ms.
+#[derive(Debug)]
+pub struct AudioSource {
+    input: Input,
+    start: Instant,
+    /// Frames taken or skipped so far.
+    frames: u64,
+}
+
+#[derive(Debug)]
+enum Input {
+    Silence,
+    Click,
+    Wav(Box<WavFile>),
+}
+
+impl AudioSource {
+    /// Opens what `spec` names; its first sample is captured at `now`.
+    ///
+    /// The synthetic click starts at `now` and at every whole second after it, in step with a synthetic picture that
+    /// was opened at the same `now`.
+    ///
+    /// # Errors
+    /// [`DeviceError`] when the device or file is not there or not usable.
+    pub fn open(spec: &AudioSourceSpec, now: Instant) -> Result<Self, DeviceError> {
+        let input = match spec {
+            AudioSourceSpec::None => Input::Silence,
+            AudioSourceSpec::Synthetic => Input::Click,
+            AudioSourceSpec::Wav { path, repeat } => Input::Wav(Box::new(WavFile::open(path, *repeat)?)),
+            AudioSourceSpec::Default | AudioSourceSpec::Named(_) => {
+                return Err(DeviceError::NotBuilt(Kind::Microphone));
+            }
+        };
+        Ok(Self { input, start: now, frames: 0 })
+    }
+
+    /// The next frame and when its first sample was captured, if it is complete by `now`.
+    ///
+    /// # Errors
+    /// [`DeviceError`] when the device went away or the file broke off; the source is then of no more use.
+    pub fn read(&mut self, now: Instant, frame: &mut [i16; FRAME]) -> Result<Option<Instant>, DeviceError> {
+        while now.saturating_duration_since(self.next_due()) > PATIENCE {
+            self.take(frame)?;
+        }
+        if now < self.next_due() {
+            return Ok(None);
+        }
+        let captured = self.start + duration(self.frames * FRAME as u64);
+        self.take(frame)?;
+        Ok(Some(captured))
+    }
+
+    /// When the next frame is complete.
+    #[must_use]
+    pub fn next_due(&self) -> Instant {
+        self.start + duration(self.frames * FRAME as u64) + FRAME_TIME
+    }
+
+    fn take(&mut self, frame: &mut [i16; FRAME]) -> Result<(), DeviceError> {
+        frame.fill(0);
+        match &mut self.input {
+            Input::Silence => {}
+            Input::Click => {
+                // 50 frames a second: a click never spans two of them.
+                if (self.frames * FRAME as u64).is_multiple_of(click::PERIOD) {
+                    click::mix(frame);
+                }
+            }
+            Input::Wav(file) => file.fill(frame)?,
+        }
+        self.frames += 1;
+        Ok(())
+    }
+}
+
+/// A WAV file of any rate, width and number of channels, read as it is played.
+struct WavFile {
+    path: PathBuf,
+    reader: WavReader<BufReader<File>>,
+    resampler: Option<Resampler>,
+    repeat: bool,
+    ended: bool,
+    /// Nothing was read since it was opened or rewound.
+    at_start: bool,
+    /// Converted samples not yet taken; at most a frame and what one input frame converts to.
+    ready: Vec<i16>,
+    raw: Vec<i16>,
+}
+
+impl WavFile {
+    fn open(path: &Path, repeat: bool) -> Result<Self, DeviceError> {
+        let reader = WavReader::open(path).map_err(|error| wav_error(path, error))?;
+        let spec = reader.spec();
+        if spec.channels == 0 || !(1_000..=384_000).contains(&spec.sample_rate) || reader.duration() == 0 {
+            return Err(DeviceError::format(path, "has no sound in it: save it as PCM, 48 kHz, mono"));
+        }
+        let resampler = (spec.sample_rate != crate::SAMPLE_RATE).then(|| Resampler::to_48k(spec.sample_rate));
+        Ok(Self {
+            path: path.to_owned(),
+            reader,
+            resampler,
+            repeat,
+            ended: false,
+            at_start: true,
+            ready: Vec::with_capacity(4 * FRAME),
+            raw: Vec::with_capacity(FRAME),
+        })
+    }
+
+    fn fill(&mut self, frame: &mut [i16; FRAME]) -> Result<(), DeviceError> {
+        while self.ready.len() < FRAME && !self.ended {
+            self.raw.clear();
+            self.read_raw()?;
+            if self.raw.is_empty() {
+                // The second condition: a header may promise sound where there is none.
+                if !self.repeat || self.at_start {
+                    self.ended = true;
+                    break;
+                }
+                self.at_start = true;
+                self.reader.seek(0).map_err(|error| DeviceError::file(&self.path, error))?;
+                continue;
+            }
+            self.at_start = false;
+            match &mut self.resampler {
+                Some(resampler) => resampler.push(self.raw.iter().copied(), &mut self.ready),
+                None => self.ready.extend_from_slice(&self.raw),
+            }
+        }
+        let count = self.ready.len().min(FRAME);
+        frame[..count].copy_from_slice(&self.ready[..count]);
+        self.ready.drain(..count);
+        Ok(())
+    }
+
+    /// Up to 480 samples at the file's own rate, its channels mixed into one; none at the end.
+    fn read_raw(&mut self) -> Result<(), DeviceError> {
+        let spec = self.reader.spec();
+        let channels = usize::from(spec.channels);
+        let wanted = 480 * channels;
+        let (mut sum, mut count) = (0_i64, 0);
+        let mut mix = |value: i64, raw: &mut Vec<i16>| {
+            sum += value;
+            count += 1;
+            if count == channels {
+                raw.push((sum / channels as i64).clamp(-32_768, 32_767) as i16);
+                (sum, count) = (0, 0);
+            }
+        };
+        let result = match spec.sample_format {
+            SampleFormat::Int => {
+                let shift = u32::from(spec.bits_per_sample);
+                self.reader.samples::<i32>().take(wanted).try_for_each(|value| {
+                    let value = i64::from(value?);
+                    mix(if shift >= 16 { value >> (shift - 16) } else { value << (16 - shift) }, &mut self.raw);
+                    Ok(())
+                })
+            }
+            SampleFormat::Float => self.reader.samples::<f32>().take(wanted).try_for_each(|value| {
+                mix((value? * 32_767.0) as i64, &mut self.raw);
+                Ok(())
+            }),
+        };
+        match result {
+            Ok(()) => Ok(()),
+            // A recording that was cut off promises more than it holds: what is there is played.
+            Err(hound::Error::FormatError(_)) => Ok(()),
+            Err(hound::Error::IoError(error)) if error.raw_os_error().is_none() => Ok(()),
+            Err(error) => Err(wav_error(&self.path, error)),
+        }
+    }
+}
+
+impl std::fmt::Debug for WavFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WavFile").field("path", &self.path).field("repeat", &self.repeat).finish_non_exhaustive()
+    }
+}
+
+pub(super) fn wav_error(path: &Path, error: hound::Error) -> DeviceError {
+    match error {
+        hound::Error::IoError(error) => DeviceError::file(path, error),
+        error => DeviceError::format(path, format!("is no WAV file we can use ({error}): save it as 16-bit PCM")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

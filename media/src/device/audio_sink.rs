@@ -1,0 +1,122 @@
+//! Sinks of sound: loudspeaker, WAV file at a loudspeaker's pace, nothing at that pace.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use hound::{SampleFormat, WavSpec, WavWriter};
+
+use super::audio::wav_error;
+use super::{AudioSinkSpec, DeviceError, Kind};
+use crate::pcm::{BLOCK, SAMPLE_RATE};
+
+/// What a loudspeaker's buffer bridges; a writer later than this leaves a hole that is heard.
+const PATIENCE: Duration = Duration::from_millis(40);
+
+/// Blocks between updates of a file's header, so that a killed program leaves a whole file: one second.
+const FLUSH: u64 = 100;
+
+/// Something that takes a block of sound every 10 ms of its own clock.
+#[derive(Debug)]
+pub struct AudioSink {
+    output: Output,
+    start: Instant,
+    /// Nanoseconds a block lasts by the machine's clock.
+    block_nanos: f64,
+    /// Blocks written or missed so far.
+    blocks: u64,
+    missed: u64,
+}
+
+enum Output {
+    Nothing,
+    Wav { path: PathBuf, writer: WavWriter<BufWriter<File>> },
+}
+
+impl AudioSink {
+    /// Opens what `spec` names; its first sample is heard at `now`.
+    ///
+    /// # Errors
+    /// [`DeviceError`] when the device is not there or the file cannot be made.
+    pub fn open(spec: &AudioSinkSpec, now: Instant) -> Result<Self, DeviceError> {
+        let (output, skew_ppm) = match spec {
+            AudioSinkSpec::None => (Output::Nothing, 0.0),
+            AudioSinkSpec::Wav { path, skew_ppm } => (create(path)?, *skew_ppm),
+            AudioSinkSpec::Default | AudioSinkSpec::Named(_) => return Err(DeviceError::NotBuilt(Kind::Loudspeaker)),
+        };
+        let block_nanos = 10_000_000.0 / (1.0 + skew_ppm.clamp(-100_000.0, 100_000.0) * 1e-6);
+        Ok(Self { output, start: now, block_nanos, blocks: 0, missed: 0 })
+    }
+
+    /// When the next block must be written.
+    #[must_use]
+    pub fn next_due(&self) -> Instant {
+        self.start + Duration::from_nanos((self.blocks as f64 * self.block_nanos) as u64)
+    }
+
+    /// Takes the block that was due.
+    ///
+    /// # Errors
+    /// [`DeviceError`] when the device went away or the file cannot be written; the sink is then of no more use.
+    pub fn write(&mut self, now: Instant, pcm: &[i16; BLOCK]) -> Result<(), DeviceError> {
+        // What came too late to be heard was heard as silence.
+        while now.saturating_duration_since(self.next_due()) > PATIENCE {
+            self.put(&[0; BLOCK])?;
+            self.missed += 1;
+        }
+        self.put(pcm)
+    }
+
+    /// When the first sample was heard: sample `n` of a file was heard `n` samples of its clock later.
+    #[must_use]
+    pub fn started_at(&self) -> Instant {
+        self.start
+    }
+
+    /// How long after [`Self::write`] a block is heard.
+    #[must_use]
+    pub fn latency(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Blocks that were silent because nobody wrote them in time.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    fn put(&mut self, pcm: &[i16; BLOCK]) -> Result<(), DeviceError> {
+        self.blocks += 1;
+        match &mut self.output {
+            Output::Nothing => Ok(()),
+            Output::Wav { path, writer } => {
+                let mut samples = writer.get_i16_writer(BLOCK as u32);
+                pcm.iter().for_each(|&sample| samples.write_sample(sample));
+                let mut result = samples.flush();
+                if result.is_ok() && self.blocks.is_multiple_of(FLUSH) {
+                    result = writer.flush();
+                }
+                result.map_err(|error| wav_error(path, error))
+            }
+        }
+    }
+}
+
+fn create(path: &Path) -> Result<Output, DeviceError> {
+    let spec = WavSpec { channels: 1, sample_rate: SAMPLE_RATE, bits_per_sample: 16, sample_format: SampleFormat::Int };
+    let writer = WavWriter::create(path, spec).map_err(|error| wav_error(path, error))?;
+    Ok(Output::Wav { path: path.to_owned(), writer })
+}
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("Nothing"),
+            Self::Wav { path, .. } => write!(f, "Wav({})", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
