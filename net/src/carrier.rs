@@ -13,6 +13,7 @@
 //!
 //! What is keyed by what is [`crate::plan::MediaKeys`]' business: a path may change without new keys.
 
+pub(crate) mod paths;
 pub mod tcp_udp;
 
 /// What carries a call. An enum and no trait: there will be few, all known here, and state machines stay plain.

@@ -3,10 +3,15 @@
 //! Everything here but the feature `io` is a plain state machine: bytes and instants in, bytes and
 //! instants out. Nothing decides *when* a sample is played and nothing knows what a call is.
 
+mod budget;
 pub mod buf;
 pub mod carrier;
 #[cfg(feature = "io")]
 pub mod io;
+mod pacer;
 pub mod payload;
 pub mod plan;
+mod repair;
+mod rtcp;
 pub mod rtp;
+pub mod srtp;

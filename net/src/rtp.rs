@@ -1,5 +1,9 @@
 //! RTP: identifiers, clocks, codecs, headers, and both ends of a session (RFC 3550).
 
 pub mod codec;
+pub(crate) mod header;
 pub mod ids;
+pub(crate) mod recv;
+pub(crate) mod send;
+pub mod session;
 pub mod time;

@@ -1,0 +1,288 @@
+//! Which way media goes: probing, latching, fallback to the control connection, and back.
+//!
+//! ```text
+//!              echo                    silence of 1.5 s, another path there
+//!   Probing ─────────▶ Confirmed ───────────────────────────────┐
+//!      │  ▲               ▲                                     ▼
+//!      │  │ packet from   │ echo                             Failed ─── probe each 2 s ──▶ Confirmed
+//!      │  │ a new source  │                                     ▲            echo
+//!      │  └─────────── Latched ─────────────────────────────────┤
+//!      │                        no echo for 1 s, another path   │
+//!      └────────────────────────────────────────────────────────┘
+//!                              no echo for 3 s
+//! ```
+//!
+//! Every packet that gets here has been authenticated and is no replay. Interleaved media on the control
+//! connection works whenever that connection does, so it needs no probe.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use arrayvec::ArrayVec;
+
+use crate::plan::Path;
+use crate::rtcp::Probe;
+
+/// The most UDP addresses of the peer that are known at once; the one heard least recently goes first.
+const MAX_CANDIDATES: usize = 8;
+/// Echoes that may wait; beyond that a probe gets no answer and is repeated.
+const MAX_ECHOES: usize = 4;
+
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const PROBING: Duration = Duration::from_secs(3);
+const SLOW_RETRY: Duration = Duration::from_secs(2);
+const UNCONFIRMED: Duration = Duration::from_secs(1);
+const SILENCE: Duration = Duration::from_millis(1500);
+/// A source that showed up by itself and never answered is forgotten after this.
+const FORGET: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Probing,
+    Latched,
+    Confirmed,
+    Failed,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    address: SocketAddr,
+    state: State,
+    /// When it got into its state.
+    since: Instant,
+    /// Whether we were told of it, so that it is worth probing for ever.
+    told: bool,
+    heard: Option<Instant>,
+    token: u64,
+    /// When the token was sent last.
+    probed: Option<Instant>,
+    /// When to probe next; `None` while confirmed.
+    probe_at: Option<Instant>,
+    interval: Duration,
+}
+
+impl Candidate {
+    fn enter(&mut self, now: Instant, state: State) {
+        self.state = state;
+        self.since = now;
+    }
+
+    fn probe_afresh(&mut self, now: Instant, token: u64) {
+        self.token = token;
+        self.probe_at = Some(now);
+        self.interval = FIRST_RETRY;
+    }
+
+    const fn usable(&self) -> bool {
+        matches!(self.state, State::Confirmed | State::Latched)
+    }
+}
+
+/// What a packet was, as far as the choice of path cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// A probe or an echo: shows that the source exists, but not that the peer uses it.
+    Probe,
+    /// Media or reports, newer than all before.
+    Newest,
+    /// Media or reports that were overtaken on the way.
+    Older,
+}
+
+/// The ways to one peer and the one in use.
+#[derive(Debug)]
+pub(crate) struct Paths {
+    interleaved: bool,
+    udp: ArrayVec<Candidate, MAX_CANDIDATES>,
+    selected: Option<Path>,
+    echoes: ArrayVec<(Path, u64), MAX_ECHOES>,
+    next_token: u64,
+}
+
+impl Paths {
+    /// `seed` makes tokens of different sessions differ; they travel encrypted, so they need no more.
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self {
+            interleaved: false,
+            udp: ArrayVec::new_const(),
+            selected: None,
+            echoes: ArrayVec::new_const(),
+            next_token: seed,
+        }
+    }
+
+    /// The way to send media and reports.
+    pub(crate) const fn selected(&self) -> Option<Path> {
+        self.selected
+    }
+
+    /// Adds a way to reach the peer. A UDP address is probed at once.
+    pub(crate) fn add(&mut self, now: Instant, path: Path) {
+        match path {
+            Path::Interleaved => self.interleaved = true,
+            Path::Udp(address) => match self.udp.iter_mut().find(|candidate| candidate.address == address) {
+                Some(candidate) => candidate.told = true,
+                None => self.insert(now, address, State::Probing, true),
+            },
+        }
+        self.select();
+    }
+
+    /// Notes an authenticated packet.
+    pub(crate) fn heard(&mut self, now: Instant, path: Path, what: Heard) {
+        let Path::Udp(address) = path else { return };
+        let token = self.next_token;
+        match self.udp.iter_mut().find(|candidate| candidate.address == address) {
+            Some(candidate) => {
+                candidate.heard = Some(now);
+                match candidate.state {
+                    State::Probing => candidate.enter(now, State::Latched),
+                    // It comes through again; ask at once whether we do.
+                    State::Failed if candidate.interval >= SLOW_RETRY => {
+                        candidate.probe_afresh(now, token);
+                        self.next_token += 1;
+                    }
+                    State::Failed | State::Latched | State::Confirmed => {}
+                }
+            }
+            None => {
+                self.insert(now, address, State::Latched, false);
+            }
+        }
+        let usable = self.udp.iter().any(|candidate| candidate.address == address && candidate.usable());
+        let alternative = matches!(self.selected, Some(Path::Udp(_)));
+        // An address of the peer that changed shows first in what it sends, so the newest source wins.
+        if usable && (what == Heard::Newest || !alternative) {
+            self.selected = Some(path);
+        }
+        self.select();
+    }
+
+    /// Takes the peer's half of a probe that came over `path`; an echo yields its round trip.
+    pub(crate) fn probe(&mut self, now: Instant, path: Path, probe: Probe, token: u64) -> Option<Duration> {
+        match probe {
+            Probe::Request => {
+                let _ = self.echoes.try_push((path, token));
+                None
+            }
+            Probe::Echo => {
+                let candidate = self
+                    .udp
+                    .iter_mut()
+                    .find(|candidate| Path::Udp(candidate.address) == path && candidate.token == token)?;
+                let round_trip = candidate.probed.map(|at| now.saturating_duration_since(at));
+                let first_try = candidate.interval == FIRST_RETRY * 2;
+                candidate.enter(now, State::Confirmed);
+                candidate.heard = Some(now);
+                candidate.probe_at = None;
+                self.select();
+                // After a retry it is not known which of them was answered.
+                round_trip.filter(|_| first_try)
+            }
+        }
+    }
+
+    /// The next probe or echo to send, to exactly this path.
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<(Path, Probe, u64)> {
+        if let Some((path, token)) = self.echoes.pop_at(0) {
+            return Some((path, Probe::Echo, token));
+        }
+        let candidate = self.udp.iter_mut().find(|candidate| candidate.probe_at.is_some_and(|at| at <= now))?;
+        candidate.probed = Some(now);
+        candidate.probe_at = Some(now + candidate.interval);
+        candidate.interval = match candidate.state {
+            State::Failed if candidate.interval * 2 >= SLOW_RETRY => SLOW_RETRY,
+            State::Probing | State::Latched | State::Confirmed | State::Failed => candidate.interval * 2,
+        };
+        Some((Path::Udp(candidate.address), Probe::Request, candidate.token))
+    }
+
+    /// When [`Self::handle_timeout`] or [`Self::poll`] has something to do.
+    pub(crate) fn timeout(&self, now: Instant) -> Option<Instant> {
+        if !self.echoes.is_empty() {
+            return Some(now);
+        }
+        self.udp.iter().flat_map(|candidate| [candidate.probe_at, self.deadline(candidate)]).flatten().min()
+    }
+
+    /// Moves on what has waited long enough.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        for index in 0..self.udp.len() {
+            if self.deadline(&self.udp[index]).is_none_or(|at| now < at) {
+                continue;
+            }
+            let token = self.next_token;
+            self.next_token += 1;
+            let candidate = &mut self.udp[index];
+            match candidate.state {
+                State::Confirmed | State::Latched => candidate.probe_afresh(now, token),
+                State::Probing => {
+                    candidate.token = token;
+                    candidate.probe_at = Some(now + SLOW_RETRY);
+                    candidate.interval = SLOW_RETRY;
+                }
+                State::Failed => {}
+            }
+            candidate.enter(now, State::Failed);
+        }
+        self.udp.retain(|candidate| {
+            let since = candidate.heard.unwrap_or(candidate.since).max(candidate.since);
+            candidate.told || candidate.state != State::Failed || now.saturating_duration_since(since) < FORGET
+        });
+        self.select();
+    }
+
+    /// When a candidate has been in its state for too long.
+    fn deadline(&self, candidate: &Candidate) -> Option<Instant> {
+        match candidate.state {
+            State::Probing => Some(candidate.since + PROBING),
+            // With nothing to fall back on, a doubtful path is better than none.
+            State::Latched => self.interleaved.then_some(candidate.since + UNCONFIRMED),
+            State::Confirmed => self.interleaved.then(|| candidate.heard.unwrap_or(candidate.since) + SILENCE),
+            State::Failed => None,
+        }
+    }
+
+    fn insert(&mut self, now: Instant, address: SocketAddr, state: State, told: bool) {
+        if self.udp.is_full() {
+            let idle = |candidate: &Candidate| (candidate.usable(), candidate.heard, candidate.since);
+            let oldest = (0..self.udp.len()).min_by_key(|&index| idle(&self.udp[index]));
+            oldest.map(|index| self.udp.remove(index));
+        }
+        let token = self.next_token;
+        self.next_token += 1;
+        let mut candidate = Candidate {
+            address,
+            state,
+            since: now,
+            told,
+            heard: (state == State::Latched).then_some(now),
+            token,
+            probed: None,
+            probe_at: None,
+            interval: FIRST_RETRY,
+        };
+        candidate.probe_afresh(now, token);
+        self.udp.push(candidate);
+    }
+
+    /// Keeps the path in use while it is usable; otherwise takes the best there is.
+    fn select(&mut self) {
+        let usable = |address| self.udp.iter().any(|candidate| candidate.address == address && candidate.usable());
+        if let Some(Path::Udp(address)) = self.selected
+            && usable(address)
+        {
+            return;
+        }
+        let rank = |candidate: &&Candidate| (candidate.state == State::Confirmed, candidate.heard);
+        let best = self.udp.iter().filter(|candidate| candidate.usable()).max_by_key(rank);
+        self.selected = match best {
+            Some(candidate) => Some(Path::Udp(candidate.address)),
+            None if self.interleaved => Some(Path::Interleaved),
+            None => None,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! One stream we send: numbering, sealing, and sealing again for a repair.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::header::{self, Header};
+use super::ids::{ExtSeq, Ssrc};
+use super::time::RtpTime;
+use crate::buf::{MAX_PACKET, Payload};
+use crate::pacer::sealed_len;
+use crate::plan::StreamPlan;
+use crate::repair::{Departed, History};
+use crate::rtcp::{ReportBlock, SenderInfo};
+use crate::rtp::time::WallClock;
+use crate::srtp::Sealer;
+
+/// Bytes of IP and UDP headers around a packet, counted by the bandwidth estimate.
+const DATAGRAM_OVERHEAD: usize = 28;
+
+/// One encoded picture or piece of sound, immutable from here on: what is sealed once must never change,
+/// and sealing it again is how a lost packet is repaired.
+#[derive(Clone, Debug)]
+pub struct OutFrame {
+    /// On the encoder's own clock; the session adds the stream's random offset (RFC 3550 §5.1).
+    pub time: RtpTime,
+    /// When its first sample or line was captured, the moment `time` stands for.
+    pub captured: Instant,
+    /// One for each packet, in order. Equal lengths but for the last one make the fewest system calls.
+    pub payloads: Vec<Payload>,
+    /// Whether the last packet carries the marker: yes for pictures (RFC 2435 §3.1), and for the first
+    /// sound after silence (RFC 3551 §4.1).
+    pub marker: bool,
+}
+
+/// What became of a frame that was handed over for sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It will leave, unless a later picture finds it still waiting after 50 ms.
+    Queued,
+    /// It will not leave.
+    Dropped(DropReason),
+}
+
+/// Why a frame was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// No plan to send this source has been added.
+    UnknownStream,
+    /// It has no payloads.
+    Empty,
+    /// A payload does not fit a packet of [`MAX_PACKET`] bytes.
+    TooLarge,
+    /// There is no way to the peer, not even the control connection.
+    NoPath,
+    /// The session has said goodbye.
+    Ended,
+}
+
+/// A stream we send.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) plan: StreamPlan,
+    offset: u32,
+    /// The number of the next new packet.
+    pub(crate) next: ExtSeq,
+    pub(crate) history: History,
+    pub(crate) packets: u64,
+    /// Of payloads, as sender reports count them.
+    pub(crate) octets: u64,
+    pub(crate) retransmitted: u64,
+    /// Packets the peer asked for, repeats included.
+    pub(crate) nacked: u64,
+    /// Frames that were queued but never left.
+    pub(crate) dropped: u64,
+    /// Time and capture of the newest frame that left.
+    latest: Option<(RtpTime, Instant)>,
+    /// What the peer said about it last.
+    pub(crate) report: Option<ReportBlock>,
+}
+
+impl Outgoing {
+    /// `random` decides where the stream's numbers and timestamps begin.
+    pub(crate) fn new(plan: StreamPlan, random: u64) -> Self {
+        Self {
+            plan,
+            offset: (random >> 32) as u32,
+            // The lower half, so that the peer cannot mistake a late first packet's rollover. RFC 3711 §3.3.1.
+            next: ExtSeq(random & 0x7fff),
+            history: History::new(plan.codec.kind()),
+            packets: 0,
+            octets: 0,
+            retransmitted: 0,
+            nacked: 0,
+            dropped: 0,
+            latest: None,
+            report: None,
+        }
+    }
+
+    /// Whether every payload of `frame` fits a packet.
+    pub(crate) fn check(frame: &OutFrame) -> Result<(), DropReason> {
+        if frame.payloads.is_empty() {
+            return Err(DropReason::Empty);
+        }
+        let fits = |payload: &Payload| sealed_len(payload.len()) <= MAX_PACKET;
+        if frame.payloads.iter().all(fits) { Ok(()) } else { Err(DropReason::TooLarge) }
+    }
+
+    /// Appends the payload at `index` as a new packet, and remembers it.
+    pub(crate) fn write(
+        &mut self,
+        now: Instant,
+        sealer: &Sealer,
+        frame: &Arc<OutFrame>,
+        index: usize,
+        out: &mut Vec<u8>,
+    ) {
+        let seq = self.next;
+        let start = out.len();
+        self.seal(sealer, frame, index, seq, out);
+        let size = out.len() - start + DATAGRAM_OVERHEAD;
+        self.next = seq.next();
+        self.packets += 1;
+        self.octets += frame.payloads.get(index).map_or(0, Payload::len) as u64;
+        self.latest = Some((frame.time, frame.captured));
+        self.history.record(Departed {
+            seq,
+            frame: Arc::clone(frame),
+            index: index as u16,
+            size: size as u16,
+            at: now,
+            resent: None,
+            reported: false,
+        });
+    }
+
+    /// Whether the packet is still at hand, young enough and not already on its way again.
+    pub(crate) fn is_repairable(&mut self, now: Instant, seq: ExtSeq, round_trip: Duration) -> bool {
+        let usefulness = History::usefulness(self.plan.codec.kind());
+        self.history.get_mut(seq).is_some_and(|departed| {
+            now.saturating_duration_since(departed.at) < usefulness
+                && departed.resent.is_none_or(|at| now.saturating_duration_since(at) >= round_trip / 2)
+        })
+    }
+
+    /// Appends a packet that left before, byte for byte; `false` if it has been forgotten.
+    pub(crate) fn write_again(&mut self, now: Instant, sealer: &Sealer, seq: ExtSeq, out: &mut Vec<u8>) -> bool {
+        let Some(departed) = self.history.get_mut(seq) else { return false };
+        departed.resent = Some(now);
+        let (frame, index) = (Arc::clone(&departed.frame), usize::from(departed.index));
+        self.retransmitted += 1;
+        self.seal(sealer, &frame, index, seq, out);
+        true
+    }
+
+    /// A sender report for this moment; `None` before the first packet.
+    pub(crate) fn sender_info(&self, now: Instant, clock: &WallClock) -> Option<SenderInfo> {
+        let (time, captured) = self.latest?;
+        let rate = self.plan.codec.clock_rate();
+        let elapsed = match now.checked_duration_since(captured) {
+            Some(later) => rate.ticks(later),
+            None => rate.ticks(captured.duration_since(now)).wrapping_neg(),
+        };
+        Some(SenderInfo {
+            ssrc: self.plan.ssrc,
+            ntp: clock.ntp(now),
+            time: time.add(self.offset).add(elapsed),
+            packets: self.packets as u32,
+            octets: self.octets as u32,
+        })
+    }
+
+    fn seal(&self, sealer: &Sealer, frame: &OutFrame, index: usize, seq: ExtSeq, out: &mut Vec<u8>) {
+        let Some(payload) = frame.payloads.get(index) else { return };
+        let start = out.len();
+        let ssrc: Ssrc = self.plan.ssrc;
+        let header = Header {
+            marker: frame.marker && index + 1 == frame.payloads.len(),
+            payload_type: self.plan.payload_type.get(),
+            seq: seq.seq(),
+            time: frame.time.add(self.offset),
+            ssrc,
+        };
+        out.extend_from_slice(&header.to_bytes());
+        out.extend_from_slice(&payload.header);
+        out.extend_from_slice(&payload.body);
+        sealer.seal_rtp(out, start, header::LEN, ssrc, seq);
+    }
+}
