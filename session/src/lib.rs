@@ -1,1 +1,15 @@
-//! placeholder
+//! The conversation: who we are, how two peers agree on keys, and what they say to each other.
+//!
+//! Nothing here opens a socket, reads a clock, spawns a task or touches a sample. Bytes, instants and a
+//! generator of randomness come in; bytes, keys and stream plans go out.
+
+pub mod admission;
+pub mod call;
+pub mod error;
+pub mod handshake;
+pub mod identity;
+mod rtsp;
+pub mod sas;
+mod sdp;
+mod state;
+pub mod timer;

@@ -1,0 +1,62 @@
+use super::*;
+
+fn key(byte: u8) -> Fingerprint {
+    Fingerprint::from_bytes([byte; 32])
+}
+
+fn idle() -> Situation {
+    Situation { own: key(5), engaged: false, outgoing: None, calls: true, viewers: true, auto: false }
+}
+
+fn caller(byte: u8) -> Visitor {
+    Visitor { peer: key(byte), purpose: Purpose::Call }
+}
+
+#[test]
+fn a_free_line_rings_or_answers_by_policy() {
+    assert_eq!(decide(&idle(), &caller(1)), Admission::Ring);
+    assert_eq!(decide(&Situation { auto: true, ..idle() }, &caller(1)), Admission::Accept);
+    assert_eq!(decide(&Situation { calls: false, auto: true, ..idle() }, &caller(1)), Admission::Decline);
+}
+
+#[test]
+fn an_engaged_line_is_busy_even_for_those_who_are_let_in() {
+    assert_eq!(decide(&Situation { engaged: true, auto: true, ..idle() }, &caller(1)), Admission::Busy);
+    let outgoing = Some(Outgoing { peer: Some(key(9)), same_address: false, connected: true });
+    assert_eq!(decide(&Situation { outgoing, ..idle() }, &caller(1)), Admission::Busy);
+}
+
+#[test]
+fn nobody_calls_itself() {
+    assert_eq!(decide(&Situation { auto: true, ..idle() }, &caller(5)), Admission::Busy);
+}
+
+#[test]
+fn viewers_are_let_in_or_refused_and_never_ring() {
+    let viewer = Visitor { purpose: Purpose::Watch, ..caller(1) };
+    assert_eq!(decide(&Situation { auto: true, engaged: true, ..idle() }, &viewer), Admission::Accept);
+    assert_eq!(decide(&idle(), &viewer), Admission::Decline);
+    assert_eq!(decide(&Situation { auto: true, viewers: false, ..idle() }, &viewer), Admission::Decline);
+}
+
+#[test]
+fn of_two_crossing_calls_exactly_one_survives() {
+    // Whatever either owner allows, and whether the keys were pinned or the calls went to bare addresses.
+    for pinned in [true, false] {
+        for calls in [true, false] {
+            let seen_by = |own: u8, other: u8| {
+                let outgoing = Outgoing { peer: pinned.then(|| key(other)), same_address: true, connected: true };
+                let situation = Situation { own: key(own), outgoing: Some(outgoing), calls, ..idle() };
+                decide(&situation, &caller(other))
+            };
+            assert_eq!(seen_by(3, 7), Admission::Glare);
+            assert_eq!(seen_by(7, 3), Admission::Accept);
+        }
+    }
+}
+
+#[test]
+fn a_call_that_has_not_connected_gives_way() {
+    let outgoing = Some(Outgoing { peer: Some(key(7)), same_address: true, connected: false });
+    assert_eq!(decide(&Situation { own: key(3), outgoing, ..idle() }, &caller(7)), Admission::Accept);
+}

@@ -1,0 +1,447 @@
+//! One conversation between two peers, without I/O: bytes and instants in, bytes, keys and stream plans out.
+//!
+//! `docs/protocol.md` has the messages; the states and what leads from one to the next are drawn in `state.rs`.
+
+mod back;
+mod callee;
+mod caller;
+mod outbox;
+mod talk;
+mod types;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::{CryptoRng, SeedableRng};
+use rtsp_types::Method;
+
+pub use crate::admission::Admission;
+pub use crate::error::{EndReason, PeerFault, VerificationFault};
+pub use types::{BackInput, CallId, Channel, Config, Dial, Event, Input, Presentation, Purpose, RING_TIMEOUT};
+
+use crate::handshake::keys::BackKey;
+use crate::handshake::seal::{Open, Seal};
+use crate::handshake::suite::Suite;
+use crate::handshake::transcript::Transcript;
+use crate::handshake::{HandshakeError, Role};
+use crate::identity::{Fingerprint, PublicKey};
+use crate::rtsp::client::{Client, Purport};
+use crate::rtsp::message::{self, Answer, Ask, Incoming, name};
+use crate::rtsp::server::Server;
+use crate::sdp::Offer;
+use crate::state::{Awaited, Listening, State};
+use crate::timer::{HANDSHAKE_TIMEOUT, PING_INTERVAL, SILENCE_LIMIT, Timer, Timers};
+
+use back::Back;
+use outbox::Outbox;
+
+/// One call, seen from one of its ends: one control connection and, if asked for, a second one dialled back.
+///
+/// After every call of a method that takes `now`, take what [`Self::poll_event`] and [`Self::poll_transmit`] have
+/// until they have nothing more; [`Self::poll_timeout`] says when [`Self::handle_timeout`] is due.
+pub struct Call {
+    config: Arc<Config>,
+    rng: ChaCha20Rng,
+    role: Role,
+    /// What it was dialled with; as the called side, what the caller asked for.
+    expected: Option<Fingerprint>,
+    weakest: Option<Suite>,
+    purpose: Purpose,
+    call_id: Option<CallId>,
+    peer: Option<PublicKey>,
+    suite: Option<Suite>,
+
+    state: State,
+    timers: Timers,
+    /// When anything authentic was heard last, control or media.
+    heard: Instant,
+    /// When the control connection last brought something authentic.
+    heard_control: Instant,
+    events: VecDeque<Event>,
+    outbox: Outbox,
+
+    /// The seals of the first connection, once there are keys.
+    primary: Option<Link>,
+    back: Back,
+    back_key: Option<BackKey>,
+    client: Client,
+    server: Server,
+    /// What the other side said it can send.
+    remote: Offer,
+    /// The called side's: what the caller still has to reveal.
+    awaited: Option<Awaited>,
+    /// Accepted, but waiting for the second connection before we ask for the caller's streams.
+    pull_waits: bool,
+    playing: bool,
+}
+
+/// Both seals of one connection.
+#[derive(Debug)]
+struct Link {
+    seal: Seal,
+    open: Open,
+}
+
+/// Most methods either work or end the call.
+type Step = Result<(), EndReason>;
+
+impl Call {
+    /// Calls somebody over a connection that is up: the first message is ready to be sent.
+    #[must_use]
+    pub fn dial(now: Instant, rng: &mut (impl CryptoRng + ?Sized), config: Arc<Config>, dial: Dial) -> Self {
+        let presentation = match dial.purpose {
+            Purpose::Call => config.presentation,
+            Purpose::Watch => Presentation::default(),
+        };
+        let mut call = Self::new(now, rng, config, Role::Caller, presentation, &dial.url_host);
+        call.expected = dial.expected;
+        call.weakest = dial.weakest;
+        call.purpose = dial.purpose;
+        call.call_id = Some(CallId::draw(&mut call.rng));
+        let sent = call.say_hello();
+        call.conclude(now, sent);
+        call
+    }
+
+    /// Takes a connection that somebody made to us.
+    #[must_use]
+    pub fn answer(now: Instant, rng: &mut (impl CryptoRng + ?Sized), config: Arc<Config>) -> Self {
+        let presentation = config.presentation;
+        // The called side knows no name of its caller, and needs none: RFC 6761 §6.4 has one for that.
+        Self::new(now, rng, config, Role::Callee, presentation, "caller.invalid")
+    }
+
+    fn new(
+        now: Instant,
+        rng: &mut (impl CryptoRng + ?Sized),
+        config: Arc<Config>,
+        role: Role,
+        presentation: Presentation,
+        host: &str,
+    ) -> Self {
+        let mut seed = [0; 32];
+        rng.fill_bytes(&mut seed);
+        let mut rng = ChaCha20Rng::from_seed(seed);
+        let server = Server::new(presentation, config.udp_port, &mut rng);
+        let mut timers = Timers::default();
+        timers.set(Timer::Handshake, now + HANDSHAKE_TIMEOUT);
+        let state = State::Listening(Box::new(Listening { transcript: Transcript::new(), retried: None, strays: 0 }));
+        Self {
+            config,
+            rng,
+            role,
+            expected: None,
+            weakest: None,
+            purpose: Purpose::Call,
+            call_id: None,
+            peer: None,
+            suite: None,
+            state,
+            timers,
+            heard: now,
+            heard_control: now,
+            events: VecDeque::new(),
+            outbox: Outbox::default(),
+            primary: None,
+            back: Back::Unused,
+            back_key: None,
+            client: Client::new(host),
+            server,
+            remote: Offer::default(),
+            awaited: None,
+            pull_waits: false,
+            playing: false,
+        }
+    }
+
+    /// If the first message on a new connection is the dial-back of a call, which call that is: give it to that
+    /// call as [`BackInput::Rtsp`] instead of answering the connection as a new call.
+    #[must_use]
+    pub fn bind_request(message: &[u8]) -> Option<CallId> {
+        back::bind_request(message)
+    }
+
+    /// Takes what happened.
+    pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        if self.is_over() {
+            return;
+        }
+        let step = match input {
+            Input::Rtsp(bytes) => self.plain(now, bytes),
+            Input::Sealed(bytes) => self.sealed(now, Channel::Primary, bytes),
+            Input::Broken if matches!(self.state, State::Hello(_)) => Err(EndReason::NotVisavis),
+            Input::Broken => Err(PeerFault::Malformed("framing").into()),
+            Input::Closed => Err(EndReason::PeerLost),
+            Input::MediaAlive => {
+                self.heard = now;
+                Ok(())
+            }
+            Input::Back(input) => self.back_input(now, input),
+        };
+        self.conclude(now, step);
+    }
+
+    /// Answers [`Event::Incoming`]; no effect at any other time.
+    pub fn admit(&mut self, now: Instant, admission: Admission) {
+        let step = self.admitted(now, admission);
+        self.conclude(now, step);
+    }
+
+    /// The owner takes the call that rings here; no effect at any other time.
+    pub fn accept(&mut self, now: Instant) {
+        if matches!(self.state, State::Ringing) {
+            let step = self.pick_up();
+            self.conclude(now, step);
+        }
+    }
+
+    /// The owner refuses the call that rings here; no effect at any other time.
+    pub fn decline(&mut self, now: Instant) {
+        if matches!(self.state, State::Ringing) {
+            let step = self.part("declined", EndReason::Declined);
+            self.conclude(now, step);
+        }
+    }
+
+    /// The owner ends it, whatever state it is in.
+    pub fn hang_up(&mut self, now: Instant) {
+        let step = match &self.state {
+            State::Over => return,
+            State::Hello(_) => Err(EndReason::Cancelled),
+            State::Proof(_) | State::Calling => self.part("ended", EndReason::Cancelled),
+            State::Listening(_) | State::Greeted(_) => Err(EndReason::Declined),
+            State::Deciding(_) => self.admitted(now, Admission::Decline),
+            State::Ringing => self.part("declined", EndReason::Declined),
+            State::Active => self.part("ended", EndReason::HungUp { by_peer: false }),
+        };
+        self.conclude(now, step);
+    }
+
+    /// Appends the next message to `out`, ready for the wire, and says which connection it is for.
+    #[must_use]
+    pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Channel> {
+        let (channel, bytes) = self.outbox.pop()?;
+        out.extend_from_slice(&bytes);
+        Some(channel)
+    }
+
+    /// The next event. At most a few dozen wait, whatever the peer does: it can cause each kind only so often.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Does what is due by `now`; harmless when nothing is.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.expire(now) {
+            let step = self.expired(now, timer);
+            self.conclude(now, step);
+        }
+    }
+
+    /// The other side's key, once proven.
+    #[must_use]
+    pub fn peer(&self) -> Option<Fingerprint> {
+        self.peer.map(|peer| peer.fingerprint())
+    }
+
+    /// How the keys were agreed, once they are.
+    #[must_use]
+    pub fn suite(&self) -> Option<Suite> {
+        self.suite
+    }
+
+    /// The name of the call: the caller has it at once, the called side with [`Event::Incoming`].
+    #[must_use]
+    pub fn call_id(&self) -> Option<CallId> {
+        self.call_id
+    }
+
+    /// Whether it has ended; [`Event::Ended`] says why.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+
+    fn expired(&mut self, now: Instant, timer: Timer) -> Step {
+        match timer {
+            Timer::Handshake => self.part("ended", EndReason::HandshakeTimeout),
+            Timer::Ring => self.part("no-answer", EndReason::NoAnswer),
+            Timer::Ping => {
+                let quiet = now.saturating_duration_since(self.heard_control);
+                // One at a time: on a stalled connection a second one would only wait behind the first.
+                if quiet >= PING_INTERVAL && !self.client.waits_for(Purport::Ping) {
+                    let ask = self.client.request(Method::GetParameter);
+                    self.ask(Channel::Primary, Purport::Ping, ask)?;
+                }
+                let next = if quiet >= PING_INTERVAL { now } else { self.heard_control };
+                self.timers.set(Timer::Ping, next + PING_INTERVAL);
+                Ok(())
+            }
+            Timer::Silence if now.saturating_duration_since(self.heard) >= SILENCE_LIMIT => Err(EndReason::PeerLost),
+            Timer::Silence => {
+                self.timers.set(Timer::Silence, self.heard + SILENCE_LIMIT);
+                Ok(())
+            }
+            Timer::Back => self.back_failed("the other side could not be dialled back in time"),
+        }
+    }
+
+    /// From here on silence has a meaning.
+    fn watch_for_silence(&mut self, now: Instant) {
+        self.heard = now;
+        self.heard_control = now;
+        self.timers.set(Timer::Ping, now + PING_INTERVAL);
+        self.timers.set(Timer::Silence, now + SILENCE_LIMIT);
+    }
+
+    /// A plain message on the first connection: M1 and M2, or the word that the handshake failed.
+    fn plain(&mut self, now: Instant, bytes: &[u8]) -> Step {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Hello(hello) => self.hello_answered(now, *hello, bytes),
+            State::Listening(listening) => self.greeted(*listening, bytes),
+            other => {
+                self.state = other;
+                match message::parse(bytes)? {
+                    Incoming::Request(request) => Err(reported(&request).unwrap_or(PLAIN)),
+                    Incoming::Response(_) => Err(PLAIN),
+                }
+            }
+        }
+    }
+
+    /// A sealed message on either connection.
+    fn sealed(&mut self, now: Instant, channel: Channel, bytes: &[u8]) -> Step {
+        let link = match channel {
+            Channel::Primary => self.primary.as_mut(),
+            Channel::Back => self.back.link(),
+        };
+        let link = link.ok_or(PeerFault::Unexpected("sealed message"))?;
+        let opened = link.open.open(bytes).map_err(HandshakeError::Seal)?;
+        self.heard = now;
+        if channel == Channel::Primary {
+            self.heard_control = now;
+        }
+        self.opened(now, channel, &opened)
+    }
+
+    /// What was inside a sealed message.
+    fn opened(&mut self, now: Instant, channel: Channel, bytes: &[u8]) -> Step {
+        match message::parse(bytes)? {
+            Incoming::Response(response) => self.answered(now, channel, &response),
+            Incoming::Request(request) => {
+                if let Some(reason) = reported(&request) {
+                    return Err(reason);
+                }
+                match &mut self.state {
+                    State::Greeted(_) => self.proven(now, &request, bytes),
+                    State::Deciding(deciding) => deciding.hold(bytes),
+                    // On its own connection the other half may be ahead of the first one's M4.
+                    State::Proof(_) if channel == Channel::Back => self.serve(channel, &request),
+                    State::Calling | State::Ringing | State::Active => self.serve(channel, &request),
+                    State::Hello(_) | State::Proof(_) | State::Listening(_) => {
+                        Err(PeerFault::Unexpected("request").into())
+                    }
+                    State::Over => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Sends a request of our client half.
+    fn ask(&mut self, channel: Channel, purport: Purport, ask: Ask) -> Step {
+        let message = self.client.ask(channel, purport, ask).ok_or(PeerFault::Flood)?;
+        self.send(channel, &message)
+    }
+
+    /// Sends an answer of our server half.
+    fn reply(&mut self, channel: Channel, cseq: u32, answer: Answer) -> Step {
+        self.send(channel, &answer.write(cseq))
+    }
+
+    /// Seals a message if the connection has keys, and queues it.
+    fn send(&mut self, channel: Channel, message: &[u8]) -> Step {
+        let link = match channel {
+            Channel::Primary => self.primary.as_mut(),
+            Channel::Back => self.back.link(),
+        };
+        self.outbox.send(channel, link, message)?;
+        Ok(())
+    }
+
+    /// Says one last word, if there are keys to say it with, and ends.
+    fn part(&mut self, word: &str, reason: EndReason) -> Step {
+        if self.primary.is_some() {
+            let ask = self.client.word(word);
+            self.ask(Channel::Primary, Purport::Word, ask)?;
+        }
+        Err(reason)
+    }
+
+    /// Ends the call if a step says so, and tells the peer what was wrong with it.
+    fn conclude(&mut self, _now: Instant, step: Step) {
+        let Err(reason) = step else { return };
+        let code = match &reason {
+            EndReason::Verification(VerificationFault::Found(fault)) => Some(fault.code()),
+            EndReason::Peer(PeerFault::Reported) => None,
+            EndReason::Peer(_) => Some(PROTOCOL_FAULT),
+            _ => None,
+        };
+        if let Some(code) = code {
+            tracing::warn!(state = self.state.name(), role = %self.role, code, "the peer is at fault: {reason}");
+            self.report(&reason, code);
+        } else {
+            tracing::info!(role = %self.role, "the call is over: {reason}");
+        }
+        self.state = State::Over;
+        self.timers.clear();
+        self.awaited = None;
+        self.events.push_back(Event::Ended(reason));
+    }
+
+    fn report(&mut self, reason: &EndReason, code: &'static str) {
+        // What does not open shows that the other side has other keys than we: it could not open a sealed word.
+        let unsealed = matches!(reason, EndReason::Verification(VerificationFault::Found(HandshakeError::Seal(_))));
+        let message = Ask::new(Method::SetParameter, None).header(name::FAULT, code);
+        if let Some(message) = self.client.ask(Channel::Primary, Purport::Word, message) {
+            let link = self.primary.as_mut().filter(|_| !unsealed);
+            // A queue that is full belongs to a peer that does not read.
+            let _ = self.outbox.send(Channel::Primary, link, &message);
+        }
+    }
+}
+
+/// A plain message where only sealed ones are taken.
+const PLAIN: EndReason = EndReason::Peer(PeerFault::Unexpected("plain message"));
+/// The word for a fault that is none of the handshake's.
+const PROTOCOL_FAULT: &str = "protocol";
+
+/// The end that a peer announces for a fault it found.
+fn reported(message: &impl AsRef<rtsp_types::Headers>) -> Option<EndReason> {
+    message::value(message, name::FAULT).map(|code| match code {
+        PROTOCOL_FAULT => EndReason::Peer(PeerFault::Reported),
+        code => EndReason::Verification(VerificationFault::reported(code)),
+    })
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("role", &self.role)
+            .field("state", &self.state.name())
+            .field("peer", &self.peer())
+            .field("suite", &self.suite)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,282 @@
+//! The called side's half of the handshake: M1, M2, M3, and the decision that makes M4.
+
+use std::time::Instant;
+
+use rtsp_types::{Method, Request, StatusCode};
+use visavis_net::rtp::codec::MediaKind;
+
+use super::caller::RINGING;
+use super::{Admission, Call, CallId, Channel, Event, Link, PeerFault, Purpose, Step, reported};
+use crate::error::{EndReason, VerificationFault};
+use crate::handshake::exchange::{KeyShare, respond};
+use crate::handshake::keys::KeySource;
+use crate::handshake::proof::{CalleeClaims, CallerClaims};
+use crate::handshake::{HandshakeError, Nonce, Role, suite};
+use crate::identity::{Fingerprint, PublicKey, Signature};
+use crate::rtsp::message::{self, Answer, FEATURE, Incoming, SDP, VERSION, name};
+use crate::sas::{Commitment, SasNonce};
+use crate::sdp;
+use crate::state::{Awaited, Deciding, Greeted, Listening, MAX_HELD, State};
+use crate::timer::Timer;
+
+/// Plain requests that a stranger may make before it has to say M1.
+const MAX_STRAYS: u32 = 4;
+
+impl Call {
+    /// Takes the first messages on a connection, until one is M1.
+    pub(super) fn greeted(&mut self, mut listening: Listening, raw: &[u8]) -> Step {
+        let Incoming::Request(request) = message::parse(raw)? else {
+            return Err(PeerFault::StrayAnswer.into());
+        };
+        if let Some(reason) = reported(&request) {
+            return Err(reason);
+        }
+        let cseq = message::cseq(&request)?;
+        let required = message::value(&request, "Require").unwrap_or_default();
+        if required.is_empty() && message::value(&request, name::VERSION).is_none() {
+            // A plain player: it may ask what we do, and gets nothing more.
+            listening.strays += 1;
+            let known = request.method() == Method::Options && listening.strays < MAX_STRAYS;
+            let answer = if known { Answer::ok() } else { Answer::new(StatusCode::Forbidden) };
+            self.reply(Channel::Primary, cseq, answer.header("Public", "OPTIONS"))?;
+            self.state = State::Listening(Box::new(listening));
+            return if known { Ok(()) } else { Err(EndReason::NotVisavis) };
+        }
+        match self.meet(listening, &request, required, raw) {
+            Ok(answer) => {
+                // What M2 says is hashed as it is written, before there are keys to seal with.
+                self.finish_greeting(cseq, answer)
+            }
+            Err(reason) => {
+                let answer = match &reason {
+                    EndReason::Verification(VerificationFault::Found(fault)) => {
+                        Answer::new(StatusCode::KeyManagementError).header(name::FAULT, fault.code())
+                    }
+                    EndReason::Peer(PeerFault::Version(_)) => {
+                        Answer::new(StatusCode::OptionNotSupported).header("Unsupported", FEATURE)
+                    }
+                    _ => Answer::new(StatusCode::BadRequest).header(name::FAULT, super::PROTOCOL_FAULT),
+                };
+                let answer =
+                    answer.header(name::VERSION, VERSION).header(name::SUITES, suite::list(&self.config.suites));
+                self.reply(Channel::Primary, cseq, answer)?;
+                Err(reason)
+            }
+        }
+    }
+
+    /// Reads M1 and decides on the answer.
+    fn meet(
+        &mut self,
+        listening: Listening,
+        request: &Request<Vec<u8>>,
+        required: &str,
+        raw: &[u8],
+    ) -> Result<Greeting, EndReason> {
+        let version = message::value(request, name::VERSION).unwrap_or("0");
+        if version != VERSION || required.split(',').any(|tag| tag.trim() != FEATURE) {
+            return Err(PeerFault::Version(version.chars().take(8).collect()).into());
+        }
+        if request.method() != Method::Options {
+            return Err(PeerFault::Unexpected("request").into());
+        }
+        let Listening { mut transcript, retried, .. } = listening;
+        transcript.message(Role::Caller, raw);
+        let remote_udp_port: u16 = message::parsed(request, name::UDP_PORT)?;
+        let nonce = Nonce::from_base64(message::required(request, name::NONCE)?)?;
+        let offered = suite::parse_list(message::required(request, name::SUITES)?)?;
+        let shares = KeyShare::parse_list(message::required(request, name::SHARE)?)?;
+        let suite = suite::choose(&offered, &self.config.suites)?;
+        let share = shares.iter().find(|share| share.suite() == suite);
+        match (share, retried) {
+            (Some(share), _) => {
+                let (answer, secret) = respond(share, &mut self.rng)?;
+                let ours = Nonce::generate(&mut self.rng);
+                if ours == nonce {
+                    return Err(HandshakeError::Reflected.into());
+                }
+                let answer = Answer::ok()
+                    .header(name::VERSION, VERSION)
+                    .header(name::SUITE, suite.to_string())
+                    .header(name::NONCE, ours.to_string())
+                    .header(name::SHARE, answer.to_string())
+                    .header(name::UDP_PORT, self.config.udp_port.to_string());
+                Ok(Greeting { transcript, answer, agreed: Some((secret, remote_udp_port)), suite })
+            }
+            (None, None) => {
+                let answer = Answer::new(StatusCode::KeyManagementError)
+                    .header(name::VERSION, VERSION)
+                    .header(name::SUITE, suite.to_string());
+                Ok(Greeting { transcript, answer, agreed: None, suite })
+            }
+            (None, Some(_)) => Err(HandshakeError::Malformed { what: "second key share" }.into()),
+        }
+    }
+
+    /// Sends M2, or the request for another share.
+    fn finish_greeting(&mut self, cseq: u32, greeting: Greeting) -> Step {
+        let Greeting { mut transcript, answer, agreed, suite } = greeting;
+        let raw = answer.write(cseq);
+        transcript.message(Role::Callee, &raw);
+        self.send(Channel::Primary, &raw)?;
+        let Some((secret, remote_udp_port)) = agreed else {
+            let listening = Listening { transcript, retried: Some(suite), strays: 0 };
+            self.state = State::Listening(Box::new(listening));
+            return Ok(());
+        };
+        let keys = KeySource::Exchange { secret, transcript: transcript.hash() }.derive(Role::Callee);
+        self.suite = Some(suite);
+        self.primary = Some(Link { seal: keys.seal, open: keys.open });
+        self.back_key = Some(keys.back);
+        self.server.avoid(keys.media.local_ssrc);
+        self.server.avoid(keys.media.remote_ssrc);
+        self.events.push_back(Event::Keys { keys: keys.media, suite, remote_udp_port });
+        let greeted = Greeted { transcript, confirm: keys.confirm, sas: keys.sas };
+        self.state = State::Greeted(Box::new(greeted));
+        Ok(())
+    }
+
+    /// Takes M3.
+    pub(super) fn proven(&mut self, _now: Instant, request: &Request<Vec<u8>>, raw: &[u8]) -> Step {
+        let State::Greeted(greeted) = std::mem::replace(&mut self.state, State::Over) else { return Ok(()) };
+        let Greeted { mut transcript, confirm, sas } = *greeted;
+        if request.method() != Method::Announce {
+            return Err(PeerFault::Unexpected("request before M3").into());
+        }
+        let identity = message::required(request, name::IDENTITY)?;
+        let caller: PublicKey = identity.parse().map_err(HandshakeError::Identity)?;
+        let signature = message::required(request, name::SIGNATURE)?;
+        let signature: Signature = signature.parse().map_err(HandshakeError::Identity)?;
+        let dialled = match message::value(request, name::DIALLED) {
+            Some(text) => Some(text.parse::<Fingerprint>().map_err(HandshakeError::Identity)?),
+            None => None,
+        };
+        let commitment = Commitment::from_base64(message::required(request, name::SAS_COMMITMENT)?)?;
+        let purpose: Purpose = message::parsed(request, name::PURPOSE)?;
+        let call_id: CallId = message::parsed(request, name::CALL_ID)?;
+        let claims = CallerClaims {
+            transcript: transcript.hash(),
+            caller,
+            dialled,
+            commitment,
+            purpose: purpose.as_str(),
+            call_id: &call_id.to_string(),
+            body: request.body(),
+        };
+        claims.verify(&signature, &confirm, &self.config.identity.public())?;
+        transcript.message(Role::Caller, raw);
+        let listen_port = match message::value(request, name::LISTEN_PORT) {
+            Some(_) => Some(message::parsed::<u16>(request, name::LISTEN_PORT)?),
+            None => None,
+        };
+        self.remote = sdp::parse(request.body())?;
+        self.peer = Some(caller);
+        self.purpose = purpose;
+        self.call_id = Some(call_id);
+        let deciding = Deciding {
+            transcript,
+            confirm,
+            sas,
+            caller,
+            commitment,
+            cseq: message::cseq(request)?,
+            listen_port: listen_port.filter(|port| *port != 0 && purpose == Purpose::Call),
+            held: Vec::new(),
+        };
+        self.state = State::Deciding(Box::new(deciding));
+        self.events.push_back(Event::Incoming { peer: caller.fingerprint(), purpose, call_id });
+        Ok(())
+    }
+
+    /// Sends M4 and then answers what came behind M3.
+    pub(super) fn admitted(&mut self, now: Instant, admission: Admission) -> Step {
+        if !matches!(self.state, State::Deciding(_)) {
+            return Ok(());
+        }
+        let State::Deciding(deciding) = std::mem::replace(&mut self.state, State::Ringing) else { return Ok(()) };
+        let accept = match admission {
+            Admission::Ring => false,
+            Admission::Accept => true,
+            Admission::Busy => return self.turn_away(deciding.cseq, "busy", EndReason::Busy),
+            Admission::Decline => return self.turn_away(deciding.cseq, "declined", EndReason::Declined),
+            Admission::Glare => return self.turn_away(deciding.cseq, "glare", EndReason::Glare),
+        };
+        let callee = self.config.identity.public();
+        let nonce = SasNonce::generate(&mut self.rng);
+        let body = self.server.description().to_vec();
+        let claims = CalleeClaims {
+            transcript: deciding.transcript.hash(),
+            caller: deciding.caller,
+            callee,
+            nonce,
+            state: RINGING,
+            call_id: &self.call_id.map(|id| id.to_string()).unwrap_or_default(),
+            body: &body,
+        };
+        let answer = Answer::ok()
+            .header(name::CALL, RINGING)
+            .header(name::IDENTITY, callee.to_string())
+            .header(name::SIGNATURE, claims.sign(&self.config.identity, &deciding.confirm).to_string())
+            .header(name::SAS_NONCE, nonce.to_string())
+            .body(SDP, body);
+        self.reply(Channel::Primary, deciding.cseq, answer)?;
+        let Deciding { sas, caller, commitment, listen_port, held, .. } = *deciding;
+        self.awaited = Some(Awaited { sas, caller, commitment, nonce });
+        self.timers.set(Timer::Ring, now + self.config.ring_timeout);
+        self.watch_for_silence(now);
+        if let Some(port) = listen_port {
+            self.ask_for_back(now, port);
+        }
+        for message in held {
+            self.opened(now, Channel::Primary, &message)?;
+        }
+        if accept && matches!(self.state, State::Ringing) { self.pick_up() } else { Ok(()) }
+    }
+
+    fn turn_away(&mut self, cseq: u32, word: &str, reason: EndReason) -> Step {
+        self.reply(Channel::Primary, cseq, Answer::ok().header(name::CALL, word))?;
+        Err(reason)
+    }
+
+    /// Sends M5, and asks for the caller's streams.
+    pub(super) fn pick_up(&mut self) -> Step {
+        self.state = State::Active;
+        self.timers.stop(Timer::Ring);
+        let ask = self.client.word("accepted");
+        self.ask(Channel::Primary, super::Purport::Word, ask)?;
+        self.events.push_back(Event::Accepted);
+        if self.purpose == Purpose::Call {
+            self.pull_waits = true;
+            self.pull_if_ready()?;
+        }
+        self.open_gate();
+        Ok(())
+    }
+
+    /// Asks for the caller's streams once it is settled on which connection.
+    pub(super) fn pull_if_ready(&mut self) -> Step {
+        let Some(channel) = self.back.settled().filter(|_| self.pull_waits) else { return Ok(()) };
+        self.pull_waits = false;
+        let remote = self.remote;
+        self.pull(channel, |kind: MediaKind| remote.of(kind).is_some())
+    }
+}
+
+/// The answer to M1, not yet sent.
+struct Greeting {
+    transcript: crate::handshake::transcript::Transcript,
+    answer: Answer,
+    agreed: Option<(crate::handshake::exchange::SharedSecret, u16)>,
+    suite: suite::Suite,
+}
+
+impl Deciding {
+    /// Keeps a request for after M4.
+    pub(super) fn hold(&mut self, message: &[u8]) -> Step {
+        if self.held.len() >= MAX_HELD {
+            return Err(PeerFault::Flood.into());
+        }
+        self.held.push(message.to_vec());
+        Ok(())
+    }
+}

@@ -1,0 +1,255 @@
+//! The caller's half of the handshake: M1, M2, M3, M4 and the reveal.
+
+use std::time::Instant;
+
+use rtsp_types::{Method, Response, StatusCode};
+use visavis_net::rtp::codec::MediaKind;
+
+use super::{Call, Channel, Event, Link, PeerFault, Purpose, Step, reported};
+use crate::error::EndReason;
+use crate::handshake::exchange::{Exchange, KeyShare};
+use crate::handshake::keys::KeySource;
+use crate::handshake::proof::{CalleeClaims, CallerClaims};
+use crate::handshake::suite::{self, Suite};
+use crate::handshake::transcript::Transcript;
+use crate::handshake::{HandshakeError, Nonce, Role};
+use crate::identity::{PublicKey, Signature};
+use crate::rtsp::client::Purport;
+use crate::rtsp::message::{self, Ask, FEATURE, Incoming, SDP, VERSION, name};
+use crate::sas::{Commitment, SasNonce};
+use crate::sdp;
+use crate::state::{Hello, Proof, State};
+use crate::timer::Timer;
+
+impl Call {
+    /// Sends M1. Suites below what this peer has shown before are not even offered.
+    pub(super) fn say_hello(&mut self) -> Step {
+        let weakest = self.weakest;
+        let allowed = |suite: &&Suite| weakest.is_none_or(|weakest| **suite >= weakest);
+        let suites: Vec<Suite> = self.config.suites.iter().filter(allowed).copied().collect();
+        let exchange = Exchange::start(&suites, &mut self.rng);
+        self.send_hello(exchange, Transcript::new())
+    }
+
+    fn send_hello(&mut self, exchange: Exchange, mut transcript: Transcript) -> Step {
+        let nonce = Nonce::generate(&mut self.rng);
+        let ask = Ask::new(Method::Options, None)
+            .header("Require", FEATURE)
+            .header(name::VERSION, VERSION)
+            .header(name::SUITES, suite::list(exchange.offered()))
+            .header(name::NONCE, nonce.to_string())
+            .header(name::SHARE, KeyShare::list(&exchange.shares()))
+            .header(name::UDP_PORT, self.config.udp_port.to_string());
+        let hello = self.client.ask(Channel::Primary, Purport::Hello, ask).ok_or(PeerFault::Flood)?;
+        transcript.message(Role::Caller, &hello);
+        self.state = State::Hello(Box::new(Hello { exchange, transcript, nonce }));
+        self.send(Channel::Primary, &hello)
+    }
+
+    /// Takes M2, or what came instead of it. `raw` is what `hello` is about to hash.
+    pub(super) fn hello_answered(&mut self, now: Instant, hello: Hello, raw: &[u8]) -> Step {
+        let response = match message::parse(raw) {
+            Ok(Incoming::Response(response)) => response,
+            Ok(Incoming::Request(request)) => {
+                if let Some(reason) = reported(&request) {
+                    return Err(reason);
+                }
+                // An echo, or another caller where a called peer should be.
+                return Err(match message::value(&request, name::NONCE) {
+                    Some(nonce) if nonce == hello.nonce.to_string() => HandshakeError::Reflected.into(),
+                    Some(_) => PeerFault::Unexpected("M1").into(),
+                    None => EndReason::NotVisavis,
+                });
+            }
+            Err(_) => return Err(EndReason::NotVisavis),
+        };
+        match message::value(&response, name::VERSION) {
+            None => return Err(EndReason::NotVisavis),
+            Some(VERSION) => {}
+            Some(other) => return Err(PeerFault::Version(other.chars().take(8).collect()).into()),
+        }
+        match self.client.answered(Channel::Primary, message::cseq(&response)?)? {
+            Purport::Hello => {}
+            _ => return Err(PeerFault::StrayAnswer.into()),
+        }
+        match response.status() {
+            StatusCode::Ok => self.agree(now, hello, &response, raw),
+            status => match message::value(&response, name::SUITE) {
+                Some(_) if status == StatusCode::KeyManagementError => self.say_hello_again(hello, &response, raw),
+                _ => Err(self.refusal(&response)),
+            },
+        }
+    }
+
+    /// The called side wants a share of another suite: M1 once more, bound to the first one by the transcript.
+    fn say_hello_again(&mut self, hello: Hello, response: &Response<Vec<u8>>, raw: &[u8]) -> Step {
+        let Hello { mut exchange, mut transcript, .. } = hello;
+        transcript.message(Role::Callee, raw);
+        let suite = self.parse_suite(response, exchange.offered())?;
+        exchange.retry(suite, &mut self.rng)?;
+        self.send_hello(exchange, transcript)
+    }
+
+    /// M2 is a refusal: says why.
+    fn refusal(&self, response: &Response<Vec<u8>>) -> EndReason {
+        let offered = message::value(response, name::SUITES).and_then(|list| suite::parse_list(list).ok());
+        match (reported(response), offered) {
+            (Some(_), Some(theirs)) => {
+                let common = suite::choose(&theirs, &self.config.suites);
+                match (common, self.weakest) {
+                    (Ok(chosen), Some(weakest)) if chosen < weakest => HandshakeError::TooWeak { chosen, weakest },
+                    _ => HandshakeError::NoCommonSuite { offered: suite::list(&theirs) },
+                }
+                .into()
+            }
+            (Some(reason), None) => reason,
+            (None, _) => PeerFault::Refused { request: "OPTIONS", status: response.status().into() }.into(),
+        }
+    }
+
+    fn parse_suite(&self, response: &Response<Vec<u8>>, offered: &[Suite]) -> Result<Suite, EndReason> {
+        let suite: Suite = message::parsed(response, name::SUITE)?;
+        suite::check_floor(suite, self.weakest)?;
+        if offered.contains(&suite) { Ok(suite) } else { Err(HandshakeError::NotOffered(suite).into()) }
+    }
+
+    /// M2 is good: makes the keys and sends M3 with everything that can go in its wake.
+    fn agree(&mut self, now: Instant, hello: Hello, response: &Response<Vec<u8>>, raw: &[u8]) -> Step {
+        let Hello { exchange, mut transcript, nonce } = hello;
+        transcript.message(Role::Callee, raw);
+        let suite = self.parse_suite(response, exchange.offered())?;
+        if Nonce::from_base64(message::required(response, name::NONCE)?)? == nonce {
+            return Err(HandshakeError::Reflected.into());
+        }
+        let remote_udp_port = message::parsed(response, name::UDP_PORT)?;
+        let share = KeyShare::parse(message::required(response, name::SHARE)?, Role::Callee)?;
+        if share.suite() != suite {
+            return Err(HandshakeError::Malformed { what: "key share" }.into());
+        }
+        let secret = exchange.finish(&share)?;
+        let keys = KeySource::Exchange { secret, transcript: transcript.hash() }.derive(Role::Caller);
+        self.suite = Some(suite);
+        self.primary = Some(Link { seal: keys.seal, open: keys.open });
+        self.back_key = Some(keys.back);
+        self.server.avoid(keys.media.local_ssrc);
+        self.server.avoid(keys.media.remote_ssrc);
+        self.events.push_back(Event::Keys { keys: keys.media, suite, remote_udp_port });
+
+        let sas_nonce = SasNonce::generate(&mut self.rng);
+        let proof = self.prove(&transcript, &keys.confirm, &sas_nonce)?;
+        transcript.message(Role::Caller, &proof);
+        self.send(Channel::Primary, &proof)?;
+        self.pull(Channel::Primary, |_| true)?;
+        let proof = Proof { transcript, confirm: keys.confirm, sas: keys.sas, nonce: sas_nonce };
+        self.state = State::Proof(Box::new(proof));
+        self.heard = now;
+        Ok(())
+    }
+
+    /// Writes M3.
+    fn prove(
+        &mut self,
+        transcript: &Transcript,
+        confirm: &crate::handshake::keys::Confirm,
+        nonce: &SasNonce,
+    ) -> Result<Vec<u8>, EndReason> {
+        let caller = self.config.identity.public();
+        let call_id = self.call_id.map(|id| id.to_string()).unwrap_or_default();
+        let body = self.server.description().to_vec();
+        let claims = CallerClaims {
+            transcript: transcript.hash(),
+            caller,
+            dialled: self.expected,
+            commitment: Commitment::new(nonce, &caller),
+            purpose: self.purpose.as_str(),
+            call_id: &call_id,
+            body: &body,
+        };
+        let mut ask = self
+            .client
+            .request(Method::Announce)
+            .header(name::IDENTITY, caller.to_string())
+            .header(name::SIGNATURE, claims.sign(&self.config.identity, confirm).to_string())
+            .header(name::SAS_COMMITMENT, claims.commitment.to_string())
+            .header(name::PURPOSE, claims.purpose)
+            .header(name::CALL_ID, claims.call_id);
+        if let Some(dialled) = self.expected {
+            ask = ask.header(name::DIALLED, dialled.to_string());
+        }
+        if let Some(port) = self.config.listen_port.filter(|_| self.wants_back()) {
+            ask = ask.header(name::LISTEN_PORT, port.to_string());
+        }
+        let ask = ask.body(SDP, body);
+        Ok(self.client.ask(Channel::Primary, Purport::Proof, ask).ok_or(PeerFault::Flood)?)
+    }
+
+    /// Takes M4.
+    pub(super) fn proof_answered(&mut self, now: Instant, proof: &Proof, response: &Response<Vec<u8>>) -> Step {
+        if response.status() != StatusCode::Ok {
+            let status = response.status().into();
+            return Err(PeerFault::Refused { request: Purport::Proof.as_str(), status }.into());
+        }
+        match message::required(response, name::CALL)? {
+            RINGING => {}
+            "busy" => return Err(EndReason::Busy),
+            "declined" => return Err(EndReason::Declined),
+            "glare" => return Err(EndReason::Glare),
+            _ => return Err(PeerFault::Malformed(name::CALL).into()),
+        }
+        let identity = message::required(response, name::IDENTITY)?;
+        let callee: PublicKey = identity.parse().map_err(HandshakeError::Identity)?;
+        let signature = message::required(response, name::SIGNATURE)?;
+        let signature: Signature = signature.parse().map_err(HandshakeError::Identity)?;
+        let caller = self.config.identity.public();
+        let nonce = SasNonce::from_base64(message::required(response, name::SAS_NONCE)?)?;
+        let claims = CalleeClaims {
+            transcript: proof.transcript.hash(),
+            caller,
+            callee,
+            nonce,
+            state: RINGING,
+            call_id: &self.call_id.map(|id| id.to_string()).unwrap_or_default(),
+            body: response.body(),
+        };
+        claims.verify(&signature, &proof.confirm, self.expected)?;
+        self.remote = sdp::parse(response.body())?;
+        self.peer = Some(callee);
+        self.events.push_back(Event::Ringing { peer: callee.fingerprint() });
+
+        // Only now: the called side's number is fixed, so ours can be shown.
+        let ask = self.client.request(Method::SetParameter).header(name::SAS_NONCE, proof.nonce.to_string());
+        self.ask(Channel::Primary, Purport::Word, ask)?;
+        let sas = proof.sas.string(&caller, &callee, &proof.nonce, &nonce);
+        self.events.push_back(Event::Sas(sas));
+
+        self.state = State::Calling;
+        self.timers.stop(Timer::Handshake);
+        self.timers.set(Timer::Ring, now + self.config.ring_timeout);
+        self.watch_for_silence(now);
+        Ok(())
+    }
+
+    /// Asks for the other's streams, those we want of those that `has` says it has, and for their flow.
+    pub(super) fn pull(&mut self, channel: Channel, has: impl Fn(MediaKind) -> bool) -> Step {
+        let wanted = [(MediaKind::Audio, self.config.want_audio), (MediaKind::Video, self.config.want_video)];
+        for (kind, wanted) in wanted {
+            if wanted && has(kind) {
+                let ask = self.client.setup(kind, self.config.udp_port);
+                self.ask(channel, Purport::Setup(kind), ask)?;
+            }
+        }
+        let ask = self.client.play();
+        self.ask(channel, Purport::Play, ask)
+    }
+
+    /// Whether we ask to be dialled back.
+    pub(super) fn wants_back(&self) -> bool {
+        self.role == Role::Caller
+            && self.config.separate_channels
+            && self.config.listen_port.is_some()
+            && self.purpose == Purpose::Call
+    }
+}
+
+/// What M4 says of a call that was let through.
+pub(super) const RINGING: &str = "ringing";

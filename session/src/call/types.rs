@@ -1,0 +1,247 @@
+//! What a call is told and what it tells.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use data_encoding::HEXLOWER_PERMISSIVE;
+use rand_core::Rng;
+use visavis_net::plan::{MediaKeys, StreamPlan};
+use visavis_net::rtp::codec::{Codec, MediaKind};
+
+use crate::error::EndReason;
+use crate::handshake::suite::Suite;
+use crate::identity::{Fingerprint, Identity};
+use crate::sas::Sas;
+
+/// What both roles need to know before a call; shared by all calls of a peer.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Who we are.
+    pub identity: Arc<Identity>,
+    /// Key agreements we offer and accept, best first.
+    pub suites: Vec<Suite>,
+    /// The one UDP port of our media; 0 if we have none, which leaves the control connection.
+    pub udp_port: u16,
+    /// What we can send.
+    pub presentation: Presentation,
+    /// Whether we ask for the other side's sound.
+    pub want_audio: bool,
+    /// Whether we ask for the other side's pictures.
+    pub want_video: bool,
+    /// The TCP port on which a called peer may dial us back.
+    pub listen_port: Option<u16>,
+    /// As a caller: ask for the other direction's control on a connection of its own. Needs `listen_port`.
+    pub separate_channels: bool,
+    /// How long an unanswered call rings, on either side.
+    pub ring_timeout: Duration,
+}
+
+/// How long a call rings unless told otherwise.
+pub const RING_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// What a peer has to send: at most one stream of sound and one of pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Presentation {
+    /// The sound.
+    pub audio: Option<Codec>,
+    /// The pictures.
+    pub video: Option<Codec>,
+}
+
+impl Presentation {
+    /// The codec of one kind, if there is one.
+    #[must_use]
+    pub const fn of(&self, kind: MediaKind) -> Option<Codec> {
+        match kind {
+            MediaKind::Audio => self.audio,
+            MediaKind::Video => self.video,
+        }
+    }
+}
+
+/// Whom to reach, and what is expected of them.
+#[derive(Clone, Debug)]
+pub struct Dial {
+    /// Host and port as a URL has them, such as `alice.local:8554` or `[2001:db8::1]:8554`, without a scope.
+    pub url_host: String,
+    /// The identity the peer must prove, if the owner knows it.
+    pub expected: Option<Fingerprint>,
+    /// The weakest suite this peer may negotiate: the strongest one it has shown before.
+    pub weakest: Option<Suite>,
+    /// A call or a one-way stream.
+    pub purpose: Purpose,
+}
+
+/// What a caller wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Both see and hear each other.
+    Call,
+    /// The caller sees and hears the called peer, nothing flows back.
+    Watch,
+}
+
+impl Purpose {
+    /// The word on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::Watch => "watch",
+        }
+    }
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Purpose {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "call" => Ok(Self::Call),
+            "watch" => Ok(Self::Watch),
+            _ => Err(()),
+        }
+    }
+}
+
+/// Names one call for its whole life; the caller draws it. Written as 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId([u8; 16]);
+
+impl CallId {
+    pub(crate) fn draw(rng: &mut impl Rng) -> Self {
+        let mut id = [0; 16];
+        rng.fill_bytes(&mut id);
+        Self(id)
+    }
+
+    /// The sixteen bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.0 {
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CallId({self})")
+    }
+}
+
+impl FromStr for CallId {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        if text.len() != 32 {
+            return Err(());
+        }
+        let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| ())?;
+        bytes.try_into().map(Self).map_err(|_| ())
+    }
+}
+
+/// One thing that happened to a call from outside. Anything but the owner's own wishes.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// One whole plain RTSP message from the control connection.
+    Rtsp(&'a [u8]),
+    /// The content of one `$` frame of channel [`CONTROL_CHANNEL`](super::CONTROL_CHANNEL).
+    Sealed(&'a [u8]),
+    /// What came on the control connection is neither: its framing broke. The connection is of no more use.
+    Broken,
+    /// The control connection was closed or failed.
+    Closed,
+    /// A media packet of the other peer was authenticated: it is alive.
+    MediaAlive,
+    /// The second connection of `separate_channels`.
+    Back(BackInput<'a>),
+}
+
+/// What happens on the connection that a called peer dials back.
+#[derive(Clone, Copy, Debug)]
+pub enum BackInput<'a> {
+    /// The connection asked for by [`Event::DialBack`] is up.
+    Connected,
+    /// It could not be made; the call goes on over the first.
+    Failed,
+    /// One whole plain RTSP message.
+    Rtsp(&'a [u8]),
+    /// The content of one `$` frame of channel [`CONTROL_CHANNEL`](super::CONTROL_CHANNEL).
+    Sealed(&'a [u8]),
+    /// It was closed or failed.
+    Closed,
+}
+
+/// Which connection bytes are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// The connection the caller made.
+    Primary,
+    /// The connection the called peer made back.
+    Back,
+}
+
+/// One thing a call tells its engine, in order.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// Keys are agreed: media packets can be authenticated from now on. Comes before the other side has
+    /// proven who it is, so that its first probe is not lost; nothing may be sent to it but probes.
+    Keys {
+        /// The keys of media.
+        keys: MediaKeys,
+        /// How they were agreed.
+        suite: Suite,
+        /// Where its media socket is, at the address of its control connection; 0 if it has none.
+        remote_udp_port: u16,
+    },
+    /// A caller has proven who it is. Answer at once with [`Call::admit`](super::Call::admit).
+    Incoming {
+        /// Its key.
+        peer: Fingerprint,
+        /// What it wants.
+        purpose: Purpose,
+        /// Its name for the call.
+        call_id: CallId,
+    },
+    /// The peer we called has proven who it is and rings.
+    Ringing {
+        /// Its key.
+        peer: Fingerprint,
+    },
+    /// What both people can read aloud.
+    Sas(Sas),
+    /// A stream was set up, ours or theirs. Nothing flows yet.
+    Stream(StreamPlan),
+    /// The called side accepted; both sides get this once.
+    Accepted,
+    /// Every gate is open: we may send our sound and pictures. Once, and never to the viewer of a stream.
+    Playing,
+    /// Dial the caller back on this TCP port of its address, then say [`BackInput::Connected`] or
+    /// [`BackInput::Failed`].
+    DialBack {
+        /// The port.
+        port: u16,
+    },
+    /// Something worth knowing that changes nothing.
+    Notice(String),
+    /// It is over. Send what [`Call::poll_transmit`](super::Call::poll_transmit) still has, then close.
+    Ended(EndReason),
+}

@@ -1,0 +1,162 @@
+//! Why a call ended, and who is at fault.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::handshake::HandshakeError;
+
+/// Why a call or a stream is over. `{}` is a sentence for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// Somebody hung up after the call was accepted.
+    HungUp {
+        /// The other side did.
+        by_peer: bool,
+    },
+    /// The called side refused.
+    Declined,
+    /// The called side is in another call.
+    Busy,
+    /// Nobody answered in time.
+    NoAnswer,
+    /// The caller gave up before anybody answered.
+    Cancelled,
+    /// Both called each other, and the other call is the one that goes on.
+    Glare,
+    /// Nothing was heard of the peer any more, or its connection broke.
+    PeerLost,
+    /// No connection could be made.
+    Unreachable,
+    /// A connection was made, but the handshake did not come to its end in time.
+    HandshakeTimeout,
+    /// The peer is not who it should be, or cannot prove it, or somebody changed what was said.
+    Verification(VerificationFault),
+    /// The address answers, but not as visavis.
+    NotVisavis,
+    /// The peer broke the protocol.
+    Peer(PeerFault),
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HungUp { by_peer: true } => f.write_str("the other side hung up"),
+            Self::HungUp { by_peer: false } => f.write_str("you hung up"),
+            Self::Declined => f.write_str("the call was declined"),
+            Self::Busy => f.write_str("the other side is in another call; try again later"),
+            Self::NoAnswer => f.write_str("nobody answered"),
+            Self::Cancelled => f.write_str("the caller gave up"),
+            Self::Glare => f.write_str("both sides called each other; the other call goes on"),
+            Self::PeerLost => f.write_str("the connection to the other side was lost"),
+            Self::Unreachable => {
+                f.write_str("no connection could be made; check the address and that visavis is running there")
+            }
+            Self::HandshakeTimeout => {
+                f.write_str("the other side took the connection but did not finish the handshake; try again later")
+            }
+            Self::Verification(fault) => write!(f, "{fault}"),
+            Self::NotVisavis => {
+                f.write_str("the address answers, but there is no visavis peer; check the address and the port")
+            }
+            Self::Peer(fault) => write!(f, "the other side broke the protocol: {fault}"),
+        }
+    }
+}
+
+impl From<PeerFault> for EndReason {
+    fn from(fault: PeerFault) -> Self {
+        Self::Peer(fault)
+    }
+}
+
+impl From<HandshakeError> for EndReason {
+    fn from(fault: HandshakeError) -> Self {
+        Self::Verification(VerificationFault::Found(fault))
+    }
+}
+
+/// What the handshake found wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum VerificationFault {
+    /// We found it.
+    #[error(transparent)]
+    Found(HandshakeError),
+    /// The other side found it and says so.
+    #[error("the other side ended the handshake: {}", explain(.code))]
+    Reported {
+        /// The word it gave, as [`HandshakeError::code`] has them; at most 32 characters.
+        code: String,
+    },
+}
+
+impl VerificationFault {
+    /// The word for logs, the same on both sides.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Found(fault) => fault.code(),
+            Self::Reported { code } => code,
+        }
+    }
+
+    /// Takes a peer's word for its fault, cut to what is printable.
+    pub(crate) fn reported(code: &str) -> Self {
+        let printable = |character: &char| character.is_ascii_alphanumeric() || *character == '-';
+        Self::Reported { code: code.chars().filter(printable).take(32).collect() }
+    }
+}
+
+/// A sentence for the codes that a person can do something about.
+fn explain(code: &str) -> String {
+    match code {
+        "seal" => "it could not open our messages, so the key exchange was changed on the way".to_owned(),
+        "not-dialled" => "it is not the peer that was dialled; check its fingerprint".to_owned(),
+        "no-common-suite" => "it accepts none of our key agreements; allow one more with --suites".to_owned(),
+        "wrong-identity" => "it expected somebody else; it may have to verify your contact again".to_owned(),
+        other => format!("it found a fault in ours ({other})"),
+    }
+}
+
+/// How a peer broke the protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PeerFault {
+    /// Something does not have its form.
+    #[error("malformed {0}")]
+    Malformed(&'static str),
+    /// A header that must be there is not.
+    #[error("no {0} header")]
+    Missing(&'static str),
+    /// More than we take.
+    #[error("a message of {len} bytes")]
+    TooLarge {
+        /// Its bytes.
+        len: usize,
+    },
+    /// More than we answer before the answers are read.
+    #[error("more requests than answers it reads")]
+    Flood,
+    /// Not now.
+    #[error("{0} at the wrong time")]
+    Unexpected(&'static str),
+    /// The other way round: it says so of us.
+    #[error("it says that we did")]
+    Reported,
+    /// An answer to nothing, or out of order.
+    #[error("an answer to no question of ours")]
+    StrayAnswer,
+    /// A request that has to work was refused.
+    #[error("it answers {status} to {request}")]
+    Refused {
+        /// What was asked.
+        request: &'static str,
+        /// The status.
+        status: u16,
+    },
+    /// A version we do not speak.
+    #[error("it speaks version {0} of the protocol; update the older of the two")]
+    Version(String),
+}

@@ -1,0 +1,202 @@
+//! RTSP messages: what is read, what is written, and the names of our own headers.
+
+use rtsp_types::headers::{CONTENT_TYPE, CSEQ};
+use rtsp_types::{HeaderName, Headers, Message, Method, Request, Response, StatusCode, Url, Version};
+
+use crate::error::PeerFault;
+
+/// The longest plain message: a head of 16 KiB and a body of 64 KiB, as the framing has it.
+pub(crate) const MAX_MESSAGE: usize = (16 + 64) * 1024;
+/// The most headers a message may have.
+const MAX_HEADERS: usize = 64;
+
+/// The feature tag that a peer must know (RFC 2326 §12.32, §3.8).
+pub(crate) const FEATURE: &str = "org.visavis.call";
+/// The version of our extension.
+pub(crate) const VERSION: &str = "1";
+
+/// Names of our headers. `docs/protocol.md` says what they hold.
+pub(crate) mod name {
+    pub(crate) const BIND: &str = "Visavis-Bind";
+    pub(crate) const CALL: &str = "Visavis-Call";
+    pub(crate) const CALL_ID: &str = "Visavis-Call-ID";
+    pub(crate) const DIALLED: &str = "Visavis-Dialled";
+    pub(crate) const FAULT: &str = "Visavis-Fault";
+    pub(crate) const IDENTITY: &str = "Visavis-Identity";
+    pub(crate) const LISTEN_PORT: &str = "Visavis-Listen-Port";
+    pub(crate) const NONCE: &str = "Visavis-Nonce";
+    pub(crate) const PROOF: &str = "Visavis-Proof";
+    pub(crate) const PURPOSE: &str = "Visavis-Purpose";
+    pub(crate) const SAS_COMMITMENT: &str = "Visavis-SAS-Commitment";
+    pub(crate) const SAS_NONCE: &str = "Visavis-SAS-Nonce";
+    pub(crate) const SHARE: &str = "Visavis-Share";
+    pub(crate) const SIGNATURE: &str = "Visavis-Signature";
+    pub(crate) const SUITE: &str = "Visavis-Suite";
+    pub(crate) const SUITES: &str = "Visavis-Suites";
+    pub(crate) const UDP_PORT: &str = "Visavis-UDP-Port";
+    pub(crate) const VERSION: &str = "Visavis-Version";
+}
+
+/// One message of the peer.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    /// It asks.
+    Request(Request<Vec<u8>>),
+    /// It answers.
+    Response(Response<Vec<u8>>),
+}
+
+/// Reads exactly one message.
+///
+/// # Errors
+/// What is wrong with it; nothing a peer sends makes this panic or allocate more than a few times its size.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Incoming, PeerFault> {
+    if bytes.len() > MAX_MESSAGE {
+        return Err(PeerFault::TooLarge { len: bytes.len() });
+    }
+    let (message, used) = Message::<Vec<u8>>::parse(bytes).map_err(|_| PeerFault::Malformed("RTSP message"))?;
+    if used != bytes.len() {
+        return Err(PeerFault::Malformed("RTSP message: bytes after its end"));
+    }
+    let (headers, version) = match &message {
+        Message::Request(request) => (headers(request), request.version()),
+        Message::Response(response) => (headers(response), response.version()),
+        Message::Data(_) => return Err(PeerFault::Malformed("RTSP message: a frame inside a frame")),
+    };
+    if headers.iter().count() > MAX_HEADERS {
+        return Err(PeerFault::Malformed("RTSP message: too many headers"));
+    }
+    if version != Version::V1_0 {
+        return Err(PeerFault::Malformed("RTSP version: only 1.0 is spoken here"));
+    }
+    match message {
+        Message::Request(request) => Ok(Incoming::Request(request)),
+        Message::Response(response) => Ok(Incoming::Response(response)),
+        Message::Data(_) => Err(PeerFault::Malformed("RTSP message")),
+    }
+}
+
+fn headers(message: &impl AsRef<Headers>) -> &Headers {
+    message.as_ref()
+}
+
+/// A header's value, if the message has it.
+pub(crate) fn value<'a>(message: &'a impl AsRef<Headers>, name: &'static str) -> Option<&'a str> {
+    message.as_ref().get(&header_name(name)).map(|value| value.as_str())
+}
+
+/// A header's value.
+///
+/// # Errors
+/// [`PeerFault::Missing`] without it.
+pub(crate) fn required<'a>(message: &'a impl AsRef<Headers>, name: &'static str) -> Result<&'a str, PeerFault> {
+    value(message, name).ok_or(PeerFault::Missing(name))
+}
+
+/// A header's value as a number or another simple type.
+///
+/// # Errors
+/// [`PeerFault::Missing`] without it, [`PeerFault::Malformed`] if it does not read as one.
+pub(crate) fn parsed<T: std::str::FromStr>(message: &impl AsRef<Headers>, name: &'static str) -> Result<T, PeerFault> {
+    required(message, name)?.parse().map_err(|_| PeerFault::Malformed(name))
+}
+
+/// The number that ties an answer to its request. RFC 2326 §12.17.
+///
+/// # Errors
+/// [`PeerFault::Missing`], [`PeerFault::Malformed`].
+pub(crate) fn cseq(message: &impl AsRef<Headers>) -> Result<u32, PeerFault> {
+    let value = message.as_ref().get(&CSEQ).ok_or(PeerFault::Missing("CSeq"))?;
+    value.as_str().parse().map_err(|_| PeerFault::Malformed("CSeq"))
+}
+
+/// A request under construction.
+pub(crate) struct Ask(Request<Vec<u8>>);
+
+impl Ask {
+    /// Without a `url`, the request is for `*`.
+    pub(crate) fn new(method: Method, url: Option<&Url>) -> Self {
+        let mut request = Request::builder(method, Version::V1_0).build(Vec::new());
+        request.set_request_uri(url.cloned());
+        Self(request)
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.0.insert_header(header_name(name), value.into());
+        self
+    }
+
+    pub(crate) fn body(self, content_type: &'static str, body: Vec<u8>) -> Self {
+        let mut request = self.0.replace_body(body);
+        request.insert_header(CONTENT_TYPE, content_type);
+        Self(request)
+    }
+
+    /// Numbers it and writes it out.
+    pub(crate) fn write(mut self, cseq: u32) -> Vec<u8> {
+        self.0.insert_header(CSEQ, cseq.to_string());
+        let mut out = Vec::with_capacity(512);
+        // Writing to memory does not fail.
+        let _ = self.0.write(&mut out);
+        out
+    }
+}
+
+/// An answer under construction.
+#[derive(Debug)]
+pub(crate) struct Answer(Response<Vec<u8>>);
+
+impl Answer {
+    pub(crate) fn new(status: StatusCode) -> Self {
+        Self(Response::builder(Version::V1_0, status).build(Vec::new()))
+    }
+
+    pub(crate) fn ok() -> Self {
+        Self::new(StatusCode::Ok)
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.0.insert_header(header_name(name), value.into());
+        self
+    }
+
+    pub(crate) fn body(self, content_type: &'static str, body: Vec<u8>) -> Self {
+        let mut response = self.0.replace_body(body);
+        response.insert_header(CONTENT_TYPE, content_type);
+        Self(response)
+    }
+
+    /// Numbers it as the request was and writes it out.
+    pub(crate) fn write(mut self, cseq: u32) -> Vec<u8> {
+        self.0.insert_header(CSEQ, cseq.to_string());
+        let mut out = Vec::with_capacity(512);
+        let _ = self.0.write(&mut out);
+        out
+    }
+}
+
+/// The value of one `name: value` line of a `text/parameters` body (RFC 2326 §10.8), at most 32 lines in.
+pub(crate) fn parameter<'a>(body: &'a [u8], name: &str) -> Option<&'a str> {
+    let text = std::str::from_utf8(body).ok()?;
+    text.lines().take(32).find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
+
+/// A body of one parameter.
+pub(crate) fn parameters(name: &str, value: &str) -> Vec<u8> {
+    format!("{name}: {value}\r\n").into_bytes()
+}
+
+/// The type of a body of parameters.
+pub(crate) const PARAMETERS: &str = "text/parameters";
+/// The type of a session description.
+pub(crate) const SDP: &str = "application/sdp";
+
+fn header_name(name: &'static str) -> HeaderName {
+    HeaderName::from_static_str(name).expect("our header names are ASCII")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! The deadlines of one call.
+
+use std::time::{Duration, Instant};
+
+/// From the connection to the last message of the handshake.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A control channel on which nothing was heard for this long is pinged.
+pub const PING_INTERVAL: Duration = Duration::from_secs(1);
+/// A peer of which nothing authentic was heard for this long is lost.
+pub const SILENCE_LIMIT: Duration = Duration::from_millis(4500);
+/// How long a called peer tries to dial back before it uses the first connection.
+pub const BACK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What a deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// Ends a handshake that does not come to its end.
+    Handshake,
+    /// Ends a call that nobody answers.
+    Ring,
+    /// Asks a quiet peer whether it is there.
+    Ping,
+    /// Declares a silent peer lost.
+    Silence,
+    /// Gives up on the second connection.
+    Back,
+}
+
+impl Timer {
+    const ALL: [Self; 5] = [Self::Handshake, Self::Ring, Self::Ping, Self::Silence, Self::Back];
+}
+
+/// One optional deadline for each [`Timer`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Timers {
+    deadlines: [Option<Instant>; Timer::ALL.len()],
+}
+
+impl Timers {
+    pub(crate) fn set(&mut self, timer: Timer, at: Instant) {
+        self.deadlines[timer as usize] = Some(at);
+    }
+
+    pub(crate) fn stop(&mut self, timer: Timer) {
+        self.deadlines[timer as usize] = None;
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(crate) fn is_set(&self, timer: Timer) -> bool {
+        self.deadlines[timer as usize].is_some()
+    }
+
+    /// The earliest deadline.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.deadlines.iter().flatten().min().copied()
+    }
+
+    /// Takes one timer whose deadline has come, the earliest first.
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<Timer> {
+        let due = |timer: &Timer| self.deadlines[*timer as usize].filter(|at| *at <= now);
+        let timer = Timer::ALL.into_iter().filter(|timer| due(timer).is_some()).min_by_key(due)?;
+        self.stop(timer);
+        Some(timer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // any instant will do
+    fn expires_in_order_and_once() {
+        let start = Instant::now();
+        let mut timers = Timers::default();
+        timers.set(Timer::Silence, start + SILENCE_LIMIT);
+        timers.set(Timer::Ping, start + PING_INTERVAL);
+        assert_eq!(timers.next(), Some(start + PING_INTERVAL));
+        assert_eq!(timers.expire(start), None);
+        let late = start + HANDSHAKE_TIMEOUT;
+        assert_eq!(timers.expire(late), Some(Timer::Ping));
+        assert!(!timers.is_set(Timer::Ping));
+        assert_eq!(timers.expire(late), Some(Timer::Silence));
+        assert_eq!(timers.expire(late), None);
+        assert_eq!(timers.next(), None);
+    }
+}
