@@ -190,7 +190,13 @@ impl Socket {
     fn offer(&self, destination: SocketAddr, contents: &[u8], segment: usize) -> io::Result<()> {
         let segment_size = (contents.len() > segment).then_some(segment);
         let transmit = Transmit { destination, ecn: None, contents, segment_size, src_ip: None };
-        self.socket.try_io(Interest::WRITABLE, || self.state.try_send(UdpSockRef::from(&self.socket), &transmit))
+        let send = || self.state.try_send(UdpSockRef::from(&self.socket), &transmit);
+        match send() {
+            // Once more where tokio sees it, so that `writable` waits for what comes after this attempt. Not at first,
+            // because tokio takes a new socket for busy until its driver has run.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.socket.try_io(Interest::WRITABLE, send),
+            result => result,
+        }
     }
 
     fn refused(&self, destination: SocketAddr, error: &io::Error) {

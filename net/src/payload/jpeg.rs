@@ -21,8 +21,8 @@ pub use parse::JpegError;
 /// The longest side a picture may have, in pixels: 255 blocks of 8. RFC 2435 §3.1.5.
 pub const MAX_SIDE: u16 = 2040;
 
-/// The longest compressed picture, without headers, that we send or reassemble: 4 MiB, a bit per pixel at the largest
-/// size eight times over.
+/// The longest compressed picture, without headers, that we send or reassemble: 4 MiB, which is 8 bits
+/// per pixel at the largest size.
 pub const MAX_SCAN: usize = 4 << 20;
 
 /// How the colour of a picture is sampled: the part of RFC 2435's type that types 0 and 1 differ in.

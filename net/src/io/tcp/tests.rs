@@ -1,1 +1,168 @@
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::*;
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+fn parse(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+fn listen(address: &str) -> Listener {
+    Listener::bind(parse(address)).expect("bound")
+}
+
+/// A port on which nothing listens.
+fn nobody() -> SocketAddr {
+    listen("127.0.0.1:0").local_addr()
+}
+
+/// A listener that takes no more connections: attempts hang. Keep what it returns.
+async fn full() -> Option<(SocketAddr, socket2::Socket, Vec<TcpStream>)> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, Type::STREAM, None).expect("made");
+    socket.bind(&parse("127.0.0.1:0").into()).expect("bound");
+    socket.listen(0).expect("listens");
+    let address = socket.local_addr().expect("bound").as_socket().expect("an address");
+    let mut queue = Vec::new();
+    for _ in 0..8 {
+        match timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+            Ok(stream) => queue.push(stream.expect("connected")),
+            Err(_) => return Some((address, socket, queue)),
+        }
+    }
+    None
+}
+
+#[tokio::test]
+async fn a_connection_has_its_options_at_both_ends() {
+    let listener = listen("127.0.0.1:0");
+    let addresses = [listener.local_addr()];
+    let (dialled, accepted) = tokio::join!(dial(&addresses, LIMIT), listener.accept());
+    let ((mut ours, to), (mut theirs, from)) = (dialled.expect("connected"), accepted.expect("accepted"));
+    assert_eq!((to, from), (listener.local_addr(), ours.local_addr().expect("bound")));
+    for stream in [&ours, &theirs] {
+        let socket = SockRef::from(stream);
+        assert!(socket.tcp_nodelay().expect("told") && socket.keepalive().expect("told"));
+        #[cfg(target_os = "linux")]
+        assert_eq!(socket.tcp_notsent_lowat().expect("told"), NOT_SENT_LOW_WATER);
+    }
+    ours.write_all(b"hello").await.expect("written");
+    let mut bytes = [0; 5];
+    theirs.read_exact(&mut bytes).await.expect("read");
+    assert_eq!(&bytes, b"hello");
+}
+
+/// What the kernel holds unsent stays small: newer media can still overtake in our own queue.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_kernel_takes_little_that_it_cannot_send() {
+    let listener = listen("127.0.0.1:0");
+    let addresses = [listener.local_addr()];
+    let (dialled, accepted) = tokio::join!(dial(&addresses, LIMIT), listener.accept());
+    let ((ours, _), (theirs, _)) = (dialled.expect("connected"), accepted.expect("accepted"));
+    SockRef::from(&theirs).set_recv_buffer_size(8 * 1024).expect("set");
+    let mut taken = 0;
+    while let Ok(Ok(())) = timeout(Duration::from_millis(100), ours.writable()).await {
+        match ours.try_write(&[0; 4096]) {
+            Ok(count) => taken += count,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+    }
+    // The far window (a few tens of KiB before our limit applied to it, at most 128) and the low water mark.
+    assert!(taken <= 256 * 1024, "{taken} bytes taken");
+}
+
+#[tokio::test]
+async fn a_dual_stack_listener_shows_plain_ipv4() {
+    let listener = listen("[::]:0");
+    let addresses = [SocketAddr::new(parse("127.0.0.1:0").ip(), listener.local_addr().port())];
+    let (dialled, accepted) = tokio::join!(dial(&addresses, LIMIT), listener.accept());
+    let (stream, from) = (dialled.expect("connected").0, accepted.expect("accepted").1);
+    assert_eq!(from, stream.local_addr().expect("bound"));
+    assert!(from.is_ipv4());
+}
+
+#[tokio::test]
+async fn each_address_that_failed_is_named_with_its_reason() {
+    let (first, second) = (nobody(), nobody());
+    let error = dial(&[first, second, first], LIMIT).await.expect_err("nobody there");
+    assert_eq!(error.attempts.len(), 2, "once each");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "could not connect: {first} refused: nothing listens on that port; \
+             {second} refused: nothing listens on that port"
+        )
+    );
+    assert_eq!(dial(&[], LIMIT).await.expect_err("nowhere").to_string(), "no address to connect to");
+}
+
+#[tokio::test]
+async fn a_failed_address_costs_no_head_start() {
+    let listener = listen("127.0.0.1:0");
+    let addresses = [nobody(), nobody(), nobody(), listener.local_addr()];
+    // Three head starts of 250 ms would not fit.
+    let (_stream, to) = dial(&addresses, Duration::from_millis(600)).await.expect("connected");
+    assert_eq!(to, listener.local_addr());
+}
+
+#[tokio::test]
+async fn a_silent_address_delays_the_next_but_does_not_stop_it() {
+    let Some((silent, _listener, _queue)) = full().await else {
+        println!("skipped: this system never refuses to queue a connection");
+        return;
+    };
+    let listener = listen("127.0.0.1:0");
+    let (_stream, to) = dial(&[silent, listener.local_addr()], Duration::from_secs(2)).await.expect("connected");
+    assert_eq!(to, listener.local_addr());
+
+    let error = dial(&[silent, nobody()], Duration::from_millis(400)).await.expect_err("nobody answers");
+    let faults = error.attempts.iter().map(|(address, fault)| (*address, fault.to_string())).collect::<Vec<_>>();
+    assert_eq!(faults.len(), 2);
+    assert!(faults.contains(&(silent, "no answer in time".to_owned())), "{faults:?}");
+    assert!(error.to_string().contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn an_address_not_reached_in_time_counts_as_no_answer() {
+    let Some((silent, _listener, _queue)) = full().await else {
+        println!("skipped: this system never refuses to queue a connection");
+        return;
+    };
+    let never_tried = parse("127.0.0.1:9");
+    let error = dial(&[silent, never_tried], Duration::from_millis(50)).await.expect_err("nobody answers");
+    assert!(error.attempts.iter().all(|(_, fault)| matches!(fault, DialFault::TimedOut)), "{error}");
+    assert_eq!(error.attempts.len(), 2);
+}
+
+#[test]
+fn faults_are_told_apart() {
+    let fault = |kind| DialFault::from(io::Error::from(kind));
+    assert!(matches!(fault(ErrorKind::ConnectionRefused), DialFault::Refused));
+    assert!(matches!(fault(ErrorKind::HostUnreachable), DialFault::Unreachable));
+    assert!(matches!(fault(ErrorKind::NetworkUnreachable), DialFault::Unreachable));
+    assert!(matches!(fault(ErrorKind::TimedOut), DialFault::TimedOut));
+    assert!(matches!(fault(ErrorKind::OutOfMemory), DialFault::Other(_)));
+}
+
+#[test]
+fn families_take_turns_and_the_list_is_bounded() {
+    let order = interleave(&[
+        parse("[2001:db8::1]:1"),
+        parse("[2001:db8::2]:1"),
+        parse("192.0.2.1:1"),
+        parse("[::ffff:192.0.2.1]:1"),
+        parse("192.0.2.2:1"),
+        parse("192.0.2.3:1"),
+    ]);
+    let expected = ["[2001:db8::1]:1", "192.0.2.1:1", "[2001:db8::2]:1", "192.0.2.2:1", "192.0.2.3:1"].map(parse);
+    assert_eq!(order, expected);
+    let many = (0..100).map(|port| SocketAddr::new(parse("192.0.2.1:1").ip(), port)).collect::<Vec<_>>();
+    assert_eq!(interleave(&many).len(), MAX_ADDRESSES);
+}
+
+#[tokio::test]
+async fn a_taken_port_is_an_error() {
+    let listener = listen("127.0.0.1:0");
+    assert_eq!(Listener::bind(listener.local_addr()).expect_err("taken").kind(), ErrorKind::AddrInUse);
+}

@@ -52,7 +52,8 @@ pub struct Stats {
 ///
 /// Up to [`MAX_ASSEMBLIES`] pictures of up to [`super::MAX_SCAN`] bytes wait for missing fragments: 133 ms of pictures
 /// at 30 a second if each of them has a gap, more if some are whole; then the oldest is given up. Its memory is kept
-/// for the next, so only the file that is handed out is allocated.
+/// for the next, so only the file that is handed out is allocated. A hostile sender can make it hold twice their size:
+/// 32 MiB.
 #[derive(Debug, Default)]
 pub struct Depacketizer {
     assemblies: Vec<Assembly>,
@@ -97,6 +98,13 @@ impl Depacketizer {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.stats
+    }
+
+    /// How many pictures' memory it holds, and how many bytes.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> (usize, usize) {
+        let all = || self.assemblies.iter().chain(&self.idle);
+        (all().count(), all().map(|assembly| assembly.scan.capacity()).sum())
     }
 
     fn take(

@@ -1,1 +1,119 @@
+//! Real files from libjpeg-turbo, there and back.
 
+mod encoder;
+mod files;
+mod hostile;
+mod loss;
+
+use bytes::Bytes;
+use turbojpeg::Subsamp;
+
+use self::encoder::{Restarts, encode};
+use super::tables::Tables;
+use super::*;
+use crate::buf::Payload;
+use crate::rtp::ids::ExtSeq;
+use crate::rtp::time::RtpTime;
+
+const MAX_PAYLOAD: usize = 1180;
+
+fn packetize(jpeg: &Bytes) -> Vec<Payload> {
+    let mut payloads = Vec::new();
+    Packetizer::new(MAX_PAYLOAD).packetize(jpeg, &mut payloads).expect("a picture that RTP can carry");
+    payloads
+}
+
+fn wire(payload: &Payload) -> Vec<u8> {
+    [&payload.header, &payload.body[..]].concat()
+}
+
+/// A packet as the depacketizer is given it.
+#[derive(Clone, Debug)]
+struct Packet {
+    seq: ExtSeq,
+    time: RtpTime,
+    marker: bool,
+    payload: Vec<u8>,
+}
+
+/// Packets of pictures, one after the other, at 30 pictures a second.
+fn packets(first: u64, pictures: &[Bytes]) -> Vec<Vec<Packet>> {
+    let mut seq = ExtSeq(first);
+    let mut time = RtpTime(u32::MAX - 2000);
+    let mut all = Vec::new();
+    for picture in pictures {
+        let payloads = packetize(picture);
+        let last = payloads.len() - 1;
+        let packets = payloads.iter().enumerate().map(|(index, payload)| {
+            let packet = Packet { seq, time, marker: index == last, payload: wire(payload) };
+            seq = seq.next();
+            packet
+        });
+        all.push(packets.collect());
+        time = time.add(3000);
+    }
+    all
+}
+
+impl Depacketizer {
+    fn give(&mut self, packet: &Packet) -> Result<Option<JpegFrame>, FragmentError> {
+        self.push(packet.seq, packet.time, packet.marker, &packet.payload)
+    }
+}
+
+/// Decoded samples; equal ones mean that nothing was lost on the way.
+fn decode(jpeg: &[u8]) -> (usize, usize, Vec<u8>) {
+    let image = turbojpeg::decompress_to_yuv(jpeg).expect("libjpeg-turbo reads it");
+    (image.width, image.height, image.pixels)
+}
+
+/// Pictures of a few packets each that differ from one another.
+fn pictures(count: u32) -> Vec<Bytes> {
+    (0..count).map(|seed| encode(128, 96, Subsamp::Sub2x2, 90, Restarts::None, seed)).collect()
+}
+
+#[test]
+fn first_and_later_headers_byte_by_byte() {
+    let payloads = packetize(&encode(640, 480, Subsamp::Sub2x2, 75, Restarts::None, 1));
+    let first = wire(&payloads[0]);
+    // Type-specific, offset, type 1, Q 255, 80 and 60 blocks; MBZ, precision 0, 128 bytes.
+    assert_eq!(first[..12], [0, 0, 0, 0, 1, 255, 80, 60, 0, 0, 0, 128]);
+    let tables = Tables::of_quality(75);
+    assert_eq!(first[12..76], tables.luma[..]);
+    assert_eq!(first[76..140], tables.chroma[..]);
+    let offset = MAX_PAYLOAD - 140;
+    let second = wire(&payloads[1]);
+    assert_eq!(second[..8], [0, 0, (offset >> 8) as u8, offset as u8, 1, 255, 80, 60]);
+}
+
+#[test]
+fn restart_headers_byte_by_byte() {
+    let payloads = packetize(&encode(640, 480, Subsamp::Sub2x1, 75, Restarts::Blocks(300), 1));
+    let first = wire(&payloads[0]);
+    // Type 64; interval 300, F and L set, count of all ones; then the tables.
+    assert_eq!(first[..16], [0, 0, 0, 0, 64, 255, 80, 60, 1, 44, 255, 255, 0, 0, 0, 128]);
+    assert_eq!(wire(&payloads[1])[4..12], [64, 255, 80, 60, 1, 44, 255, 255]);
+}
+
+#[test]
+fn all_payloads_but_the_last_have_one_size() {
+    let payloads = packetize(&encode(640, 480, Subsamp::Sub2x1, 75, Restarts::Rows(2), 1));
+    let (last, full) = payloads.split_last().expect("packets");
+    assert!(full.len() > 5 && full.iter().all(|payload| payload.len() == MAX_PAYLOAD));
+    assert!(last.len() <= MAX_PAYLOAD && !last.body.is_empty());
+}
+
+#[test]
+fn bodies_share_the_picture() {
+    let jpeg = encode(640, 480, Subsamp::Sub2x2, 75, Restarts::None, 1);
+    let memory = jpeg.as_ptr_range();
+    assert!(packetize(&jpeg).iter().all(|payload| memory.contains(&payload.body.as_ptr())));
+}
+
+#[test]
+fn tables_of_a_quality_are_libjpegs() {
+    for quality in 1..=99 {
+        let jpeg = encode(16, 16, Subsamp::Sub2x2, quality, Restarts::None, 0);
+        assert_eq!(parse::parse(&jpeg).expect("parses").tables, Tables::of_quality(quality as u8), "quality {quality}");
+    }
+}
