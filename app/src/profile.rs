@@ -1,0 +1,228 @@
+//! The folder where a person keeps who they are: the secret key and the contacts.
+//!
+//! ```text
+//! $XDG_DATA_HOME/visavis/          (~/.local/share/visavis, or --profile DIR), mode 0700
+//!     identity.key                 the Ed25519 secret, mode 0600, made at first run
+//!     contacts.toml                whom the owner knows, see `contacts`
+//! ```
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use data_encoding::BASE64;
+use rand_core::CryptoRng;
+use visavis_session::identity::Identity;
+use zeroize::Zeroizing;
+
+use crate::contacts::{Contacts, ContactsError};
+
+const KEY_FILE: &str = "identity.key";
+const CONTACTS_FILE: &str = "contacts.toml";
+/// Says what the one line of the key file is, so that no other key is taken for it.
+const KEY_LABEL: &str = "visavis-ed25519-secret";
+/// A key file is one line; anything longer is something else.
+const MAX_KEY_FILE: u64 = 1024;
+
+/// A profile folder that exists.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    dir: PathBuf,
+}
+
+/// Why a profile cannot be used, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProfileError {
+    /// No home directory to put it in.
+    #[error("there is no home directory to keep a profile in; name a folder with --profile DIR")]
+    NoHome,
+    /// The operating system said no.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried: `read`, `create`, `write`.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// Others on this machine may read the secret.
+    #[error(
+        "{} can be read or changed by other users (mode {mode:04o}), so it may no longer be secret; \
+         if nobody has looked, run: chmod 600 '{}'",
+        path.display(), path.display()
+    )]
+    TooOpen {
+        /// The key file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The key file holds something else.
+    #[error(
+        "{} is not a visavis secret key; restore it from a backup, or move it away to get a new identity \
+         (contacts will then have to verify you again)",
+        .0.display()
+    )]
+    NotAKey(PathBuf),
+    /// The contacts are unreadable.
+    #[error(transparent)]
+    Contacts(#[from] ContactsError),
+}
+
+impl Profile {
+    /// Opens the profile in `dir`, or the person's own below `$XDG_DATA_HOME`; makes the folder at first.
+    ///
+    /// # Errors
+    /// When there is no such place or it cannot be made.
+    pub fn open(dir: Option<PathBuf>) -> Result<Self, ProfileError> {
+        let dir = match dir {
+            Some(dir) => dir,
+            None => {
+                directories::ProjectDirs::from("", "", "visavis").ok_or(ProfileError::NoHome)?.data_dir().to_path_buf()
+            }
+        };
+        let mut builder = DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&dir).map_err(|e| failed("create", &dir, e))?;
+        Ok(Self { dir })
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where the secret key is.
+    #[must_use]
+    pub fn key_path(&self) -> PathBuf {
+        self.dir.join(KEY_FILE)
+    }
+
+    /// Where the contacts are.
+    #[must_use]
+    pub fn contacts_path(&self) -> PathBuf {
+        self.dir.join(CONTACTS_FILE)
+    }
+
+    /// Who we are; at first run, somebody new.
+    ///
+    /// # Errors
+    /// When the key file is readable by others, is no key, or cannot be read or made.
+    pub fn identity(&self, rng: &mut impl CryptoRng) -> Result<Identity, ProfileError> {
+        let path = self.key_path();
+        if let Some(identity) = read_key(&path)? {
+            return Ok(identity);
+        }
+        let identity = Identity::generate(rng);
+        let secret = Zeroizing::new(BASE64.encode(&identity.to_bytes()[..]));
+        let line = Zeroizing::new(format!("{KEY_LABEL} {}\n", secret.as_str()));
+        match write_whole(&path, line.as_bytes(), Existing::Keep) {
+            Ok(()) => Ok(identity),
+            // Another process came first: there is one identity, and it is that one.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                read_key(&path)?.ok_or_else(|| ProfileError::NotAKey(path.clone()))
+            }
+            Err(e) => Err(failed("write", &path, e)),
+        }
+    }
+
+    /// Whom the owner knows.
+    ///
+    /// # Errors
+    /// When the file is there but cannot be read or understood.
+    pub fn contacts(&self) -> Result<Contacts, ProfileError> {
+        Ok(Contacts::load(&self.contacts_path())?)
+    }
+
+    /// Reads the contacts, has `change` work on them, and writes them if it says something changed. The file is
+    /// replaced as a whole; of two programs that do this within the same moment, the later one wins.
+    ///
+    /// # Errors
+    /// When the file cannot be read, understood or written.
+    pub fn change_contacts(&self, change: impl FnOnce(&mut Contacts) -> bool) -> Result<Contacts, ProfileError> {
+        let mut contacts = self.contacts()?;
+        if change(&mut contacts) {
+            contacts.save(&self.contacts_path())?;
+        }
+        Ok(contacts)
+    }
+}
+
+fn failed(action: &'static str, path: &Path, source: io::Error) -> ProfileError {
+    ProfileError::Io { action, path: path.to_path_buf(), source }
+}
+
+fn read_key(path: &Path) -> Result<Option<Identity>, ProfileError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(failed("read", path, e)),
+    };
+    // Asked of the open file, not of the name: they cannot be exchanged in between.
+    let metadata = file.metadata().map_err(|e| failed("read", path, e))?;
+    #[cfg(unix)]
+    {
+        let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(ProfileError::TooOpen { path: path.to_path_buf(), mode });
+        }
+    }
+    let not_a_key = || ProfileError::NotAKey(path.to_path_buf());
+    if !metadata.is_file() || metadata.len() > MAX_KEY_FILE {
+        return Err(not_a_key());
+    }
+    let mut text = Zeroizing::new(String::with_capacity(128));
+    match file.take(MAX_KEY_FILE).read_to_string(&mut text) {
+        Ok(_) => {}
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => return Err(not_a_key()),
+        Err(e) => return Err(failed("read", path, e)),
+    }
+    let secret = text.trim().strip_prefix(KEY_LABEL).ok_or_else(not_a_key)?.trim();
+    let bytes = Zeroizing::new(BASE64.decode(secret.as_bytes()).map_err(|_| not_a_key())?);
+    let bytes: Zeroizing<[u8; 32]> = Zeroizing::new(bytes.as_slice().try_into().map_err(|_| not_a_key())?);
+    Ok(Some(Identity::from_bytes(&bytes)))
+}
+
+/// What to do with a file that is already there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// Fail with `AlreadyExists`.
+    Keep,
+    /// Put the new one in its place.
+    Replace,
+}
+
+/// Writes a file that only its owner can read, so that it is either there completely or not at all.
+pub(crate) fn write_whole(path: &Path, contents: &[u8], existing: Existing) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    // The process tells apart who else may be writing; one process writes from one thread.
+    name.push(format!(".{}.new", std::process::id()));
+    let new = path.with_file_name(name);
+    // Left behind by a process of the same number that was killed.
+    let _ = fs::remove_file(&new);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(&new).and_then(|mut file| {
+        file.write_all(contents)?;
+        file.sync_all()
+    });
+    let placed = written.and_then(|()| match existing {
+        Existing::Replace => fs::rename(&new, path),
+        // A link, unlike a rename, refuses to replace what is there.
+        Existing::Keep => fs::hard_link(&new, path),
+    });
+    if placed.is_err() || existing == Existing::Keep {
+        let _ = fs::remove_file(&new);
+    }
+    placed
+}
+
+#[cfg(test)]
+mod tests;
