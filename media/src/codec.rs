@@ -1,3 +1,4 @@
 //! The codecs behind `net`'s payload formats, each a thin and safe wrapper of its library.
 
+pub mod jpeg;
 pub mod opus;

@@ -2,7 +2,16 @@
 
 pub mod audio;
 pub mod audio_sink;
+#[cfg(feature = "devices")]
+mod camera;
+mod mjpeg;
+#[cfg(any(feature = "devices", test))]
+mod packed;
 mod spec;
+mod synthetic;
+pub mod video;
+pub mod video_sink;
+pub mod y4m;
 
 use std::fmt;
 use std::io;
@@ -118,4 +127,24 @@ pub struct Devices {
     pub loudspeakers: Vec<String>,
     /// Names for [`VideoSourceSpec::Named`].
     pub cameras: Vec<String>,
+}
+
+impl Devices {
+    /// Asks the system; what cannot be asked counts as not there.
+    #[must_use]
+    pub fn list() -> Self {
+        #[cfg(feature = "devices")]
+        {
+            use cpal::traits::{DeviceTrait, HostTrait};
+            let host = cpal::default_host();
+            let name = |device: cpal::Device| device.description().ok().map(|it| it.name().to_owned());
+            Self {
+                microphones: host.input_devices().into_iter().flatten().filter_map(name).collect(),
+                loudspeakers: host.output_devices().into_iter().flatten().filter_map(name).collect(),
+                cameras: camera::names(),
+            }
+        }
+        #[cfg(not(feature = "devices"))]
+        Self::default()
+    }
 }

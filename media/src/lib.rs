@@ -3,10 +3,13 @@
 pub mod click;
 pub mod codec;
 pub mod device;
+pub mod encode;
 pub mod pcm;
 pub mod picture;
 pub mod playout;
 pub mod resample;
+pub mod stamp;
 pub mod sync;
+pub mod video_playout;
 
 pub use pcm::{BLOCK, FRAME, SAMPLE_RATE};

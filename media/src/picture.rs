@@ -62,6 +62,53 @@ impl Picture {
         true
     }
 
+    /// Takes the top left `width` by `height` of another picture; `false` if the sides are refused as by
+    /// [`Self::new`] or exceed that picture's.
+    pub fn crop_from(&mut self, other: &Self, width: usize, height: usize) -> bool {
+        if width > other.width || height > other.height || !self.reshape(width, height, other.sampling) {
+            return false;
+        }
+        let strides = [(width, other.width), (width / 2, other.width / 2), (width / 2, other.width / 2)];
+        for ((to, from), (narrow, wide)) in self.planes_mut().into_iter().zip(other.planes()).zip(strides) {
+            for (to, from) in to.chunks_exact_mut(narrow).zip(from.chunks_exact(wide)) {
+                to.copy_from_slice(&from[..narrow]);
+            }
+        }
+        true
+    }
+
+    /// Takes what fits of another picture of any shape and is black elsewhere. Colour rows are repeated or skipped
+    /// where the sampling differs.
+    pub fn fit_from(&mut self, other: &Self) {
+        let (width, height, sampling) = (self.width, self.height, self.sampling);
+        for (plane, (to, from)) in self.planes_mut().into_iter().zip(other.planes()).enumerate() {
+            to.fill(if plane == 0 { 0 } else { 128 });
+            let (stride, from_stride) = if plane == 0 { (width, other.width) } else { (width / 2, other.width / 2) };
+            let common = stride.min(from_stride);
+            for (row, to) in to.chunks_exact_mut(stride).enumerate().take(height.min(other.height)) {
+                let from_row = match (plane, sampling, other.sampling) {
+                    (1 | 2, Sampling::Yuv420, Sampling::Yuv422) => row * 2,
+                    (1 | 2, Sampling::Yuv422, Sampling::Yuv420) => row / 2,
+                    _ => row,
+                };
+                if let Some(from) = from.get(from_row * from_stride..from_row * from_stride + common) {
+                    to[..common].copy_from_slice(from);
+                }
+            }
+        }
+    }
+
+    /// A black 4:2:0 picture that may be wider than [`MAX_SIDE`]: to cut others from, not to send.
+    pub(crate) fn wide(width: usize, height: usize) -> Self {
+        let data = vec![0; Self::bytes(width, height, Sampling::Yuv420)];
+        Self { width, height, sampling: Sampling::Yuv420, data }
+    }
+
+    /// A picture of no size, to stand in for one that is being used.
+    pub(crate) const fn empty() -> Self {
+        Self { width: 0, height: 0, sampling: Sampling::Yuv420, data: Vec::new() }
+    }
+
     /// Bytes of all three planes together.
     #[must_use]
     pub const fn bytes(width: usize, height: usize, sampling: Sampling) -> usize {
@@ -117,6 +164,40 @@ impl Picture {
 impl fmt::Debug for Picture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Picture({}x{} {:?})", self.width, self.height, self.sampling)
+    }
+}
+
+/// Pictures whose memory is used again once nobody else holds them. Keeps at most [`Recycler::LIMIT`].
+#[derive(Debug, Default)]
+pub struct Recycler {
+    pictures: Vec<Arc<Picture>>,
+}
+
+impl Recycler {
+    /// More than one being shown, one being sent and one being made are not in use at a time.
+    pub const LIMIT: usize = 4;
+
+    /// A picture that nobody else holds, its shape and content arbitrary: [`Picture::reshape`] it first.
+    fn take(&mut self) -> Arc<Picture> {
+        match self.pictures.iter_mut().position(|picture| Arc::get_mut(picture).is_some()) {
+            Some(index) => self.pictures.swap_remove(index),
+            None => Arc::new(Picture::empty()),
+        }
+    }
+
+    /// Has `fill` make a picture in memory that nobody else holds.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fill`.
+    pub fn make<E>(&mut self, fill: impl FnOnce(&mut Picture) -> Result<(), E>) -> Result<Arc<Picture>, E> {
+        let mut picture = self.take();
+        let result = fill(Arc::make_mut(&mut picture));
+        if self.pictures.len() >= Self::LIMIT {
+            self.pictures.remove(0);
+        }
+        self.pictures.push(Arc::clone(&picture));
+        result.map(|()| picture)
     }
 }
 
@@ -190,6 +271,22 @@ mod tests {
             assert_eq!(lengths, [128, chroma, chroma]);
             assert_eq!(lengths.iter().sum::<usize>(), picture.data().len());
         }
+    }
+
+    #[test]
+    fn memory_is_used_again_when_it_is_free() {
+        let mut recycler = Recycler::default();
+        let mut make = |sampling| {
+            let shape = |picture: &mut Picture| picture.reshape(16, 16, sampling).then_some(()).ok_or(());
+            recycler.make(shape).expect("valid")
+        };
+        let first = make(Sampling::Yuv422);
+        let address = first.data().as_ptr();
+        let other = make(Sampling::Yuv420);
+        assert_ne!(other.data().as_ptr(), address);
+        drop(first);
+        let again = make(Sampling::Yuv420);
+        assert_eq!((again.data().as_ptr(), again.data().len()), (address, 384));
     }
 
     #[test]
