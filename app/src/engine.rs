@@ -1,6 +1,138 @@
 //! The engine: commands in, discrete events out, and a snapshot to look at in between.
+//!
+//! [`Engine::spawn`] binds one port, starts one driver task and returns the three ends an owner holds. The owner may be
+//! the command line, a window or a test; none of them sees a packet.
 
+pub mod clock;
 pub mod command;
 pub mod config;
+mod driver;
 pub mod event;
+mod leg;
+mod meter;
+pub mod peer;
+pub mod pipeline;
 pub mod snapshot;
+mod threads;
+
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use rand_core::Rng;
+use tokio::sync::{mpsc, watch};
+use visavis_net::io::interfaces;
+use visavis_net::io::tcp::Listener;
+use visavis_net::io::udp::Socket;
+
+use self::command::Command;
+use self::config::Config;
+use self::driver::{Driver, Inbox, Wiring};
+use self::event::Event;
+use self::peer::Peer;
+use self::pipeline::Figures;
+use self::snapshot::Snapshot;
+use self::threads::{FRAME_QUEUE, Media};
+
+/// A running engine. Dropping it hangs up.
+#[derive(Debug)]
+pub struct Engine {
+    /// What to do. Bounded: sixteen requests wait.
+    pub commands: mpsc::Sender<Command>,
+    /// What happened, in order.
+    pub events: mpsc::Receiver<Event>,
+    /// How the call stands.
+    pub snapshot: watch::Receiver<Snapshot>,
+}
+
+/// Why an engine cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// Another program, or another visavis, has the port.
+    #[error("port {port} is taken: end the other visavis, or choose another port with --port")]
+    PortTaken {
+        /// The port.
+        port: u16,
+    },
+    /// The address to listen on is not ours, or not allowed.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        error: io::Error,
+    },
+    /// There is no randomness for keys.
+    #[error("the operating system gives no randomness: {0}")]
+    Randomness(getrandom::Error),
+}
+
+/// How often another free port is tried when UDP does not have the one that TCP got.
+const FREE_PORT_TRIES: usize = 8;
+
+impl Engine {
+    /// Binds the port and starts the driver on the current tokio runtime.
+    ///
+    /// # Errors
+    /// When the port cannot be had or there is no randomness.
+    pub fn spawn(config: Config) -> Result<Self, EngineError> {
+        let (listener, udp) = bind(config.listen)?;
+        let clock = clock::wall();
+        let mut seed = [0; 32];
+        clock::rng().map_err(EngineError::Randomness)?.fill_bytes(&mut seed);
+        let address = listener.local_addr();
+        let config = Arc::new(config);
+        let peer = Peer::new(Arc::clone(&config), address.port(), clock, seed);
+
+        let (commands, command_inbox) = mpsc::channel(16);
+        let (event_outbox, events) = mpsc::channel(256);
+        let (snapshot_outbox, snapshot) = watch::channel(Snapshot::default());
+        let (frame_outbox, frames) = mpsc::channel(FRAME_QUEUE);
+        let (device_outbox, devices) = mpsc::channel(16);
+
+        // The channel is new and empty: there is room.
+        let _ = event_outbox.try_send(Event::Listening { address, reachable: reachable(address) });
+        let figures = Arc::new(Figures::default());
+        let media = Media::new(config, clock, Arc::clone(&figures), frame_outbox, device_outbox);
+        let wiring = Wiring { commands: command_inbox, events: event_outbox, snapshot: snapshot_outbox };
+        let (driver, news) = Driver::new(peer, udp, wiring, media, figures);
+        tokio::spawn(driver.run(listener, news, Inbox { frames, devices }));
+        Ok(Self { commands, events, snapshot })
+    }
+}
+
+/// TCP and UDP on one port number, as asked or any free one.
+fn bind(address: Option<SocketAddr>) -> Result<(Listener, Socket), EngineError> {
+    let mut tries = if address.is_some_and(|address| address.port() != 0) { 1 } else { FREE_PORT_TRIES };
+    let address = address.unwrap_or_else(|| SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)));
+    loop {
+        tries -= 1;
+        let bound = Listener::bind(address).and_then(|listener| {
+            let socket = Socket::bind(listener.local_addr())?;
+            Ok((listener, socket))
+        });
+        match bound {
+            Ok(bound) => return Ok(bound),
+            Err(error) if tries > 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                return Err(EngineError::PortTaken { port: address.port() });
+            }
+            Err(error) => return Err(EngineError::Listen { address, error }),
+        }
+    }
+}
+
+/// What to tell somebody who wants to call this address.
+fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
+    if !address.ip().is_unspecified() {
+        return vec![address];
+    }
+    let addresses = interfaces::local_addresses().unwrap_or_default();
+    addresses
+        .iter()
+        .filter(|local| address.is_ipv6() || local.ip.is_ipv4())
+        .map(|local| local.with_port(address.port()))
+        .collect()
+}

@@ -2,3 +2,5 @@
 //! measure real calls.
 
 pub mod link;
+#[path = "../sim/mod.rs"]
+pub mod sim;

@@ -44,6 +44,19 @@ pub struct Admission {
     pub viewers: bool,
 }
 
+impl Admission {
+    /// Whether this key is connected without asking.
+    #[must_use]
+    pub fn connects(&self, peer: Fingerprint) -> bool {
+        match &self.auto {
+            Auto::Nobody => false,
+            Auto::Contacts => self.contacts.contains(&peer),
+            Auto::Listed(listed) => listed.contains(&peer) || self.contacts.contains(&peer),
+            Auto::Anyone => true,
+        }
+    }
+}
+
 /// Whom to admit without asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Auto {
@@ -80,4 +93,3 @@ impl Default for Quality {
         }
     }
 }
-

@@ -1,0 +1,353 @@
+//! The tokio shell around a [`Peer`]: one task that owns the sockets and the peer.
+
+mod connection;
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
+use visavis_net::io::tcp::Listener;
+use visavis_net::io::udp::{RecvBatch, SendBatch, Socket};
+
+use self::connection::{Connection, News};
+use super::clock;
+use super::command::Command;
+use super::event::Event;
+use super::peer::{ConnId, Destination, Output, Peer};
+use super::pipeline::Figures;
+use super::snapshot::Snapshot;
+use super::threads::{Encoded, Media};
+
+/// The snapshot is renewed this often.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Events the owner has not taken yet. Beyond that the oldest notice goes first.
+const EVENT_BACKLOG: usize = 256;
+
+/// What is said when everything ends may take this long to leave.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A connection that could not be accepted (no descriptors left) is tried again after this.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The largest train of datagrams handed to the kernel at once, in bytes.
+const BATCH: usize = 64 * 1024;
+
+/// Both ends of what connects a driver to its owner.
+pub(super) struct Wiring {
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) snapshot: watch::Sender<Snapshot>,
+}
+
+pub(super) struct Driver {
+    peer: Peer,
+    media: Media,
+    figures: Arc<Figures>,
+    rates: PictureRates,
+    udp: Socket,
+    connections: HashMap<ConnId, Connection>,
+    /// Connections being made.
+    dialling: HashMap<ConnId, AbortHandle>,
+    news: mpsc::Sender<(ConnId, News)>,
+    wiring: Wiring,
+    /// Events the owner has no room for yet. At most [`EVENT_BACKLOG`].
+    backlog: VecDeque<Event>,
+    /// Bytes to send next, or what is left of them while the kernel has no room.
+    batch: Vec<u8>,
+    /// Where the rest of `batch` goes: destination, segment size, bytes sent already.
+    blocked: Option<(SocketAddr, usize, usize)>,
+    /// Set when the owner asked for the end: the moment at which it comes in any case.
+    stop_at: Option<Instant>,
+}
+
+/// What wakes the driver.
+enum Wake {
+    Command(Option<Command>),
+    Frame(Encoded),
+    Datagrams,
+    Writable,
+    Accepted(io::Result<(TcpStream, SocketAddr)>),
+    News(ConnId, News),
+    Device(Event),
+    Snapshot,
+    /// The timer, or room for an event: everything that is due is done after each wake anyway.
+    Due,
+}
+
+/// What the media threads send to the driver.
+pub(super) struct Inbox {
+    pub(super) frames: mpsc::Receiver<Encoded>,
+    pub(super) devices: mpsc::Receiver<Event>,
+}
+
+impl Driver {
+    /// A driver of `peer` on a socket that is bound already, wired to its media threads.
+    pub(super) fn new(
+        peer: Peer,
+        udp: Socket,
+        wiring: Wiring,
+        media: Media,
+        figures: Arc<Figures>,
+    ) -> (Self, NewsInbox) {
+        let (news, inbox) = mpsc::channel(256);
+        let driver = Self {
+            peer,
+            media,
+            figures,
+            rates: PictureRates::default(),
+            udp,
+            connections: HashMap::new(),
+            dialling: HashMap::new(),
+            news,
+            wiring,
+            backlog: VecDeque::new(),
+            batch: Vec::with_capacity(BATCH),
+            blocked: None,
+            stop_at: None,
+        };
+        (driver, inbox)
+    }
+
+    /// Runs until the owner asks for the end or goes away.
+    pub(super) async fn run(mut self, listener: Listener, mut news: NewsInbox, mut inbox: Inbox) {
+        let mut received = RecvBatch::new(self.peer.pool().clone());
+        let mut ticks = interval(SNAPSHOT_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let timer = sleep_until(clock::now().into());
+        tokio::pin!(timer);
+        loop {
+            self.settle();
+            if self.stop_at.is_some_and(|at| self.peer.is_idle() || at <= clock::now()) {
+                break;
+            }
+            let due = [self.peer.poll_timeout(), self.stop_at].into_iter().flatten().min();
+            if let Some(due) = due {
+                timer.as_mut().reset(due.into());
+            }
+            let wake = tokio::select! {
+                result = self.udp.recv(&mut received) => match result {
+                    Ok(()) => Wake::Datagrams,
+                    Err(error) => {
+                        tracing::error!(%error, "the media socket is broken");
+                        break;
+                    }
+                },
+                Some(frame) = inbox.frames.recv() => Wake::Frame(frame),
+                Some((conn, news)) = news.recv() => Wake::News(conn, news),
+                command = self.wiring.commands.recv() => Wake::Command(command),
+                result = listener.accept() => Wake::Accepted(result),
+                Some(event) = inbox.devices.recv() => Wake::Device(event),
+                Ok(()) = self.udp.writable(), if self.blocked.is_some() => Wake::Writable,
+                Ok(permit) = self.wiring.events.reserve(), if !self.backlog.is_empty() => {
+                    self.backlog.pop_front().map_or(Wake::Due, |event| { permit.send(event); Wake::Due })
+                },
+                _ = ticks.tick() => Wake::Snapshot,
+                () = &mut timer, if due.is_some() => Wake::Due,
+            };
+            self.handle(wake, &mut received).await;
+        }
+        self.farewell().await;
+    }
+
+    async fn handle(&mut self, wake: Wake, received: &mut RecvBatch) {
+        let now = clock::now();
+        match wake {
+            Wake::Datagrams => {
+                for datagram in received {
+                    self.peer.udp(now, datagram.from, datagram.packet);
+                }
+            }
+            Wake::Frame(encoded) => self.peer.send(now, encoded.kind, encoded.frame),
+            Wake::Command(Some(Command::Shutdown) | None) => {
+                self.peer.command(now, Command::Shutdown);
+                self.stop_at.get_or_insert(now + FAREWELL);
+            }
+            Wake::Command(Some(command)) => self.peer.command(now, command),
+            Wake::Accepted(Ok((stream, remote))) => {
+                let conn = self.peer.name_connection();
+                self.connections.insert(conn, Connection::new(conn, stream, &self.news));
+                self.peer.accepted(now, conn, remote);
+            }
+            Wake::Accepted(Err(error)) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+            Wake::News(conn, news) => self.news(now, conn, news),
+            Wake::Device(event) => self.tell(event),
+            Wake::Snapshot => self.renew_snapshot(now),
+            Wake::Writable => self.unblock(),
+            Wake::Due => {}
+        }
+        if self.peer.poll_timeout().is_some_and(|due| due <= now) {
+            self.peer.handle_timeout(now);
+        }
+    }
+
+    fn news(&mut self, now: Instant, conn: ConnId, news: News) {
+        match news {
+            News::Connected(stream, remote) => {
+                // Given up meanwhile: dropping the stream closes it.
+                if self.dialling.remove(&conn).is_some() {
+                    self.connections.insert(conn, Connection::new(conn, stream, &self.news));
+                    self.peer.connected(now, conn, remote);
+                }
+            }
+            News::Unreachable(error) => {
+                if self.dialling.remove(&conn).is_some() {
+                    self.peer.unreachable(now, conn, error);
+                }
+            }
+            News::Data(bytes) => self.peer.tcp(now, conn, &bytes),
+            News::Sent => {
+                if let Some(connection) = self.connections.get(&conn) {
+                    self.peer.tcp_backlog(conn, connection.unsent());
+                }
+            }
+            News::Closed => {
+                if self.connections.remove(&conn).is_some() {
+                    self.peer.tcp_closed(now, conn);
+                }
+            }
+        }
+    }
+
+    /// Sends and does everything the peer has to offer.
+    fn settle(&mut self) {
+        loop {
+            while self.blocked.is_none() {
+                self.batch.clear();
+                let now = clock::now();
+                let Some(transmit) = self.peer.poll_transmit(now, &mut self.batch) else { break };
+                match transmit.to {
+                    Destination::Udp(to) => {
+                        self.blocked = Some((to, transmit.segment, 0));
+                        self.unblock();
+                    }
+                    Destination::Tcp(conn) => self.write(now, conn),
+                }
+            }
+            let Some(output) = self.peer.poll_output() else { return };
+            self.act(output);
+        }
+    }
+
+    /// Offers the rest of the batch to the kernel.
+    fn unblock(&mut self) {
+        if let Some((to, segment, sent)) = self.blocked.take() {
+            let rest = self.batch.get(sent..).unwrap_or_default();
+            let taken = self.udp.try_send(&SendBatch { to, bytes: rest, segment });
+            if taken < rest.len() {
+                self.blocked = Some((to, segment, sent + taken));
+            }
+        }
+    }
+
+    fn write(&mut self, now: Instant, conn: ConnId) {
+        let Some(connection) = self.connections.get(&conn) else { return };
+        if connection.send(self.batch.clone()) {
+            self.peer.tcp_backlog(conn, connection.unsent());
+        } else {
+            tracing::warn!("the other side does not read its control connection any more");
+            self.connections.remove(&conn);
+            self.peer.tcp_closed(now, conn);
+        }
+    }
+
+    fn act(&mut self, output: Output) {
+        match output {
+            Output::Dial { conn, host, port } => {
+                let attempt = connection::dial(conn, host, port, self.news.clone());
+                self.dialling.insert(conn, attempt);
+            }
+            Output::Close { conn } => {
+                self.connections.remove(&conn);
+                if let Some(attempt) = self.dialling.remove(&conn) {
+                    attempt.abort();
+                }
+            }
+            Output::Event(event) => self.tell(event),
+            Output::Media(output) => self.media.handle(output),
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.backlog.is_empty() {
+            match self.wiring.events.try_send(event) {
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Full(event)) => self.backlog.push_back(event),
+                // The owner does not listen: whoever dropped the commands as well ends the driver.
+                Err(mpsc::error::TrySendError::Closed(_)) => {}
+            }
+            return;
+        }
+        if self.backlog.len() >= EVENT_BACKLOG {
+            let dropped = self.backlog.iter().position(|event| matches!(event, Event::Notice { .. })).unwrap_or(0);
+            self.backlog.remove(dropped);
+        }
+        self.backlog.push_back(event);
+    }
+
+    fn renew_snapshot(&mut self, now: Instant) {
+        let mut snapshot = self.peer.snapshot(now);
+        self.rates.read(now, &self.figures);
+        snapshot.sent.frames_per_second = self.rates.sent;
+        snapshot.received.frames_per_second = self.rates.shown;
+        snapshot.jitter_buffer = Duration::from_micros(self.figures.sound_delay.load(Ordering::Relaxed));
+        // Redundancy follows loss at once and leaves it slowly: bursts come again.
+        let percent = (snapshot.sent.loss * 100.0).ceil() as u32;
+        let before = self.figures.loss_percent.load(Ordering::Relaxed);
+        self.figures
+            .loss_percent
+            .store(percent.max(before.saturating_sub(u32::from(before > 0 && self.rates.fresh))), Ordering::Relaxed);
+        self.wiring.snapshot.send_replace(snapshot);
+    }
+
+    /// Lets the last bytes leave and tells the owner that nothing follows.
+    async fn farewell(mut self) {
+        self.settle();
+        self.connections.clear();
+        let last = self.backlog.drain(..).chain([Event::Stopped]);
+        for event in last {
+            // An owner that takes no events gets none.
+            if timeout(FAREWELL, self.wiring.events.send(event)).await.is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// What control connections send to the driver.
+pub(super) type NewsInbox = mpsc::Receiver<(ConnId, News)>;
+
+/// Pictures a second, from counters.
+#[derive(Default)]
+struct PictureRates {
+    since: Option<(Instant, u64, u64)>,
+    sent: f32,
+    shown: f32,
+    /// Whether the last reading made new rates.
+    fresh: bool,
+}
+
+impl PictureRates {
+    fn read(&mut self, now: Instant, figures: &Figures) {
+        let sent = figures.pictures_sent.load(Ordering::Relaxed);
+        let shown = figures.pictures_shown.load(Ordering::Relaxed);
+        let (at, sent_before, shown_before) = *self.since.get_or_insert((now, sent, shown));
+        let elapsed = now.saturating_duration_since(at).as_secs_f32();
+        self.fresh = elapsed >= 1.0;
+        if self.fresh {
+            self.sent = (sent - sent_before) as f32 / elapsed;
+            self.shown = (shown - shown_before) as f32 / elapsed;
+            self.since = Some((now, sent, shown));
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! One control connection: a task that reads, a task that writes, and what is on its way between them and the driver.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+use visavis_net::io::tcp;
+
+use crate::engine::peer::ConnId;
+
+/// One read from a connection, in bytes.
+const READ: usize = 16 * 1024;
+
+/// Bytes that may wait for a connection. A peer that lets more pile up does not read any more.
+const MAX_UNSENT: usize = 1 << 20;
+
+/// What still waits when a connection is closed gets this long to leave.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How long a name may take to resolve and all its addresses to answer.
+const DIAL_LIMIT: Duration = Duration::from_secs(10);
+
+/// What a connection tells the driver.
+pub(in crate::engine) enum News {
+    /// A connection we dialled is up.
+    Connected(TcpStream, SocketAddr),
+    /// It is not: a sentence for a person.
+    Unreachable(String),
+    /// Bytes arrived.
+    Data(Vec<u8>),
+    /// Bytes left.
+    Sent,
+    /// The other side closed it, or it failed.
+    Closed,
+}
+
+/// The driver's end of a connection. Dropping it sends what waits, then closes.
+pub(super) struct Connection {
+    /// What is to be written. Unbounded as a channel; [`Self::send`] bounds it in bytes.
+    outbox: mpsc::UnboundedSender<Vec<u8>>,
+    unsent: Arc<AtomicUsize>,
+    reader: AbortHandle,
+}
+
+impl Connection {
+    pub(super) fn new(conn: ConnId, stream: TcpStream, news: &mpsc::Sender<(ConnId, News)>) -> Self {
+        tcp::prepare(&stream);
+        let (read, write) = stream.into_split();
+        let (outbox, waiting) = mpsc::unbounded_channel();
+        let unsent = Arc::new(AtomicUsize::new(0));
+        tokio::spawn(write_all(conn, write, waiting, Arc::clone(&unsent), news.clone()));
+        let reader = tokio::spawn(read_all(conn, read, news.clone())).abort_handle();
+        Self { outbox, unsent, reader }
+    }
+
+    /// Queues bytes; `false` if the other side has stopped reading.
+    pub(super) fn send(&self, bytes: Vec<u8>) -> bool {
+        let unsent = self.unsent.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len();
+        unsent <= MAX_UNSENT && self.outbox.send(bytes).is_ok()
+    }
+
+    /// Bytes queued that the kernel has not taken.
+    pub(super) fn unsent(&self) -> usize {
+        self.unsent.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+/// Resolves and connects; says how it went.
+pub(super) fn dial(conn: ConnId, host: String, port: u16, news: mpsc::Sender<(ConnId, News)>) -> AbortHandle {
+    let task = async move {
+        let outcome = match timeout(DIAL_LIMIT, tokio::net::lookup_host((host.as_str(), port))).await {
+            Err(_) => Err(format!("the name {host} could not be resolved in {} s", DIAL_LIMIT.as_secs())),
+            Ok(Err(error)) => Err(format!("the name {host} cannot be resolved: {error}")),
+            Ok(Ok(addresses)) => {
+                let addresses: Vec<_> = addresses.collect();
+                tcp::dial(&addresses, DIAL_LIMIT).await.map_err(|error| error.to_string())
+            }
+        };
+        let outcome = match outcome {
+            Ok((stream, address)) => News::Connected(stream, address),
+            Err(error) => News::Unreachable(error),
+        };
+        // The driver is gone: so is everyone who wanted to know.
+        let _ = news.send((conn, outcome)).await;
+    };
+    tokio::spawn(task).abort_handle()
+}
+
+async fn read_all(conn: ConnId, mut stream: OwnedReadHalf, news: mpsc::Sender<(ConnId, News)>) {
+    let mut buffer = vec![0; READ];
+    loop {
+        let arrived = match stream.read(&mut buffer).await {
+            Ok(0) | Err(_) => News::Closed,
+            Ok(len) => News::Data(buffer[..len].to_vec()),
+        };
+        let over = matches!(arrived, News::Closed);
+        if news.send((conn, arrived)).await.is_err() || over {
+            return;
+        }
+    }
+}
+
+async fn write_all(
+    conn: ConnId,
+    mut stream: OwnedWriteHalf,
+    mut waiting: mpsc::UnboundedReceiver<Vec<u8>>,
+    unsent: Arc<AtomicUsize>,
+    news: mpsc::Sender<(ConnId, News)>,
+) {
+    while let Some(bytes) = waiting.recv().await {
+        // Once the driver has let go of this connection, a peer that does not read cannot hold it.
+        let written = if waiting.is_closed() {
+            timeout(LAST_WORDS, stream.write_all(&bytes)).await.unwrap_or_else(|late| Err(late.into()))
+        } else {
+            stream.write_all(&bytes).await
+        };
+        unsent.fetch_sub(bytes.len(), Ordering::Relaxed);
+        let event = if written.is_ok() { News::Sent } else { News::Closed };
+        if !waiting.is_closed() && news.send((conn, event)).await.is_err() || written.is_err() {
+            return;
+        }
+    }
+    // The other side sees the end of the stream after the last word, not in place of it.
+    let _ = timeout(LAST_WORDS, stream.shutdown()).await;
+}

@@ -1,0 +1,318 @@
+//! One conversation with one peer: its control connections, its call state and its RTP session.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand_core::Rng;
+use visavis_net::buf::{PacketBuf, Pool};
+use visavis_net::carrier::tcp_udp::{Frame, Framer};
+use visavis_net::plan::{Direction, Path, StreamPlan};
+use visavis_net::rtp::codec::MediaKind;
+use visavis_net::rtp::ids::Ssrc;
+use visavis_net::rtp::session::{self, OutFrame, Received, Session, SessionConfig};
+use visavis_session::call::{self, BackInput, Call, CallId, Channel, Input, Purpose};
+use visavis_session::handshake::suite::Suite;
+use visavis_session::identity::Fingerprint;
+
+use super::peer::{ConnId, Destination, Transmit};
+use super::snapshot::Phase;
+
+/// Authenticated media tells the call that the peer lives, this often at most.
+const ALIVE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// One control connection: its name and what has arrived on it.
+struct Connection {
+    id: ConnId,
+    framer: Framer,
+}
+
+/// What came out of a leg, for the peer to act on.
+pub(super) enum Happening {
+    Call(call::Event),
+    Session(session::Event),
+    Received(Received),
+}
+
+pub(super) struct Leg {
+    call: Call,
+    primary: Connection,
+    /// The second control connection of `separate_channels`.
+    back: Option<Connection>,
+    session: Option<Session>,
+    /// The other end of the primary connection.
+    pub(super) remote: SocketAddr,
+    /// What we dialled, or `None` if we were called.
+    pub(super) dialled: Option<call::Dial>,
+    pub(super) purpose: Purpose,
+    pub(super) peer: Option<Fingerprint>,
+    pub(super) suite: Option<Suite>,
+    pub(super) call_id: Option<CallId>,
+    streams: Vec<StreamPlan>,
+    /// Every gate is open: what is captured may leave.
+    pub(super) may_send: bool,
+    /// When media was first allowed to flow.
+    pub(super) connected_at: Option<Instant>,
+    /// What pictures may cost on this leg's link, in bit/s.
+    pub(super) budget: Option<u32>,
+    /// The connection closes when everything said has been sent.
+    pub(super) over: bool,
+    /// The source of the peer's RTCP, and of its first datagram.
+    remote_ssrc: Option<Ssrc>,
+    told_alive: Option<Instant>,
+}
+
+impl Leg {
+    pub(super) fn new(call: Call, conn: ConnId, remote: SocketAddr, dialled: Option<call::Dial>) -> Self {
+        Self {
+            call_id: None,
+            purpose: dialled.as_ref().map_or(Purpose::Call, |dial| dial.purpose),
+            call,
+            primary: Connection { id: conn, framer: Framer::new() },
+            back: None,
+            session: None,
+            remote,
+            dialled,
+            peer: None,
+            suite: None,
+            streams: Vec::new(),
+            may_send: false,
+            connected_at: None,
+            budget: None,
+            over: false,
+            remote_ssrc: None,
+            told_alive: None,
+        }
+    }
+
+    /// The conversation itself, for its owner's wishes.
+    pub(super) fn call(&mut self) -> &mut Call {
+        &mut self.call
+    }
+
+    /// Keys are agreed: media can be sealed, and the path probed, from now on.
+    pub(super) fn open_session(&mut self, now: Instant, config: SessionConfig, udp_port: u16, rng: &mut impl Rng) {
+        self.remote_ssrc = Some(config.keys.remote_ssrc);
+        let mut session = Session::new(config, rng);
+        session.add_candidate(now, Path::Interleaved);
+        // A called peer learns the caller's address from the caller's own authenticated probe.
+        if self.dialled.is_some() && udp_port != 0 {
+            let mut address = self.remote;
+            address.set_port(udp_port);
+            session.add_candidate(now, Path::Udp(address));
+        }
+        self.session = Some(session);
+    }
+
+    pub(super) fn add_stream(&mut self, plan: StreamPlan) {
+        if let Some(session) = &mut self.session {
+            session.add(plan);
+            self.streams.push(plan);
+        }
+    }
+
+    pub(super) fn streams(&self, direction: Direction) -> impl Iterator<Item = &StreamPlan> {
+        self.streams.iter().filter(move |plan| plan.direction == direction)
+    }
+
+    pub(super) fn kind_of(&self, ssrc: Ssrc) -> Option<MediaKind> {
+        self.streams.iter().find(|plan| plan.ssrc == ssrc).map(|plan| plan.codec.kind())
+    }
+
+    /// Whether a packet of this source could be the peer's.
+    pub(super) fn expects(&self, ssrc: Ssrc) -> bool {
+        self.remote_ssrc == Some(ssrc) || self.streams(Direction::Receive).any(|plan| plan.ssrc == ssrc)
+    }
+
+    /// Whether nothing has happened on it yet.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.dialled.is_none() && self.suite.is_none()
+    }
+
+    /// Whether this is the call of ours that asked to be dialled back.
+    pub(super) fn awaits_back(&self, call_id: CallId) -> bool {
+        self.back.is_none() && self.dialled.is_some() && self.call.call_id() == Some(call_id)
+    }
+
+    /// Whether somebody watches our stream here.
+    pub(super) fn is_viewer(&self) -> bool {
+        self.dialled.is_none() && self.purpose == Purpose::Watch && self.may_send
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match (self.connected_at, &self.dialled, self.peer) {
+            (Some(_), _, _) => Phase::Connected,
+            (None, None, _) => Phase::Ringing,
+            (None, Some(_), Some(_)) => Phase::Calling,
+            (None, Some(_), None) => Phase::Dialling,
+        }
+    }
+
+    pub(super) fn connected_for(&self, now: Instant) -> Duration {
+        self.connected_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at))
+    }
+
+    pub(super) fn stats(&self) -> Option<session::Stats> {
+        self.session.as_ref().map(Session::stats)
+    }
+
+    /// Sends one encoded frame, if this leg may send and carries such a stream.
+    pub(super) fn send(&mut self, now: Instant, kind: MediaKind, frame: &Arc<OutFrame>) {
+        if !self.may_send {
+            return;
+        }
+        let ssrc = self.streams(Direction::Send).find(|plan| plan.codec.kind() == kind).map(|plan| plan.ssrc);
+        if let (Some(ssrc), Some(session)) = (ssrc, &mut self.session) {
+            // A picture dropped by the pacer is counted there.
+            let _ = session.send(now, ssrc, Arc::clone(frame));
+        }
+    }
+
+    /// Takes bytes of a control connection as TCP delivered them.
+    pub(super) fn tcp(&mut self, now: Instant, channel: Channel, bytes: &[u8], pool: &Pool, out: &mut Vec<Happening>) {
+        if let Some(connection) = self.connection(channel) {
+            connection.framer.push(bytes);
+        }
+        while let Some(connection) = self.connection(channel) {
+            match (channel, connection.framer.next(pool)) {
+                (Channel::Primary, Ok(Some(Frame::Rtsp(message)))) => self.input(now, Input::Rtsp(&message), out),
+                (Channel::Primary, Ok(Some(Frame::Control(sealed)))) => self.input(now, Input::Sealed(&sealed), out),
+                (Channel::Back, Ok(Some(Frame::Rtsp(message)))) => {
+                    self.input(now, Input::Back(BackInput::Rtsp(&message)), out);
+                }
+                (Channel::Back, Ok(Some(Frame::Control(sealed)))) => {
+                    self.input(now, Input::Back(BackInput::Sealed(&sealed)), out);
+                }
+                (_, Ok(Some(Frame::Media { packet, .. }))) => {
+                    self.packet(now, Path::Interleaved, packet, out);
+                }
+                (_, Ok(None)) => return,
+                (_, Err(error)) => {
+                    // Where a frame begins is lost for good: the connection is as useless as a closed one.
+                    tracing::warn!(%error, remote = %self.remote, "the control connection carries no RTSP");
+                    match channel {
+                        Channel::Primary => self.input(now, Input::Broken, out),
+                        Channel::Back => self.closed(now, channel, out),
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A control connection is gone.
+    pub(super) fn closed(&mut self, now: Instant, channel: Channel, out: &mut Vec<Happening>) {
+        match channel {
+            Channel::Primary => self.input(now, Input::Closed, out),
+            Channel::Back => {
+                self.back = None;
+                self.input(now, Input::Back(BackInput::Closed), out);
+            }
+        }
+    }
+
+    /// The second connection is up: we dialled it, or the peer did and named this call.
+    pub(super) fn attach_back(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Happening>) {
+        self.back = Some(Connection { id: conn, framer: Framer::new() });
+        if self.dialled.is_none() {
+            self.input(now, Input::Back(BackInput::Connected), out);
+        }
+    }
+
+    /// The second connection could not be made.
+    pub(super) fn back_failed(&mut self, now: Instant, out: &mut Vec<Happening>) {
+        self.input(now, Input::Back(BackInput::Failed), out);
+    }
+
+    /// Takes one media packet; `false` if it was not sealed by this leg's peer.
+    pub(super) fn packet(&mut self, now: Instant, path: Path, packet: PacketBuf, out: &mut Vec<Happening>) -> bool {
+        let Some(session) = &mut self.session else { return false };
+        match session.receive(now, path, packet) {
+            Ok(received) => out.extend(received.map(Happening::Received)),
+            Err(error) => {
+                tracing::trace!(%error, %path, "media packet refused");
+                return false;
+            }
+        }
+        if self.told_alive.is_none_or(|at| now.duration_since(at) >= ALIVE_INTERVAL) {
+            self.told_alive = Some(now);
+            self.call.handle_input(now, Input::MediaAlive);
+        }
+        self.drain(out);
+        true
+    }
+
+    /// How many bytes the shell has not yet got rid of on the primary connection.
+    pub(super) fn set_backlog(&mut self, unsent: usize) {
+        if let Some(session) = &mut self.session {
+            session.set_backlog(unsent);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let media = self.session.as_ref().and_then(Session::poll_timeout);
+        [self.call.poll_timeout(), media].into_iter().flatten().min()
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut Vec<Happening>) {
+        if self.call.poll_timeout().is_some_and(|due| due <= now) {
+            self.call.handle_timeout(now);
+        }
+        if let Some(session) = &mut self.session
+            && session.poll_timeout().is_some_and(|due| due <= now)
+        {
+            session.handle_timeout(now);
+        }
+        self.drain(out);
+    }
+
+    /// Says goodbye on the media path, so that the other side need not wait for the control connection.
+    pub(super) fn bye(&mut self, now: Instant) {
+        if let Some(session) = &mut self.session {
+            session.bye(now);
+        }
+    }
+
+    /// Control bytes first, then media; appends to `out`.
+    pub(super) fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        if let Some(channel) = self.call.poll_transmit(out) {
+            let conn = match channel {
+                Channel::Primary => Some(self.primary.id),
+                Channel::Back => self.back.as_ref().map(|connection| connection.id),
+            };
+            // The call learns of a lost connection by its own input; bytes for it have nowhere to go.
+            let to = Destination::Tcp(conn?);
+            return Some(Transmit { to, segment: out.len() });
+        }
+        let transmit = self.session.as_mut()?.poll_transmit(now, out)?;
+        let to = match transmit.path {
+            Path::Udp(address) => Destination::Udp(address),
+            Path::Interleaved => Destination::Tcp(self.primary.id),
+        };
+        Some(Transmit { to, segment: transmit.segment })
+    }
+
+    /// Collects what the call and the session have to tell.
+    pub(super) fn drain(&mut self, out: &mut Vec<Happening>) {
+        while let Some(event) = self.call.poll_event() {
+            out.push(Happening::Call(event));
+        }
+        if let Some(session) = &mut self.session {
+            while let Some(event) = session.poll_event() {
+                out.push(Happening::Session(event));
+            }
+        }
+    }
+
+    fn input(&mut self, now: Instant, input: Input<'_>, out: &mut Vec<Happening>) {
+        self.call.handle_input(now, input);
+        self.drain(out);
+    }
+
+    fn connection(&mut self, channel: Channel) -> Option<&mut Connection> {
+        match channel {
+            Channel::Primary => Some(&mut self.primary),
+            Channel::Back => self.back.as_mut(),
+        }
+    }
+}

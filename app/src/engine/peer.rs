@@ -1,0 +1,717 @@
+//! A whole peer without I/O: every conversation, one UDP port, and the rules between them.
+//!
+//! The tokio driver and the simulator are two thin shells around [`Peer`]: they bring connections, bytes,
+//! datagrams, encoded frames and the time, and carry away what [`Peer::poll_output`] and
+//! [`Peer::poll_transmit`] hand out.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use visavis_media::device::{AudioSourceSpec, VideoSinkSpec, VideoSourceSpec};
+use visavis_net::buf::{PacketBuf, Pool};
+use visavis_net::plan::{Direction, Path, StreamPlan};
+use visavis_net::rtp::codec::{Codec, MediaKind};
+use visavis_net::rtp::ids::Ssrc;
+use visavis_net::rtp::session::{self, OutFrame, Received, SessionConfig};
+use visavis_net::rtp::time::{NtpTime, RtpTime, WallClock};
+use visavis_session::admission::{self, Admission, Outgoing, Situation, Visitor};
+use visavis_session::call::{self, Call, CallId, Channel, EndReason, Purpose};
+use visavis_session::identity::Fingerprint;
+
+use super::command::{Command, Dial};
+use super::config::Config;
+use super::event::Event;
+use super::leg::{Happening, Leg};
+use super::meter::Meter;
+use super::snapshot::{Phase, Snapshot};
+
+/// Names a TCP connection between a [`Peer`] and the shell around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+/// Conversations at once, ringing and half-made ones included. One more connection is closed at once.
+pub const MAX_LEGS: usize = 256;
+
+/// What the shell does for the peer.
+#[derive(Debug)]
+pub enum Output {
+    /// Resolve the host, connect to one of its addresses, then call [`Peer::connected`] or [`Peer::unreachable`].
+    Dial {
+        /// The name to report back under.
+        conn: ConnId,
+        /// A name or an address literal.
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
+    /// Send what is pending, then close the connection.
+    Close {
+        /// Which.
+        conn: ConnId,
+    },
+    /// Something for the owner.
+    Event(Event),
+    /// Something for the media pipelines.
+    Media(MediaOutput),
+}
+
+/// What the media pipelines are told. They belong to the one call or watched stream in focus.
+#[derive(Debug)]
+pub enum MediaOutput {
+    /// Somebody listens: capture and encode.
+    StartSending,
+    /// Nobody does any more.
+    StopSending,
+    /// This stream will arrive: be ready to play it.
+    StartReceiving(StreamPlan),
+    /// No stream will arrive any more.
+    StopReceiving,
+    /// A packet of a stream we play.
+    Received(Received),
+    /// A sender report tied the stream's RTP clock to the sender's wall clock.
+    ClockMap {
+        /// Sound or pictures.
+        kind: MediaKind,
+        /// RTP time of the moment.
+        time: RtpTime,
+        /// Wall clock of the sender at the moment.
+        ntp: NtpTime,
+    },
+    /// What pictures may cost from now on, in bit/s: the narrowest of all receivers' links.
+    Budget {
+        /// Bits per second.
+        bits_per_second: u32,
+    },
+}
+
+/// Bytes to put on the wire now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// Where to.
+    pub to: Destination,
+    /// Size of each datagram but possibly the last; the whole length on TCP.
+    pub segment: usize,
+}
+
+/// A way out of this peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Our one UDP port to this address.
+    Udp(SocketAddr),
+    /// A control connection.
+    Tcp(ConnId),
+}
+
+/// One peer: answers and dials, one call at a time, any number of viewers.
+pub struct Peer {
+    config: Arc<Config>,
+    call_config: Arc<call::Config>,
+    rng: ChaCha20Rng,
+    clock: WallClock,
+    pool: Pool,
+    next_conn: u64,
+    /// Every conversation, by its primary connection. At most [`MAX_LEGS`].
+    legs: BTreeMap<ConnId, Leg>,
+    /// Second connections, with the leg each belongs to once that is known.
+    backs: BTreeMap<ConnId, ConnId>,
+    /// Sources of authenticated datagrams: the fast way from a datagram to its leg.
+    routes: BTreeMap<SocketAddr, ConnId>,
+    /// A connection we asked the shell for, and what it is for.
+    dialling: Option<(ConnId, Dial)>,
+    /// The call, or the stream we watch: what is shown, played and counted.
+    focus: Option<ConnId>,
+    /// Our call gave way to theirs, which is on its way to us.
+    yielded: Option<Yielded>,
+    media: MediaState,
+    meter: Meter,
+    /// Bounded by what one input can cause; the shell takes all after each.
+    outputs: VecDeque<Output>,
+    /// Where the last transmit came from: legs take turns.
+    cursor: ConnId,
+}
+
+/// What the pipelines were last told.
+#[derive(Debug, Default)]
+struct MediaState {
+    sending: bool,
+    receiving: Vec<StreamPlan>,
+    budget: Option<u32>,
+}
+
+/// Both called each other and the other call survives: it is expected from there until then.
+#[derive(Debug)]
+struct Yielded {
+    address: IpAddr,
+    peer: Option<Fingerprint>,
+    until: Instant,
+}
+
+/// How long the surviving call of two that crossed may take to arrive.
+const GLARE_WAIT: Duration = Duration::from_secs(5);
+
+impl Peer {
+    /// A peer at rest. `listen_port` is our port, TCP and UDP alike, as others reach it.
+    #[must_use]
+    pub fn new(config: Arc<Config>, listen_port: u16, clock: WallClock, seed: [u8; 32]) -> Self {
+        let call_config = Arc::new(call::Config {
+            identity: Arc::clone(&config.identity),
+            suites: config.suites.clone(),
+            udp_port: listen_port,
+            presentation: call::Presentation {
+                audio: (config.sources.audio != AudioSourceSpec::None).then_some(Codec::Opus),
+                video: (config.sources.video != VideoSourceSpec::None).then_some(Codec::Jpeg),
+            },
+            want_audio: true,
+            want_video: config.sinks.video != VideoSinkSpec::None,
+            listen_port: Some(listen_port),
+            separate_channels: config.separate_channels,
+            ring_timeout: config.ring_timeout,
+        });
+        Self {
+            config,
+            call_config,
+            rng: ChaCha20Rng::from_seed(seed),
+            clock,
+            pool: Pool::new(1024),
+            next_conn: 0,
+            legs: BTreeMap::new(),
+            backs: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            dialling: None,
+            focus: None,
+            yielded: None,
+            media: MediaState::default(),
+            meter: Meter::default(),
+            outputs: VecDeque::new(),
+            cursor: ConnId(0),
+        }
+    }
+
+    /// The pool that received datagrams are taken from.
+    #[must_use]
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// The clock of our sender reports.
+    #[must_use]
+    pub fn wall_clock(&self) -> WallClock {
+        self.clock
+    }
+
+    /// A name for a connection that the shell accepted.
+    pub fn name_connection(&mut self) -> ConnId {
+        self.next_conn += 1;
+        ConnId(self.next_conn)
+    }
+
+    /// Whether nothing is left to say to anybody.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.legs.is_empty() && self.dialling.is_none() && self.yielded.is_none()
+    }
+
+    /// Does what the owner asks; what makes no sense now comes back as a notice.
+    pub fn command(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Dial(dial) => self.dial(dial),
+            Command::Accept => self.ask_focus(now, "accept", |call| call.accept(now)),
+            Command::Decline => self.ask_focus(now, "decline", |call| call.decline(now)),
+            Command::HangUp => self.hang_up(now),
+            Command::Shutdown => {
+                self.hang_up(now);
+                for id in self.legs.keys().copied().collect::<Vec<_>>() {
+                    self.ask(now, id, |call| call.hang_up(now));
+                }
+            }
+        }
+    }
+
+    fn dial(&mut self, dial: Dial) {
+        if self.focus.is_some() || self.dialling.is_some() || self.yielded.is_some() {
+            self.notice("There is a call already: end it before making another one.".to_owned());
+            return;
+        }
+        let conn = self.name_connection();
+        self.outputs.push_back(Output::Dial { conn, host: dial.host.clone(), port: dial.port });
+        self.dialling = Some((conn, dial));
+    }
+
+    fn hang_up(&mut self, now: Instant) {
+        self.yielded = None;
+        if let Some((conn, _)) = self.dialling.take() {
+            self.outputs.push_back(Output::Close { conn });
+            self.tell_ended(now, None, EndReason::Cancelled);
+        } else {
+            self.ask_focus(now, "hang up", |call| call.hang_up(now));
+        }
+    }
+
+    fn ask_focus(&mut self, now: Instant, wish: &str, ask: impl FnOnce(&mut Call)) {
+        match self.focus {
+            Some(id) => self.ask(now, id, ask),
+            None => self.notice(format!("There is no call to {wish}.")),
+        }
+    }
+
+    fn ask(&mut self, now: Instant, id: ConnId, ask: impl FnOnce(&mut Call)) {
+        self.with_leg(now, id, |leg, out| {
+            ask(leg.call());
+            leg.drain(out);
+        });
+    }
+
+    /// A connection that [`Output::Dial`] asked for is up.
+    pub fn connected(&mut self, now: Instant, conn: ConnId, remote: SocketAddr) {
+        if let Some(id) = self.backs.get(&conn).copied() {
+            self.with_leg(now, id, |leg, out| leg.attach_back(now, conn, out));
+            return;
+        }
+        let Some((_, dial)) = self.dialling.take_if(|(dialled, _)| *dialled == conn) else {
+            self.outputs.push_back(Output::Close { conn });
+            return;
+        };
+        self.tell(Event::Dialling { address: remote });
+        let dial = call::Dial {
+            url_host: remote.to_string(),
+            expected: dial.expected,
+            weakest: dial.weakest,
+            purpose: dial.purpose,
+        };
+        let call = Call::dial(now, &mut self.rng, Arc::clone(&self.call_config), dial.clone());
+        self.legs.insert(conn, Leg::new(call, conn, remote, Some(dial)));
+        self.focus = Some(conn);
+        self.with_leg(now, conn, Leg::drain);
+    }
+
+    /// A connection that [`Output::Dial`] asked for cannot be made; `error` says what each address answered.
+    pub fn unreachable(&mut self, now: Instant, conn: ConnId, error: String) {
+        if let Some(id) = self.backs.remove(&conn) {
+            self.with_leg(now, id, |leg, out| leg.back_failed(now, out));
+        } else if self.dialling.take_if(|(dialled, _)| *dialled == conn).is_some() {
+            self.notice(error);
+            self.tell_ended(now, None, EndReason::Unreachable);
+        }
+    }
+
+    /// Somebody connected to us.
+    pub fn accepted(&mut self, now: Instant, conn: ConnId, remote: SocketAddr) {
+        if self.legs.len() >= MAX_LEGS {
+            tracing::warn!(%remote, "connection refused: {MAX_LEGS} are open already");
+            self.outputs.push_back(Output::Close { conn });
+            return;
+        }
+        let call = Call::answer(now, &mut self.rng, Arc::clone(&self.call_config));
+        self.legs.insert(conn, Leg::new(call, conn, remote, None));
+    }
+
+    /// Bytes arrived on a connection.
+    pub fn tcp(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
+        if !self.backs.contains_key(&conn) {
+            self.recognise_back(now, conn, bytes);
+        }
+        let pool = self.pool.clone();
+        let (id, channel) = self.locate(conn);
+        self.with_leg(now, id, |leg, out| leg.tcp(now, channel, bytes, &pool, out));
+    }
+
+    /// A connection was closed by the other side or failed.
+    pub fn tcp_closed(&mut self, now: Instant, conn: ConnId) {
+        let (id, channel) = self.locate(conn);
+        self.backs.remove(&conn);
+        self.with_leg(now, id, |leg, out| leg.closed(now, channel, out));
+    }
+
+    /// How many bytes of a connection the shell still holds.
+    pub fn tcp_backlog(&mut self, conn: ConnId, unsent: usize) {
+        if let Some(leg) = self.legs.get_mut(&conn) {
+            leg.set_backlog(unsent);
+        }
+    }
+
+    /// A datagram arrived.
+    pub fn udp(&mut self, now: Instant, from: SocketAddr, packet: PacketBuf) {
+        let id = match self.routes.get(&from) {
+            Some(id) => *id,
+            None => match self.claimed_by(&packet) {
+                Some(id) => id,
+                None => return,
+            },
+        };
+        let mut authentic = false;
+        self.with_leg(now, id, |leg, out| authentic = leg.packet(now, Path::Udp(from), packet, out));
+        if authentic && self.legs.contains_key(&id) {
+            self.routes.insert(from, id);
+        }
+    }
+
+    /// One encoded frame of ours, for everyone who may have it.
+    pub fn send(&mut self, now: Instant, kind: MediaKind, frame: OutFrame) {
+        let frame = Arc::new(frame);
+        for leg in self.legs.values_mut() {
+            leg.send(now, kind, &frame);
+        }
+    }
+
+    /// What the shell has to do, oldest first.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Appends bytes to send now to `out`, which the caller hands in empty.
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        let turn = |(id, leg): (&ConnId, &mut Leg)| leg.poll_transmit(now, out).map(|transmit| (*id, transmit));
+        let mut turn = turn;
+        let found = self.legs.range_mut(self.cursor..).find_map(&mut turn);
+        let found = found.or_else(|| self.legs.range_mut(..self.cursor).find_map(&mut turn));
+        if let Some((id, transmit)) = found {
+            self.cursor = id;
+            return Some(transmit);
+        }
+        self.bury();
+        None
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let yielded = self.yielded.as_ref().map(|yielded| yielded.until);
+        self.legs.values().filter_map(Leg::poll_timeout).chain(yielded).min()
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.yielded.take_if(|yielded| yielded.until <= now).is_some() {
+            self.tell_ended(now, None, EndReason::Glare);
+        }
+        for id in self.legs.keys().copied().collect::<Vec<_>>() {
+            self.with_leg(now, id, |leg, out| leg.handle_timeout(now, out));
+        }
+    }
+
+    /// How the call stands, but for what only the pipelines know. Rates are since the last snapshot.
+    pub fn snapshot(&mut self, now: Instant) -> Snapshot {
+        let viewers = self.legs.values().filter(|leg| leg.is_viewer()).count();
+        let Some(leg) =
+            self.focus.and_then(|id| self.legs.get(&id)).or_else(|| self.legs.values().find(|leg| leg.may_send))
+        else {
+            let phase = if self.dialling.is_some() { Phase::Dialling } else { Phase::Idle };
+            return Snapshot { phase, viewers, ..Snapshot::default() };
+        };
+        let mut snapshot = Snapshot {
+            phase: leg.phase(),
+            peer: leg.peer,
+            suite: leg.suite,
+            connected_for: leg.connected_for(now),
+            viewers,
+            ..Snapshot::default()
+        };
+        if let Some(stats) = leg.stats() {
+            self.meter.read(now, &stats, &mut snapshot);
+        }
+        snapshot
+    }
+
+    /// Runs `act` on a leg, then acts on all that came of it.
+    fn with_leg(&mut self, now: Instant, id: ConnId, act: impl FnOnce(&mut Leg, &mut Vec<Happening>)) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let mut happenings = Vec::new();
+        act(leg, &mut happenings);
+        for happening in happenings {
+            match happening {
+                Happening::Received(received) => self.received(id, received),
+                Happening::Session(event) => self.session_event(id, event),
+                Happening::Call(event) => self.call_event(now, id, event),
+            }
+        }
+    }
+
+    fn received(&mut self, id: ConnId, received: Received) {
+        if self.focus == Some(id) && self.media.receiving.iter().any(|plan| plan.ssrc == received.ssrc) {
+            self.outputs.push_back(Output::Media(MediaOutput::Received(received)));
+        }
+    }
+
+    fn session_event(&mut self, id: ConnId, event: session::Event) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let in_focus = self.focus == Some(id);
+        match event {
+            session::Event::ClockMap { ssrc, time, ntp } => {
+                if let Some(kind) = leg.kind_of(ssrc).filter(|_| in_focus) {
+                    self.outputs.push_back(Output::Media(MediaOutput::ClockMap { kind, time, ntp }));
+                }
+            }
+            session::Event::Budget { bits_per_second } => {
+                leg.budget = Some(bits_per_second);
+                self.share_budget();
+            }
+            session::Event::PathChanged(path) => {
+                tracing::info!(%path, "media path");
+                if in_focus {
+                    self.tell(Event::PathChanged { path });
+                }
+            }
+            // The round trip is read from the statistics; a BYE is followed by the control connection's word.
+            session::Event::RoundTrip(_) | session::Event::Bye => {}
+        }
+    }
+
+    fn call_event(&mut self, now: Instant, id: ConnId, event: call::Event) {
+        let in_focus = self.focus == Some(id);
+        match event {
+            call::Event::Incoming { peer, purpose, call_id } => self.incoming(now, id, peer, purpose, call_id),
+            call::Event::DialBack { port } => self.dial_back(id, port),
+            call::Event::Ended(reason) => self.ended(now, id, reason),
+            call::Event::Notice(text) => self.notice(text),
+            call::Event::Sas(sas) if in_focus => self.tell(Event::Sas { sas }),
+            call::Event::Sas(_) => {}
+            call::Event::Keys { keys, suite, remote_udp_port } => {
+                let cname = self.cname();
+                let (pool, clock) = (self.pool.clone(), self.clock);
+                if let Some(leg) = self.legs.get_mut(&id) {
+                    leg.suite = Some(suite);
+                    let config = SessionConfig { keys, cname, pool, clock };
+                    leg.open_session(now, config, remote_udp_port, &mut self.rng);
+                }
+            }
+            call::Event::Ringing { peer } => {
+                if let Some(leg) = self.legs.get_mut(&id) {
+                    leg.peer = Some(peer);
+                }
+                self.tell(Event::Ringing { peer });
+            }
+            call::Event::Stream(plan) => {
+                if let Some(leg) = self.legs.get_mut(&id) {
+                    leg.add_stream(plan);
+                }
+                self.start_receiving(id);
+            }
+            call::Event::Accepted => self.call_accepted(now, id),
+            call::Event::Playing => {
+                if let Some(leg) = self.legs.get_mut(&id) {
+                    leg.may_send = true;
+                }
+                self.update_sending();
+            }
+            // A new kind of event of the session crate is named here before it means anything.
+            _ => tracing::warn!("an event of the call was not understood"),
+        }
+    }
+
+    fn call_accepted(&mut self, now: Instant, id: ConnId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.connected_at = Some(now);
+        if let (Some(peer), Some(suite)) = (leg.peer, leg.suite) {
+            let purpose = leg.purpose;
+            self.tell(Event::Connected { peer, suite, purpose });
+        }
+        self.start_receiving(id);
+    }
+
+    /// Tells the pipelines of every stream of the accepted call in focus that they do not know yet.
+    fn start_receiving(&mut self, id: ConnId) {
+        let Some(leg) = self.legs.get(&id).filter(|leg| self.focus == Some(id) && leg.connected_at.is_some()) else {
+            return;
+        };
+        for plan in leg.streams(Direction::Receive) {
+            if !self.media.receiving.contains(plan) {
+                self.media.receiving.push(*plan);
+                self.outputs.push_back(Output::Media(MediaOutput::StartReceiving(*plan)));
+            }
+        }
+    }
+
+    fn stop_receiving(&mut self) {
+        if !self.media.receiving.is_empty() {
+            self.media.receiving.clear();
+            self.outputs.push_back(Output::Media(MediaOutput::StopReceiving));
+        }
+    }
+
+    /// Sources run while anybody may have what they capture, and not a moment longer.
+    fn update_sending(&mut self) {
+        let sending = self.legs.values().any(|leg| leg.may_send);
+        if sending != self.media.sending {
+            self.media.sending = sending;
+            let output = if sending { MediaOutput::StartSending } else { MediaOutput::StopSending };
+            self.outputs.push_back(Output::Media(output));
+        }
+        self.share_budget();
+    }
+
+    /// One encode serves everyone, so the narrowest link decides.
+    fn share_budget(&mut self) {
+        let narrowest = self.legs.values().filter(|leg| leg.may_send).filter_map(|leg| leg.budget).min();
+        if let Some(bits_per_second) = narrowest
+            && self.media.budget != narrowest
+        {
+            self.media.budget = narrowest;
+            self.outputs.push_back(Output::Media(MediaOutput::Budget { bits_per_second }));
+        }
+    }
+
+    fn incoming(&mut self, now: Instant, id: ConnId, peer: Fingerprint, purpose: Purpose, call_id: CallId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        (leg.peer, leg.purpose, leg.call_id) = (Some(peer), purpose, Some(call_id));
+        let address = leg.remote;
+        let situation = self.situation(peer, address.ip());
+        let decision = admission::decide(&situation, &Visitor { peer, purpose });
+        if purpose == Purpose::Call && matches!(decision, Admission::Ring | Admission::Accept) {
+            self.give_way(now);
+            self.focus = Some(id);
+        }
+        if matches!(decision, Admission::Ring | Admission::Accept) {
+            self.tell(Event::Incoming { peer, address, purpose, auto: decision == Admission::Accept });
+        }
+        self.ask(now, id, |call| call.admit(now, decision));
+    }
+
+    /// An incoming call is accepted in place of our own to the same peer: ours ends without a word.
+    fn give_way(&mut self, now: Instant) {
+        self.yielded = None;
+        if let Some((conn, _)) = self.dialling.take() {
+            self.outputs.push_back(Output::Close { conn });
+        }
+        if let Some(own) = self.focus.take() {
+            self.ask(now, own, |call| call.hang_up(now));
+        }
+    }
+
+    fn situation(&self, visitor: Fingerprint, address: IpAddr) -> Situation {
+        let in_focus = self.focus.and_then(|id| self.legs.get(&id));
+        let outgoing = match (in_focus, &self.yielded) {
+            (Some(Leg { dialled: Some(dial), connected_at: None, peer, remote, .. }), _) => {
+                let same_address = remote.ip() == address;
+                Some(Outgoing { peer: peer.or(dial.expected), same_address, connected: true })
+            }
+            (_, Some(yielded)) => {
+                let same_address = yielded.address == address;
+                Some(Outgoing { peer: yielded.peer, same_address, connected: false })
+            }
+            _ => None,
+        };
+        let admission = &self.config.admission;
+        Situation {
+            own: self.config.identity.public().fingerprint(),
+            engaged: in_focus.is_some() && outgoing.is_none(),
+            outgoing,
+            calls: admission.calls,
+            viewers: admission.viewers,
+            auto: admission.connects(visitor),
+        }
+    }
+
+    fn dial_back(&mut self, id: ConnId, port: u16) {
+        let Some(leg) = self.legs.get(&id) else { return };
+        let mut address = leg.remote;
+        address.set_port(port);
+        let host = host_of(&address);
+        let conn = self.name_connection();
+        self.backs.insert(conn, id);
+        self.outputs.push_back(Output::Dial { conn, host, port });
+    }
+
+    /// The first message of an accepted connection may name a call that asked to be dialled back.
+    fn recognise_back(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
+        let fresh = self.legs.get(&conn).is_some_and(Leg::is_untouched);
+        let Some(call_id) = fresh.then(|| Call::bind_request(bytes)).flatten() else { return };
+        let owner = self.legs.iter_mut().find_map(|(id, leg)| (leg.awaits_back(call_id)).then_some(*id));
+        if let Some(id) = owner {
+            self.legs.remove(&conn);
+            self.backs.insert(conn, id);
+            self.with_leg(now, id, |leg, out| leg.attach_back(now, conn, out));
+        }
+    }
+
+    fn ended(&mut self, now: Instant, id: ConnId, reason: EndReason) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.may_send = false;
+        leg.over = true;
+        leg.bye(now);
+        tracing::debug!(remote = %leg.remote, %reason, "conversation over");
+        let told = (leg.peer, leg.connected_for(now));
+        let (dialled, remote, was_connected) = (leg.dialled.clone(), leg.remote, leg.connected_at.is_some());
+        self.update_sending();
+        if self.focus == Some(id) {
+            self.focus = None;
+            self.stop_receiving();
+            self.meter = Meter::default();
+            if let (EndReason::Glare, Some(dial)) = (&reason, dialled) {
+                let peer = told.0.or(dial.expected);
+                self.yielded = Some(Yielded { address: remote.ip(), peer, until: now + GLARE_WAIT });
+                return;
+            }
+        } else if !was_connected {
+            return;
+        }
+        self.tell(Event::Ended { peer: told.0, reason, duration: told.1 });
+    }
+
+    /// Removes conversations that are over and have nothing left to send.
+    fn bury(&mut self) {
+        let over: Vec<_> = self.legs.iter().filter(|(_, leg)| leg.over).map(|(id, _)| *id).collect();
+        for id in over {
+            self.legs.remove(&id);
+            self.routes.retain(|_, leg| *leg != id);
+            self.outputs.push_back(Output::Close { conn: id });
+            let outputs = &mut self.outputs;
+            self.backs.retain(|conn, leg| {
+                if *leg == id {
+                    outputs.push_back(Output::Close { conn: *conn });
+                }
+                *leg != id
+            });
+        }
+    }
+
+    fn locate(&self, conn: ConnId) -> (ConnId, Channel) {
+        match self.backs.get(&conn) {
+            Some(id) => (*id, Channel::Back),
+            None => (conn, Channel::Primary),
+        }
+    }
+
+    /// The leg whose peer uses the source this packet names. Nothing is proven by it.
+    fn claimed_by(&self, packet: &[u8]) -> Option<ConnId> {
+        let ssrc = claimed_source(packet)?;
+        self.legs.iter().find(|(_, leg)| leg.expects(ssrc)).map(|(id, _)| *id)
+    }
+
+    /// A fresh name for our side of one session, which tells calls of one peer apart and nothing else.
+    fn cname(&mut self) -> String {
+        format!("{:016x}", self.rng.next_u64())
+    }
+
+    fn tell_ended(&mut self, now: Instant, leg: Option<&Leg>, reason: EndReason) {
+        let duration = leg.map_or(Duration::ZERO, |leg| leg.connected_for(now));
+        self.tell(Event::Ended { peer: leg.and_then(|leg| leg.peer), reason, duration });
+    }
+
+    fn notice(&mut self, text: String) {
+        self.tell(Event::Notice { text });
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+}
+
+/// The source a packet claims to be from: an RTP packet's SSRC, or the sender of the first RTCP packet.
+/// RFC 5761 §4 tells the two apart.
+fn claimed_source(packet: &[u8]) -> Option<Ssrc> {
+    let at = if (192..=223).contains(packet.get(1)?) { 4 } else { 8 };
+    let bytes = packet.get(at..at + 4)?;
+    Some(Ssrc(u32::from_be_bytes(bytes.try_into().ok()?)))
+}
+
+/// The host part of an address, as a resolver takes it, scope included.
+fn host_of(address: &SocketAddr) -> String {
+    match address {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+        _ => address.ip().to_string(),
+    }
+}

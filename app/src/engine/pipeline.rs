@@ -1,0 +1,346 @@
+//! The four pipelines of a call as plain steps: a thread of the engine or the simulator calls them with the time.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use visavis_media::codec::opus;
+use visavis_media::device::audio::AudioSource;
+use visavis_media::device::audio_sink::AudioSink;
+use visavis_media::device::video::VideoSource;
+use visavis_media::device::video_sink::VideoSink;
+use visavis_media::device::{AudioSinkSpec, AudioSourceSpec, DeviceError, VideoSinkSpec, VideoSourceSpec};
+use visavis_media::encode::VideoEncoder;
+use visavis_media::pcm::{BLOCK, FRAME};
+use visavis_media::playout::{AudioPacket, Playout, PlayoutConfig};
+use visavis_media::sync::{ClockMap, PlayPoint};
+use visavis_media::video_playout::VideoPlayout;
+use visavis_net::payload;
+use visavis_net::payload::jpeg::{Depacketizer, Packetizer};
+use visavis_net::rtp::session::{OutFrame, Received};
+use visavis_net::rtp::time::{ClockRate, NtpTime, RtpTime, WallClock};
+
+use super::config::Quality;
+
+/// RTP payload bytes of one packet: 1,200 leaves room for headers, seal and tunnels in the smallest usual MTU of 1,280.
+pub const MAX_PAYLOAD: usize = 1200;
+
+/// What the pipelines, the driver and the status line tell each other without waiting.
+#[derive(Debug, Default)]
+pub struct Figures {
+    /// What pictures may cost, in bit/s.
+    pub budget: AtomicU32,
+    /// Loss that our receiver reports, in percent: how much redundancy sound carries.
+    pub loss_percent: AtomicU32,
+    /// Pictures handed to the network.
+    pub pictures_sent: AtomicU64,
+    /// Pictures decoded and shown.
+    pub pictures_shown: AtomicU64,
+    /// Sound waiting to be played, in microseconds, on average over the last second.
+    pub sound_delay: AtomicU64,
+    /// Encoded frames that the driver had no room for.
+    pub frames_dropped: AtomicU64,
+    /// Received packets that a pipeline had no room for.
+    pub packets_dropped: AtomicU64,
+    /// Where the sound is: what pictures keep step with.
+    play_point: Mutex<Option<PlayPoint>>,
+}
+
+impl Figures {
+    /// Where the sound is, if any is playing.
+    #[must_use]
+    pub fn play_point(&self) -> Option<PlayPoint> {
+        *self.play_point.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_play_point(&self, point: Option<PlayPoint>) {
+        *self.play_point.lock().unwrap_or_else(PoisonError::into_inner) = point;
+    }
+}
+
+/// A pipeline from a source to encoded frames.
+pub trait Capture {
+    /// The next encoded frame, if what it is made of has been captured.
+    ///
+    /// # Errors
+    /// When the source failed for good.
+    fn step(&mut self, now: Instant, figures: &Figures) -> Result<Option<OutFrame>, DeviceError>;
+
+    /// When [`Self::step`] has something to do, if the source knows.
+    fn next_due(&self) -> Option<Instant>;
+
+    /// When the first sample or picture was captured.
+    fn started(&self) -> Option<Instant>;
+}
+
+/// A pipeline from received packets to a sink.
+pub trait Play {
+    /// Takes one packet.
+    fn push(&mut self, received: &Received);
+
+    /// A sender report said that `time` is `ntp`.
+    fn clock_map(&mut self, time: RtpTime, ntp: NtpTime);
+
+    /// Plays or shows what is due.
+    ///
+    /// # Errors
+    /// When the sink failed for good.
+    fn step(&mut self, now: Instant, figures: &Figures) -> Result<(), DeviceError>;
+
+    /// When [`Self::step`] has something to do, if nothing arrives until then.
+    fn next_due(&self) -> Option<Instant>;
+
+    /// When the first sample or picture was or will be played.
+    fn started(&self) -> Option<Instant>;
+
+    /// Writes out what a file sink still holds.
+    ///
+    /// # Errors
+    /// When the file cannot be completed.
+    fn finish(self, now: Instant) -> Result<(), DeviceError>;
+}
+
+/// Sound out: a source, Opus, and the RTP clock of its samples.
+pub struct SendAudio {
+    source: AudioSource,
+    encoder: opus::Encoder,
+    pcm: [i16; FRAME],
+    /// The moment that RTP time zero stands for, once the first frame has come.
+    start: Option<Instant>,
+    time: RtpTime,
+}
+
+/// A source whose samples lag or lead their own count by more than this had a gap: its clock is set anew.
+const GAP: Duration = Duration::from_millis(100);
+
+impl SendAudio {
+    /// Opens the source.
+    ///
+    /// # Errors
+    /// When the source or the encoder cannot be started.
+    pub fn open(spec: &AudioSourceSpec, quality: &Quality, now: Instant) -> Result<Self, DeviceError> {
+        let encoder = opus::Encoder::new(quality.opus_bitrate, 5).map_err(|error| codec("Opus", &error))?;
+        let source = AudioSource::open(spec, now)?;
+        Ok(Self { source, encoder, pcm: [0; FRAME], start: None, time: RtpTime(0) })
+    }
+}
+
+impl Capture for SendAudio {
+    fn started(&self) -> Option<Instant> {
+        self.start
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        Some(self.source.next_due())
+    }
+
+    fn step(&mut self, now: Instant, figures: &Figures) -> Result<Option<OutFrame>, DeviceError> {
+        let Some(captured) = self.source.read(now, &mut self.pcm)? else { return Ok(None) };
+        let start = *self.start.get_or_insert(captured);
+        let counted = start + ClockRate::OPUS.duration(self.time.0);
+        if captured.saturating_duration_since(counted) > GAP {
+            self.time = RtpTime(ClockRate::OPUS.ticks(captured - start));
+        }
+        let loss = figures.loss_percent.load(Ordering::Relaxed).clamp(5, 30) as u8;
+        if loss.abs_diff(self.encoder.expected_loss()) > 2 {
+            self.encoder.set_expected_loss(loss).map_err(|error| codec("Opus", &error))?;
+        }
+        let packet = self.encoder.encode(&self.pcm).map_err(|error| codec("Opus", &error))?;
+        let time = self.time;
+        self.time = time.add(FRAME as u32);
+        Ok(Some(OutFrame { time, captured, payloads: vec![packet.into()], marker: false }))
+    }
+}
+
+/// Pictures out: a source, JPEG within the byte budget, RFC 2435.
+pub struct SendVideo {
+    source: VideoSource,
+    encoder: VideoEncoder,
+    packetizer: Packetizer,
+    start: Option<Instant>,
+}
+
+impl SendVideo {
+    /// Opens the source.
+    ///
+    /// # Errors
+    /// When the source or the encoder cannot be started.
+    pub fn open(spec: &VideoSourceSpec, quality: &Quality, now: Instant) -> Result<Self, DeviceError> {
+        Ok(Self {
+            encoder: VideoEncoder::new(quality.jpeg_quality).map_err(|error| codec("JPEG", &error))?,
+            source: VideoSource::open(spec, now)?,
+            packetizer: Packetizer::new(MAX_PAYLOAD),
+            start: None,
+        })
+    }
+}
+
+impl Capture for SendVideo {
+    fn started(&self) -> Option<Instant> {
+        self.start
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.source.next_due()
+    }
+
+    fn step(&mut self, now: Instant, figures: &Figures) -> Result<Option<OutFrame>, DeviceError> {
+        let Some(picture) = self.source.next(now)? else { return Ok(None) };
+        let budget = figures.budget.load(Ordering::Relaxed);
+        if budget != 0 {
+            self.encoder.set_budget(budget);
+        }
+        let encoded = self.encoder.step(&picture).map_err(|error| codec("JPEG", &error))?;
+        let Some(encoded) = encoded else { return Ok(None) };
+        let start = *self.start.get_or_insert(encoded.captured);
+        let mut payloads = Vec::new();
+        if let Err(error) = self.packetizer.packetize(&encoded.jpeg, &mut payloads) {
+            tracing::warn!(%error, "a picture cannot be sent");
+            return Ok(None);
+        }
+        figures.pictures_sent.fetch_add(1, Ordering::Relaxed);
+        let time = RtpTime(ClockRate::VIDEO.ticks(encoded.captured.saturating_duration_since(start)));
+        Ok(Some(OutFrame { time, captured: encoded.captured, payloads, marker: true }))
+    }
+}
+
+/// Sound in: the jitter buffer and what plays it.
+pub struct PlayAudio {
+    playout: Playout,
+    sink: AudioSink,
+    block: [i16; BLOCK],
+}
+
+impl PlayAudio {
+    /// Opens the sink.
+    ///
+    /// # Errors
+    /// When the sink or the decoder cannot be started.
+    pub fn open(spec: &AudioSinkSpec, quality: &Quality, now: Instant) -> Result<Self, DeviceError> {
+        let config = PlayoutConfig { initial_delay: quality.initial_delay, ..PlayoutConfig::default() };
+        let playout = Playout::new(config).map_err(|error| codec("Opus", &error))?;
+        Ok(Self { playout, sink: AudioSink::open(spec, now)?, block: [0; BLOCK] })
+    }
+
+    /// Everything the jitter buffer counts.
+    #[must_use]
+    pub fn stats(&self) -> visavis_media::playout::PlayoutStats {
+        self.playout.stats()
+    }
+}
+
+impl Play for PlayAudio {
+    fn started(&self) -> Option<Instant> {
+        Some(self.sink.started_at())
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        Some(self.sink.next_due())
+    }
+
+    fn push(&mut self, received: &Received) {
+        if let Err(error) = payload::opus::check(&received.payload) {
+            tracing::debug!(%error, "sound packet refused");
+            return;
+        }
+        self.playout.push(AudioPacket {
+            seq: received.seq,
+            time: received.time,
+            arrival: received.arrival,
+            payload: &received.payload,
+            repaired: received.repaired,
+        });
+    }
+
+    fn clock_map(&mut self, time: RtpTime, ntp: NtpTime) {
+        self.playout.clock_map(time, ntp);
+    }
+
+    fn step(&mut self, now: Instant, figures: &Figures) -> Result<(), DeviceError> {
+        while self.sink.next_due() <= now {
+            self.playout.step(now, &mut self.block);
+            self.sink.write(now, &self.block)?;
+            figures.set_play_point(self.playout.playing());
+        }
+        let delay = self.playout.stats().delay;
+        figures.sound_delay.store(delay.as_micros() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn finish(self, _now: Instant) -> Result<(), DeviceError> {
+        // A WAV file is completed when the sink goes.
+        Ok(())
+    }
+}
+
+/// Pictures in: reassembly, decoding when due, and what shows them.
+pub struct PlayVideo {
+    depacketizer: Depacketizer,
+    clock_map: ClockMap,
+    playout: VideoPlayout,
+    sink: VideoSink,
+    /// Where the sound was at the last step.
+    sound: Option<PlayPoint>,
+    /// When the first picture was shown; a file sink's first tick.
+    started: Option<Instant>,
+}
+
+impl PlayVideo {
+    /// Opens the sink.
+    ///
+    /// # Errors
+    /// When the sink or the decoder cannot be started.
+    pub fn open(spec: &VideoSinkSpec, clock: WallClock) -> Result<Self, DeviceError> {
+        Ok(Self {
+            depacketizer: Depacketizer::new(),
+            clock_map: ClockMap::new(ClockRate::VIDEO),
+            playout: VideoPlayout::new().map_err(|error| codec("JPEG", &error))?,
+            sink: VideoSink::open(spec, clock)?,
+            sound: None,
+            started: None,
+        })
+    }
+}
+
+impl Play for PlayVideo {
+    fn started(&self) -> Option<Instant> {
+        self.started
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        [self.playout.next_due(self.sound), self.sink.next_due()].into_iter().flatten().min()
+    }
+
+    fn push(&mut self, received: &Received) {
+        match self.depacketizer.push(received.seq, received.time, received.marker, &received.payload) {
+            Ok(Some(frame)) => {
+                let captured = self.clock_map.ntp(frame.time);
+                self.playout.push(received.arrival, frame.time, captured, frame.jpeg);
+            }
+            Ok(None) => {}
+            Err(error) => tracing::debug!(%error, "picture packet refused"),
+        }
+    }
+
+    fn clock_map(&mut self, time: RtpTime, ntp: NtpTime) {
+        self.clock_map.set(time, ntp);
+    }
+
+    fn step(&mut self, now: Instant, figures: &Figures) -> Result<(), DeviceError> {
+        self.sound = figures.play_point();
+        while let Some(shown) = self.playout.step(now, self.sound) {
+            figures.pictures_shown.fetch_add(1, Ordering::Relaxed);
+            self.started.get_or_insert(now);
+            self.sink.show(now, &shown)?;
+        }
+        self.sink.step(now)
+    }
+
+    fn finish(self, now: Instant) -> Result<(), DeviceError> {
+        self.sink.finish(now)
+    }
+}
+
+fn codec(what: &'static str, error: &impl ToString) -> DeviceError {
+    DeviceError::Codec { what, reason: error.to_string() }
+}

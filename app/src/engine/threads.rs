@@ -1,0 +1,279 @@
+//! The threads of a call, each a few lines around a pipeline's step.
+//!
+//! | thread | wakes | waits in |
+//! | --- | --- | --- |
+//! | `audio-send` | when 20 ms of sound have been captured | `park_timeout` |
+//! | `video-send` | when a picture has been captured | `park_timeout` |
+//! | `audio-play` | when the sink wants its next 10 ms | `park_timeout` |
+//! | `video-play` | when a picture is complete, or due | `park_timeout`, unparked by the driver |
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use visavis_media::device::{AudioSourceSpec, DeviceError, Sources, VideoSourceSpec};
+use visavis_net::rtp::codec::MediaKind;
+use visavis_net::rtp::session::{OutFrame, Received};
+use visavis_net::rtp::time::{NtpTime, RtpTime, WallClock};
+
+use super::clock;
+use super::config::Config;
+use super::event::Event;
+use super::peer::MediaOutput;
+use super::pipeline::{Capture, Figures, Play, PlayAudio, PlayVideo, SendAudio, SendVideo};
+
+/// Encoded frames on their way to the driver: some 300 ms of a call. A frame that finds it full is dropped and counted.
+pub(super) const FRAME_QUEUE: usize = 24;
+
+/// Packets on their way to a pipeline: a second of sound and some 200 ms of the largest pictures. A packet that finds
+/// it full is dropped and counted.
+const PACKET_QUEUE: usize = 4096;
+
+/// A thread looks for the wish to stop at least this often.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
+
+/// One encoded frame of ours.
+pub(super) struct Encoded {
+    pub(super) kind: MediaKind,
+    pub(super) frame: OutFrame,
+}
+
+/// The pipelines of the call in focus.
+pub(super) struct Media {
+    config: Arc<Config>,
+    clock: WallClock,
+    figures: Arc<Figures>,
+    frames: mpsc::Sender<Encoded>,
+    news: mpsc::Sender<Event>,
+    sending: Vec<Worker>,
+    playing: [Option<Player>; 2],
+}
+
+/// What a playing pipeline is fed.
+enum Feed {
+    Packet(Received),
+    ClockMap(RtpTime, NtpTime),
+}
+
+/// A playing pipeline and the way to it.
+struct Player {
+    feed: rtrb::Producer<Feed>,
+    worker: Worker,
+}
+
+impl Media {
+    pub(super) fn new(
+        config: Arc<Config>,
+        clock: WallClock,
+        figures: Arc<Figures>,
+        frames: mpsc::Sender<Encoded>,
+        news: mpsc::Sender<Event>,
+    ) -> Self {
+        Self { config, clock, figures, frames, news, sending: Vec::new(), playing: [None, None] }
+    }
+
+    /// Does what the peer says.
+    pub(super) fn handle(&mut self, output: MediaOutput) {
+        match output {
+            MediaOutput::StartSending => self.start_sending(),
+            MediaOutput::StopSending => self.sending.clear(),
+            MediaOutput::StartReceiving(plan) => self.start_playing(plan.codec.kind()),
+            MediaOutput::StopReceiving => self.playing = [None, None],
+            MediaOutput::Budget { bits_per_second } => self.figures.budget.store(bits_per_second, Ordering::Relaxed),
+            MediaOutput::Received(received) => {
+                // A picture is worth waking for when it may be complete; sound is played by the sink's clock.
+                let wake = received.codec.kind() == MediaKind::Video && (received.marker || received.repaired);
+                self.feed(received.codec.kind(), Feed::Packet(received), wake);
+            }
+            MediaOutput::ClockMap { kind, time, ntp } => self.feed(kind, Feed::ClockMap(time, ntp), false),
+        }
+    }
+
+    fn feed(&mut self, kind: MediaKind, feed: Feed, wake: bool) {
+        let Some(player) = &mut self.playing[kind as usize] else { return };
+        if player.feed.push(feed).is_err() {
+            self.figures.packets_dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        if wake {
+            player.worker.wake();
+        }
+    }
+
+    fn start_sending(&mut self) {
+        // One beginning for both: files and the synthetic scene are in step with each other.
+        let (start, quality) = (clock::now(), self.config.quality);
+        let Sources { audio, video } = self.config.sources.clone();
+        if audio != AudioSourceSpec::None {
+            self.spawn_sender("audio-send", MediaKind::Audio, move || SendAudio::open(&audio, &quality, start));
+        }
+        if video != VideoSourceSpec::None {
+            self.spawn_sender("video-send", MediaKind::Video, move || SendVideo::open(&video, &quality, start));
+        }
+    }
+
+    fn start_playing(&mut self, kind: MediaKind) {
+        let (clock, quality) = (self.clock, self.config.quality);
+        self.playing[kind as usize] = match kind {
+            MediaKind::Audio => {
+                let spec = self.config.sinks.audio.clone();
+                self.spawn_player("audio-play", "audio-sink", move || PlayAudio::open(&spec, &quality, clock::now()))
+            }
+            MediaKind::Video => {
+                let spec = self.config.sinks.video.clone();
+                self.spawn_player("video-play", "video-sink", move || PlayVideo::open(&spec, clock))
+            }
+        };
+    }
+
+    fn spawn_sender<P: Capture>(
+        &mut self,
+        name: &'static str,
+        kind: MediaKind,
+        open: impl FnOnce() -> Result<P, DeviceError> + Send + 'static,
+    ) {
+        let role = match kind {
+            MediaKind::Audio => "audio-source",
+            MediaKind::Video => "video-source",
+        };
+        let (frames, figures) = (self.frames.clone(), Arc::clone(&self.figures));
+        let mut reporter = Reporter::new(self.news.clone(), role, self.clock);
+        let worker = Worker::spawn(name, move |stop| {
+            let run = || -> Result<(), DeviceError> {
+                let mut pipeline = open()?;
+                while !stop.load(Ordering::Relaxed) {
+                    let now = clock::now();
+                    match pipeline.step(now, &figures)? {
+                        Some(frame) => {
+                            reporter.started(pipeline.started());
+                            if frames.try_send(Encoded { kind, frame }).is_err() {
+                                figures.frames_dropped.fetch_add(1, Ordering::Relaxed);
+                            }
+                        }
+                        None => wait_until(pipeline.next_due()),
+                    }
+                }
+                Ok(())
+            };
+            if let Err(error) = run() {
+                Reporter::new(reporter.news.clone(), role, reporter.clock).failed(&error);
+            }
+        });
+        self.sending.extend(worker);
+    }
+
+    fn spawn_player<P: Play>(
+        &mut self,
+        name: &'static str,
+        role: &'static str,
+        open: impl FnOnce() -> Result<P, DeviceError> + Send + 'static,
+    ) -> Option<Player> {
+        let (feed, mut fed) = rtrb::RingBuffer::new(PACKET_QUEUE);
+        let figures = Arc::clone(&self.figures);
+        let mut reporter = Reporter::new(self.news.clone(), role, self.clock);
+        let worker = Worker::spawn(name, move |stop| {
+            let run = || -> Result<(), DeviceError> {
+                let mut pipeline = open()?;
+                let mut outcome = Ok(());
+                while !stop.load(Ordering::Relaxed) && outcome.is_ok() {
+                    while let Ok(feed) = fed.pop() {
+                        match feed {
+                            Feed::Packet(received) => pipeline.push(&received),
+                            Feed::ClockMap(time, ntp) => pipeline.clock_map(time, ntp),
+                        }
+                    }
+                    outcome = pipeline.step(clock::now(), &figures);
+                    reporter.started(pipeline.started());
+                    if outcome.is_ok() {
+                        wait_until(pipeline.next_due());
+                    }
+                }
+                // What was played until now is worth keeping even if the sink failed.
+                outcome.and(pipeline.finish(clock::now()))
+            };
+            if let Err(error) = run() {
+                reporter.failed(&error);
+            }
+        })?;
+        Some(Player { feed, worker })
+    }
+}
+
+/// Sleeps until `due`, or until woken, or for [`LONGEST_WAIT`].
+fn wait_until(due: Option<Instant>) {
+    let wait = due.map_or(LONGEST_WAIT, |due| due.saturating_duration_since(clock::now()).min(LONGEST_WAIT));
+    if !wait.is_zero() {
+        thread::park_timeout(wait);
+    }
+}
+
+/// A named thread that ends when this is dropped.
+struct Worker {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    /// `None`, with a log line, when the system has no thread to give.
+    fn spawn(name: &'static str, run: impl FnOnce(&AtomicBool) + Send + 'static) -> Option<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        match thread::Builder::new().name(name.to_owned()).spawn(move || run(&stopped)) {
+            Ok(thread) => Some(Self { stop, thread: Some(thread) }),
+            Err(error) => {
+                tracing::error!(%error, name, "no thread to be had");
+                None
+            }
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = self.thread.as_ref().map(JoinHandle::thread) {
+            Thread::unpark(thread);
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.wake();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("a media thread panicked: this is a bug in visavis");
+        }
+    }
+}
+
+/// Tells the owner once that a device began, and once that it failed.
+struct Reporter {
+    news: mpsc::Sender<Event>,
+    role: &'static str,
+    clock: WallClock,
+    told: bool,
+}
+
+impl Reporter {
+    fn new(news: mpsc::Sender<Event>, role: &'static str, clock: WallClock) -> Self {
+        Self { news, role, clock, told: false }
+    }
+
+    fn started(&mut self, at: Option<Instant>) {
+        if let Some(at) = at.filter(|_| !self.told) {
+            self.told = true;
+            self.tell(Event::DeviceStarted { role: self.role, at: self.clock.unix(at) });
+        }
+    }
+
+    fn failed(&mut self, error: &DeviceError) {
+        self.tell(Event::DeviceFailed { role: self.role, error: error.to_string() });
+    }
+
+    fn tell(&self, event: Event) {
+        if self.news.try_send(event).is_err() {
+            tracing::warn!(role = self.role, "news of a device was lost: the engine is behind");
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! Two complete peers, from dial to the end, in the simulated world.
+
+use std::time::Duration;
+
+use visavis::engine::command::{Command, Dial};
+use visavis::engine::config::Auto;
+use visavis::engine::event::Event;
+use visavis_net::plan::Path;
+use visavis_net::rtp::codec::MediaKind;
+use visavis_session::call::{EndReason, Purpose};
+use visavis_session::handshake::suite::Suite;
+use visavis_tests::link::LinkConfig;
+use visavis_tests::sim::{A, B, Conditions, Setup, World};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A link that takes half of `round_trip` each way and loses nothing.
+fn clean(round_trip: Duration) -> Conditions {
+    Conditions { link: LinkConfig { delay: round_trip / 2, ..LinkConfig::default() }, ..Conditions::default() }
+}
+
+fn ringing() -> Setup {
+    Setup { auto: Auto::Nobody, ..Setup::default() }
+}
+
+fn two(seed: u64, round_trip: Duration, setup: &Setup) -> World {
+    World::new(seed, clean(round_trip), &[setup.clone(), setup.clone()])
+}
+
+/// A world in which the two talk.
+fn connected(seed: u64, round_trip: Duration, setup: &Setup) -> World {
+    let mut world = two(seed, round_trip, setup);
+    world.dial(A, B, Purpose::Call);
+    assert!(world.run_until(Duration::from_secs(5), |w| w.nodes.iter().all(|node| node.first_media().is_some())));
+    world
+}
+
+fn ended(event: &Event) -> bool {
+    matches!(event, Event::Ended { .. })
+}
+
+fn reason(world: &World, node: usize) -> Option<&EndReason> {
+    world.nodes[node].events.iter().find_map(|(_, event)| match event {
+        Event::Ended { reason, .. } => Some(reason),
+        _ => None,
+    })
+}
+
+/// How many round trips after `from` the first media reached a node.
+fn round_trips(world: &World, node: usize, from: std::time::Instant, round_trip: Duration) -> f64 {
+    let first = world.nodes[node].first_media().expect("media arrived");
+    (first - from).as_secs_f64() / round_trip.as_secs_f64()
+}
+
+#[test]
+fn an_auto_answered_call_has_media_after_three_round_trips() {
+    let round_trip = 100 * MS;
+    let mut world = two(1, round_trip, &Setup::default());
+    let dialled = world.now();
+    world.dial(A, B, Purpose::Call);
+    world.run_for(Duration::from_secs(2));
+    let counted = round_trips(&world, A, dialled, round_trip);
+    println!("round trips from dial to first media, auto-answered: {counted:.2} at the caller");
+    assert!((counted - 3.0).abs() < 0.05, "{counted} round trips");
+    let counted = round_trips(&world, B, dialled, round_trip);
+    println!("round trips from dial to first media, auto-answered: {counted:.2} at the called peer");
+    assert!((counted - 3.5).abs() < 0.05, "{counted} round trips");
+}
+
+#[test]
+fn after_a_person_accepts_media_takes_half_a_round_trip_and_one_back() {
+    let round_trip = 100 * MS;
+    let mut world = two(2, round_trip, &ringing());
+    world.dial(A, B, Purpose::Call);
+    world.run_for(Duration::from_secs(3));
+    assert!(world.nodes[A].told(|event| matches!(event, Event::Ringing { .. })));
+    assert!(world.nodes.iter().all(|node| node.first_media().is_none()), "nothing leaves before it is accepted");
+    let accepted = world.now();
+    world.command(B, Command::Accept);
+    world.run_for(Duration::from_secs(1));
+    let (caller, called) = (round_trips(&world, A, accepted, round_trip), round_trips(&world, B, accepted, round_trip));
+    println!("round trips from accept to first media: {caller:.2} to the caller, {called:.2} back");
+    assert!((caller - 0.5).abs() < 0.05, "{caller} round trips");
+    assert!((called - 1.0).abs() < 0.05, "{called} round trips");
+}
+
+#[test]
+fn both_see_and_hear_each_other_over_udp() {
+    let mut world = connected(3, 40 * MS, &Setup::default());
+    let since = world.now();
+    world.run_for(Duration::from_secs(5));
+    for node in &world.nodes {
+        let sound = node.arrived_since(MediaKind::Audio, since).count();
+        assert!((245..=255).contains(&sound), "{sound} sound packets in 5 s");
+        assert!(node.arrived_since(MediaKind::Video, since).count() > 500);
+        assert!(node.told(|event| matches!(event, Event::PathChanged { path: Path::Udp(_) })));
+        assert_eq!(node.receiving.len(), 2);
+    }
+}
+
+#[test]
+fn both_read_the_same_words() {
+    let world = connected(4, 20 * MS, &Setup::default());
+    let words: Vec<_> = world
+        .nodes
+        .iter()
+        .map(|node| {
+            node.events.iter().find_map(|(_, event)| match event {
+                Event::Sas { sas } => Some(sas.to_string()),
+                _ => None,
+            })
+        })
+        .collect();
+    assert!(words[A].is_some());
+    assert_eq!(words[A], words[B]);
+}
+
+#[test]
+fn every_suite_makes_a_call() {
+    for suite in [Suite::X25519MlKem768, Suite::X25519, Suite::Modp3072, Suite::Modp2048] {
+        let world = connected(5, 20 * MS, &Setup { suites: vec![suite], ..Setup::default() });
+        assert!(
+            world.nodes[A].told(|event| matches!(event, Event::Connected { suite: agreed, .. } if *agreed == suite))
+        );
+    }
+}
+
+#[test]
+fn declining_ends_it_on_both_sides() {
+    let mut world = two(6, 50 * MS, &ringing());
+    world.dial(A, B, Purpose::Call);
+    world.run_for(Duration::from_secs(1));
+    world.command(B, Command::Decline);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(reason(&world, A), Some(&EndReason::Declined));
+    assert!(world.nodes[B].told(ended));
+    assert!(world.nodes.iter().all(|node| node.arrived.is_empty() && node.peer.is_idle()));
+}
+
+#[test]
+fn a_third_caller_finds_it_busy_and_the_call_goes_on() {
+    let mut world = World::new(7, clean(50 * MS), &[Setup::default(), Setup::default(), Setup::default()]);
+    world.dial(A, B, Purpose::Call);
+    world.run_for(Duration::from_secs(2));
+    world.dial(2, B, Purpose::Call);
+    let since = world.now();
+    world.run_for(Duration::from_secs(2));
+    assert_eq!(reason(&world, 2), Some(&EndReason::Busy));
+    assert!(!world.nodes[B].told(ended));
+    assert!(world.nodes[A].arrived_since(MediaKind::Audio, since).count() > 90);
+}
+
+#[test]
+fn the_caller_can_give_up() {
+    let mut world = two(8, 50 * MS, &ringing());
+    world.dial(A, B, Purpose::Call);
+    world.run_for(Duration::from_secs(1));
+    world.command(A, Command::HangUp);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(reason(&world, B), Some(&EndReason::Cancelled));
+    assert!(world.nodes[A].told(ended));
+    assert!(world.nodes.iter().all(|node| node.peer.is_idle()));
+}
+
+#[test]
+fn nobody_answers() {
+    let mut world = two(9, 50 * MS, &ringing());
+    world.dial(A, B, Purpose::Call);
+    world.run_for(Duration::from_secs(44));
+    assert!(!world.nodes[A].told(ended));
+    world.run_for(Duration::from_secs(3));
+    assert_eq!(reason(&world, A), Some(&EndReason::NoAnswer));
+    assert!(world.nodes[B].told(ended));
+}
+
+#[test]
+fn hanging_up_ends_it_on_both_sides() {
+    let mut world = connected(10, 50 * MS, &Setup::default());
+    world.command(B, Command::HangUp);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(reason(&world, A), Some(&EndReason::HungUp { by_peer: true }));
+    assert_eq!(reason(&world, B), Some(&EndReason::HungUp { by_peer: false }));
+    assert!(world.nodes.iter().all(|node| node.receiving.is_empty() && node.peer.is_idle()));
+}
+
+#[test]
+fn calling_each_other_at_once_makes_one_call() {
+    for seed in 0..8 {
+        for apart in [0, 5, 24, 26, 60, 90, 130] {
+            let mut world = two(100 + seed, 50 * MS, &ringing());
+            world.dial(A, B, Purpose::Call);
+            world.run_for(apart * MS);
+            world.dial(B, A, Purpose::Call);
+            world.run_for(Duration::from_secs(3));
+            let since = world.now();
+            world.run_for(Duration::from_secs(1));
+            for (index, node) in world.nodes.iter().enumerate() {
+                let sound = node.arrived_since(MediaKind::Audio, since).count();
+                assert!(
+                    sound >= 45,
+                    "seed {seed}, {apart} ms apart: node {index} hears {sound} packets, {:?}",
+                    node.events
+                );
+                assert!(!node.told(ended), "seed {seed}, {apart} ms apart: node {index} was told of an end");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_dead_peer_is_noticed_within_five_seconds() {
+    let mut world = connected(11, 50 * MS, &Setup::default());
+    world.run_for(Duration::from_secs(2));
+    let cut_at = world.now();
+    world.set_conditions(Conditions { cut: true, ..clean(50 * MS) });
+    world.run_for(Duration::from_secs(6));
+    for (index, node) in world.nodes.iter().enumerate() {
+        assert_eq!(reason(&world, index), Some(&EndReason::PeerLost));
+        let noticed = node.told_at(ended).expect("told") - cut_at;
+        println!("peer {index} noticed after {noticed:?}");
+        assert!(noticed <= Duration::from_secs(5), "{noticed:?}");
+    }
+}
+
+#[test]
+fn watching_is_one_way() {
+    let mut world = two(12, 50 * MS, &Setup::default());
+    world.dial(A, B, Purpose::Watch);
+    world.run_for(Duration::from_secs(3));
+    assert!(world.nodes[A].arrived.len() > 100);
+    assert!(world.nodes[B].arrived.is_empty(), "a viewer sends nothing");
+    world.command(A, Command::HangUp);
+    world.run_for(Duration::from_secs(1));
+    assert!(world.nodes.iter().all(|node| node.peer.is_idle()));
+}
+
+#[test]
+fn one_stream_serves_many_viewers_beside_a_call() {
+    let mut world = World::new(13, clean(50 * MS), &vec![Setup::default(); 5]);
+    world.dial(A, B, Purpose::Call);
+    for viewer in 2..5 {
+        world.dial(viewer, B, Purpose::Watch);
+    }
+    world.run_for(Duration::from_secs(3));
+    for node in [A, 2, 3, 4] {
+        assert!(world.nodes[node].arrived.len() > 100, "node {node}");
+    }
+}
+
+#[test]
+fn without_udp_the_call_uses_its_control_connection() {
+    let conditions = Conditions { udp_blocked: true, ..clean(50 * MS) };
+    let mut world = World::new(14, conditions, &[Setup::default(), Setup::default()]);
+    let dialled = world.now();
+    world.dial(A, B, Purpose::Call);
+    world.run_for(Duration::from_secs(5));
+    for node in &world.nodes {
+        assert!(node.first_media().expect("media") - dialled < Duration::from_secs(1));
+        assert!(node.arrived.len() > 300);
+    }
+}
+
+#[test]
+fn media_moves_to_tcp_and_back_when_udp_comes_and_goes() {
+    let mut world = connected(15, 50 * MS, &Setup::default());
+    world.run_for(Duration::from_secs(3));
+    world.set_conditions(Conditions { udp_blocked: true, ..clean(50 * MS) });
+    world.run_for(Duration::from_secs(4));
+    let since = world.now();
+    world.run_for(Duration::from_secs(2));
+    for node in &world.nodes {
+        assert!(node.arrived_since(MediaKind::Audio, since).count() > 90, "sound goes on over TCP");
+        assert!(node.events.iter().any(|(_, event)| matches!(event, Event::PathChanged { path: Path::Interleaved })));
+    }
+    world.set_conditions(clean(50 * MS));
+    world.run_for(Duration::from_secs(6));
+    for node in &world.nodes {
+        let last = node.events.iter().rev().find(|(_, event)| matches!(event, Event::PathChanged { .. }));
+        assert!(matches!(last, Some((_, Event::PathChanged { path: Path::Udp(_) }))), "{last:?}");
+    }
+}
+
+#[test]
+fn separate_channels_carry_a_whole_call() {
+    let mut world = connected(16, 50 * MS, &Setup { separate_channels: true, ..Setup::default() });
+    world.run_for(Duration::from_secs(2));
+    assert!(world.nodes.iter().all(|node| node.arrived.len() > 100));
+    world.command(A, Command::HangUp);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(reason(&world, B), Some(&EndReason::HungUp { by_peer: true }));
+    assert!(world.nodes.iter().all(|node| node.peer.is_idle()));
+}
+
+#[test]
+fn the_wrong_key_is_refused_before_anything_is_sent() {
+    let mut world = World::new(17, clean(50 * MS), &[Setup::default(), Setup::default(), Setup::default()]);
+    let address = world.nodes[B].address;
+    let expected = Some(world.nodes[2].identity.public().fingerprint());
+    let dial =
+        Dial { host: address.ip().to_string(), port: address.port(), expected, weakest: None, purpose: Purpose::Call };
+    world.command(A, Command::Dial(dial));
+    world.run_for(Duration::from_secs(3));
+    assert!(matches!(reason(&world, A), Some(EndReason::Verification(_))), "{:?}", reason(&world, A));
+    assert!(world.nodes.iter().all(|node| node.arrived.is_empty()));
+}
+
+#[test]
+fn a_known_peer_cannot_be_made_to_use_a_weaker_suite() {
+    let weak = Setup { suites: vec![Suite::X25519], ..Setup::default() };
+    let mut world = World::new(18, clean(50 * MS), &[Setup::default(), weak]);
+    let address = world.nodes[B].address;
+    let dial = Dial {
+        host: address.ip().to_string(),
+        port: address.port(),
+        expected: None,
+        weakest: Some(Suite::X25519MlKem768),
+        purpose: Purpose::Call,
+    };
+    world.command(A, Command::Dial(dial));
+    world.run_for(Duration::from_secs(3));
+    assert!(matches!(reason(&world, A), Some(EndReason::Verification(_))), "{:?}", reason(&world, A));
+}
+
+#[test]
+fn an_address_where_nobody_is() {
+    let mut world = two(19, 50 * MS, &Setup::default());
+    let dial = Dial { host: "10.0.0.99".into(), port: 8554, expected: None, weakest: None, purpose: Purpose::Call };
+    world.command(A, Command::Dial(dial));
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(reason(&world, A), Some(&EndReason::Unreachable));
+}
+
+#[test]
+fn nothing_rings_where_calls_are_not_taken() {
+    let silent = Setup { calls: false, ..ringing() };
+    let mut world = World::new(20, clean(50 * MS), &[ringing(), silent]);
+    world.dial(A, B, Purpose::Call);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(reason(&world, A), Some(&EndReason::Declined));
+    assert!(!world.nodes[B].told(|event| matches!(event, Event::Incoming { .. })));
+}

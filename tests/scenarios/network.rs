@@ -1,0 +1,61 @@
+//! What the network does to a call, with opaque media in the simulated world.
+
+use std::time::Duration;
+
+use visavis_net::rtp::codec::MediaKind;
+use visavis_session::call::Purpose;
+use visavis_tests::link::{LinkConfig, Loss};
+use visavis_tests::sim::{A, B, Conditions, Setup, World};
+
+const MS: Duration = Duration::from_millis(1);
+
+fn talk(seed: u64, link: LinkConfig) -> World {
+    let conditions = Conditions { link, ..Conditions::default() };
+    let mut world = World::new(seed, conditions, &[Setup::default(), Setup::default()]);
+    world.dial(A, B, Purpose::Call);
+    world.run_for(Duration::from_secs(5));
+    world
+}
+
+/// Sound packets that arrived within `limit` of capture in ten seconds, of 500.
+fn timely_sound(world: &mut World, limit: Duration) -> Vec<usize> {
+    let since = world.now();
+    world.run_for(Duration::from_secs(10));
+    let timely = |node: &visavis_tests::sim::Node| {
+        node.arrived_since(MediaKind::Audio, since).filter(|arrived| arrived.age <= limit).count()
+    };
+    world.nodes.iter().map(timely).collect()
+}
+
+#[test]
+fn lost_sound_is_asked_for_again_and_comes_in_time() {
+    let link = LinkConfig { delay: 20 * MS, loss: Loss::Random(0.05), ..LinkConfig::default() };
+    let mut world = talk(30, link);
+    let timely = timely_sound(&mut world, 120 * MS);
+    println!("sound within 120 ms at 5 % loss and 40 ms round trip: {timely:?} of 500");
+    assert!(timely.iter().all(|count| *count >= 495), "{timely:?}");
+    assert!(world.nodes[A].arrived.iter().any(|arrived| arrived.repaired));
+}
+
+#[test]
+fn a_narrow_link_loses_pictures_and_not_sound() {
+    let link = LinkConfig { delay: 50 * MS, rate_bits_per_second: Some(2_000_000), ..LinkConfig::default() };
+    let mut world = talk(31, link);
+    world.run_for(Duration::from_secs(10));
+    let since = world.now();
+    let timely = timely_sound(&mut world, 200 * MS);
+    let pictures: usize = world.nodes[A].arrived_since(MediaKind::Video, since).map(|arrived| arrived.len).sum();
+    let rate = pictures as f64 * 8.0 / 10.0;
+    println!("2 Mbit/s: sound {timely:?} of 500 within 200 ms, pictures at {:.0} kbit/s", rate / 1e3);
+    assert!(timely.iter().all(|count| *count >= 495), "{timely:?}");
+    assert!(rate > 800_000.0, "pictures use what is there: {rate} bit/s");
+}
+
+#[test]
+fn random_loss_on_a_wide_link_does_not_take_the_pictures_away() {
+    let link = LinkConfig { delay: 20 * MS, loss: Loss::Random(0.02), ..LinkConfig::default() };
+    let world = talk(32, link);
+    let budget = world.nodes[A].budget;
+    println!("budget after 5 s at 2 % random loss: {budget} bit/s");
+    assert!(budget > 8_000_000, "{budget} bit/s");
+}

@@ -1,0 +1,10 @@
+//! Two complete peers in a world whose time is a number: every failure is a seed.
+//!
+//! Payloads are opaque here: a scenario looks at signalling, paths, repair and adaptation. The simulated TCP pipe keeps
+//! order and adds delay, nothing else; it supports no claim about quality on a lossy link.
+
+mod node;
+mod world;
+
+pub use node::{Arrived, Node, Setup};
+pub use world::{A, B, Conditions, World};

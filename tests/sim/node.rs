@@ -1,0 +1,244 @@
+//! One peer of the simulated world: its state machine, its address, and sources of opaque frames.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rand_core::SeedableRng;
+use visavis::engine::command::Command;
+use visavis::engine::config::{Admission, Auto, Config, Quality};
+use visavis::engine::event::Event;
+use visavis::engine::peer::{ConnId, MediaOutput, Peer};
+use visavis_media::device::{AudioSinkSpec, AudioSourceSpec, Sinks, Sources, VideoSinkSpec, VideoSourceSpec};
+use visavis_net::buf::Payload;
+use visavis_net::plan::StreamPlan;
+use visavis_net::rtp::codec::{Codec, MediaKind};
+use visavis_net::rtp::session::OutFrame;
+use visavis_net::rtp::time::{RtpTime, WallClock};
+use visavis_session::handshake::suite::Suite;
+use visavis_session::identity::Identity;
+
+/// Bytes of one simulated Opus packet: 20 ms at 32 kbit/s.
+const SOUND: usize = 80;
+const SOUND_PERIOD: Duration = Duration::from_millis(20);
+const PICTURE_PERIOD: Duration = Duration::from_nanos(33_333_333);
+/// Pictures do not get larger than this however wide the link is: 640×480 at a high quality.
+const LARGEST_PICTURE: usize = 40_000;
+const FRAGMENT: usize = 1_200;
+
+/// A media packet that reached a peer's pipelines.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived {
+    /// When.
+    pub at: Instant,
+    /// Sound or pictures.
+    pub kind: MediaKind,
+    /// How long it took from capture.
+    pub age: Duration,
+    /// Whether it was sent again.
+    pub repaired: bool,
+    /// Bytes of payload.
+    pub len: usize,
+}
+
+/// One peer and what the world knows of it.
+pub struct Node {
+    /// The real state machine.
+    pub peer: Peer,
+    /// Its key.
+    pub identity: Arc<Identity>,
+    /// Its one address, TCP and UDP alike.
+    pub address: SocketAddr,
+    /// What it told its owner, and when.
+    pub events: Vec<(Instant, Event)>,
+    /// Media that arrived, and when.
+    pub arrived: Vec<Arrived>,
+    /// Streams its pipelines were told of.
+    pub receiving: Vec<StreamPlan>,
+    /// The byte budget of its pictures, in bit/s.
+    pub budget: u32,
+    /// Its ends of TCP connections: the node at the other end and its name for it.
+    pub(super) connections: BTreeMap<ConnId, (usize, ConnId)>,
+    sources: Option<Sourcing>,
+}
+
+/// What is captured while somebody listens.
+struct Sourcing {
+    started: Instant,
+    next_sound: u32,
+    next_picture: u32,
+}
+
+/// What a node is and may do; start from [`Setup::default`].
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Who is connected without asking.
+    pub auto: Auto,
+    /// Whether calls ring.
+    pub calls: bool,
+    /// Whether the stream may be watched.
+    pub viewers: bool,
+    /// Key agreements, best first.
+    pub suites: Vec<Suite>,
+    /// Control connections for each direction.
+    pub separate_channels: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            auto: Auto::Anyone,
+            calls: true,
+            viewers: true,
+            suites: vec![Suite::X25519MlKem768, Suite::X25519],
+            separate_channels: false,
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn new(address: SocketAddr, setup: &Setup, clock: WallClock, seed: [u8; 32]) -> Self {
+        let identity = Arc::new(Identity::generate(&mut rand_chacha::ChaCha20Rng::from_seed(seed)));
+        let config = Config {
+            identity: Arc::clone(&identity),
+            admission: Admission {
+                contacts: Vec::new(),
+                auto: setup.auto.clone(),
+                calls: setup.calls,
+                viewers: setup.viewers,
+            },
+            suites: setup.suites.clone(),
+            listen: Some(address),
+            separate_channels: setup.separate_channels,
+            // The pipelines are never opened here; what they are decides which streams are offered.
+            sources: Sources {
+                audio: AudioSourceSpec::Synthetic,
+                video: VideoSourceSpec::Synthetic { width: 640, height: 480, fps: 30 },
+            },
+            sinks: Sinks { audio: AudioSinkSpec::Default, video: VideoSinkSpec::Latest(Default::default()) },
+            quality: Quality::default(),
+            ring_timeout: Duration::from_secs(45),
+        };
+        let mut peer_seed = seed;
+        peer_seed[31] ^= 0xff;
+        Self {
+            peer: Peer::new(Arc::new(config), address.port(), clock, peer_seed),
+            identity,
+            address,
+            events: Vec::new(),
+            arrived: Vec::new(),
+            receiving: Vec::new(),
+            budget: 1_500_000,
+            connections: BTreeMap::new(),
+            sources: None,
+        }
+    }
+
+    /// Asks the peer for something.
+    pub fn command(&mut self, now: Instant, command: Command) {
+        self.peer.command(now, command);
+    }
+
+    /// Whether the owner was told something like this.
+    pub fn told(&self, matches: impl Fn(&Event) -> bool) -> bool {
+        self.events.iter().any(|(_, event)| matches(event))
+    }
+
+    /// When the owner was first told something like this.
+    pub fn told_at(&self, matches: impl Fn(&Event) -> bool) -> Option<Instant> {
+        self.events.iter().find(|(_, event)| matches(event)).map(|(at, _)| *at)
+    }
+
+    /// When the first packet of media arrived.
+    pub fn first_media(&self) -> Option<Instant> {
+        self.arrived.first().map(|arrived| arrived.at)
+    }
+
+    /// Packets of one kind that arrived after `since`.
+    pub fn arrived_since(&self, kind: MediaKind, since: Instant) -> impl Iterator<Item = &Arrived> {
+        self.arrived.iter().filter(move |arrived| arrived.kind == kind && arrived.at >= since)
+    }
+
+    pub(super) fn media(&mut self, now: Instant, output: MediaOutput) {
+        match output {
+            MediaOutput::StartSending => {
+                self.sources = Some(Sourcing { started: now, next_sound: 0, next_picture: 0 });
+            }
+            MediaOutput::StopSending => self.sources = None,
+            MediaOutput::StartReceiving(plan) => self.receiving.push(plan),
+            MediaOutput::StopReceiving => self.receiving.clear(),
+            MediaOutput::Budget { bits_per_second } => self.budget = bits_per_second,
+            MediaOutput::ClockMap { .. } => {}
+            MediaOutput::Received(received) => {
+                let sent = received.payload.get(..8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
+                let base = self.peer.wall_clock().at;
+                let age = sent.map_or(Duration::ZERO, |nanos| {
+                    now.saturating_duration_since(base).saturating_sub(Duration::from_nanos(nanos))
+                });
+                self.arrived.push(Arrived {
+                    at: now,
+                    kind: received.codec.kind(),
+                    age,
+                    repaired: received.repaired,
+                    len: received.payload.len(),
+                });
+            }
+        }
+    }
+
+    /// When something is captured next.
+    pub(super) fn next_capture(&self) -> Option<Instant> {
+        let sources = self.sources.as_ref()?;
+        Some(sources.due(MediaKind::Audio).min(sources.due(MediaKind::Video)))
+    }
+
+    /// Captures what is due.
+    pub(super) fn capture(&mut self, now: Instant) {
+        for (kind, period) in [(MediaKind::Audio, SOUND_PERIOD), (MediaKind::Video, PICTURE_PERIOD)] {
+            let base = self.peer.wall_clock().at;
+            let budget = self.budget;
+            while let Some(sources) = self.sources.as_mut().filter(|sources| sources.due(kind) <= now) {
+                let captured = sources.due(kind);
+                let (count, codec, size) = match kind {
+                    MediaKind::Audio => (&mut sources.next_sound, Codec::Opus, SOUND),
+                    MediaKind::Video => {
+                        let bytes = f64::from(budget) / 8.0 * PICTURE_PERIOD.as_secs_f64();
+                        (&mut sources.next_picture, Codec::Jpeg, (bytes as usize).min(LARGEST_PICTURE))
+                    }
+                };
+                *count += 1;
+                let time = RtpTime(codec.clock_rate().ticks(period * (*count - 1)));
+                let stamp = captured.saturating_duration_since(base).as_nanos() as u64;
+                let frame =
+                    OutFrame { time, captured, payloads: opaque(stamp, size), marker: kind == MediaKind::Video };
+                self.peer.send(now, kind, frame);
+            }
+        }
+    }
+}
+
+impl Sourcing {
+    /// A frame is encoded when the last of it has been captured.
+    fn due(&self, kind: MediaKind) -> Instant {
+        match kind {
+            MediaKind::Audio => self.started + SOUND_PERIOD * (self.next_sound + 1),
+            MediaKind::Video => self.started + PICTURE_PERIOD * self.next_picture,
+        }
+    }
+}
+
+/// Payloads of `size` bytes in all, each of which begins with the moment of capture.
+fn opaque(stamp: u64, size: usize) -> Vec<Payload> {
+    let mut rest = size.max(8);
+    let mut payloads = Vec::new();
+    while rest > 0 {
+        let len = rest.min(FRAGMENT).max(8);
+        let mut body = vec![0x5a; len];
+        body[..8].copy_from_slice(&stamp.to_be_bytes());
+        payloads.push(Payload::from(Bytes::from(body)));
+        rest = rest.saturating_sub(len);
+    }
+    payloads
+}
