@@ -234,6 +234,8 @@ impl World {
                     Destination::Tcp(conn) => {
                         if let Some((other, theirs)) = self.nodes[index].connections.get(&conn).copied() {
                             self.pipe(other, Segment::Data { conn: theirs, bytes: bytes.clone() });
+                            // The pipe takes everything at once.
+                            self.nodes[index].peer.tcp_backlog(conn, 0);
                         }
                     }
                 }

@@ -15,6 +15,7 @@ use visavis_session::call::{self, BackInput, Call, CallId, Channel, Input, Purpo
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
+use super::command::Dial;
 use super::peer::{ConnId, Destination, Transmit};
 use super::snapshot::Phase;
 
@@ -137,6 +138,15 @@ impl Leg {
     /// Whether somebody watches our stream here.
     pub(super) fn is_viewer(&self) -> bool {
         self.dialled.is_none() && self.purpose == Purpose::Watch && self.may_send
+    }
+
+    /// Whether it is a call that rings here and comes from whom `dial` would reach.
+    pub(super) fn rings_for(&self, dial: &Dial) -> bool {
+        let same = match dial.expected {
+            Some(expected) => self.peer == Some(expected),
+            None => dial.host.parse() == Ok(self.remote.ip()),
+        };
+        same && self.dialled.is_none() && self.connected_at.is_none() && dial.purpose == Purpose::Call
     }
 
     pub(super) fn phase(&self) -> Phase {

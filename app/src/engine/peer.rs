@@ -218,7 +218,7 @@ impl Peer {
     /// Does what the owner asks; what makes no sense now comes back as a notice.
     pub fn command(&mut self, now: Instant, command: Command) {
         match command {
-            Command::Dial(dial) => self.dial(dial),
+            Command::Dial(dial) => self.dial(now, dial),
             Command::Accept => self.ask_focus(now, "accept", |call| call.accept(now)),
             Command::Decline => self.ask_focus(now, "decline", |call| call.decline(now)),
             Command::HangUp => self.hang_up(now),
@@ -231,7 +231,13 @@ impl Peer {
         }
     }
 
-    fn dial(&mut self, dial: Dial) {
+    fn dial(&mut self, now: Instant, dial: Dial) {
+        let ringing = self.focus.filter(|id| self.legs.get(id).is_some_and(|leg| leg.rings_for(&dial)));
+        if let Some(id) = ringing {
+            // They were faster: what we want is to talk to them.
+            self.ask(now, id, |call| call.accept(now));
+            return;
+        }
         if self.focus.is_some() || self.dialling.is_some() || self.yielded.is_some() {
             self.notice("There is a call already: end it before making another one.".to_owned());
             return;
@@ -583,14 +589,18 @@ impl Peer {
 
     fn situation(&self, visitor: Fingerprint, address: IpAddr) -> Situation {
         let in_focus = self.focus.and_then(|id| self.legs.get(&id));
-        let outgoing = match (in_focus, &self.yielded) {
-            (Some(Leg { dialled: Some(dial), connected_at: None, peer, remote, .. }), _) => {
+        let outgoing = match (in_focus, &self.yielded, &self.dialling) {
+            (Some(Leg { dialled: Some(dial), connected_at: None, peer, remote, .. }), _, _) => {
                 let same_address = remote.ip() == address;
                 Some(Outgoing { peer: peer.or(dial.expected), same_address, connected: true })
             }
-            (_, Some(yielded)) => {
+            (None, Some(yielded), _) => {
                 let same_address = yielded.address == address;
                 Some(Outgoing { peer: yielded.peer, same_address, connected: false })
+            }
+            (None, None, Some((_, dial))) => {
+                let same_address = dial.host.parse() == Ok(address);
+                Some(Outgoing { peer: dial.expected, same_address, connected: false })
             }
             _ => None,
         };
