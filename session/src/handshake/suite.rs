@@ -26,7 +26,7 @@ pub enum Suite {
 pub struct UnknownSuite(String);
 
 impl Suite {
-    /// Every suite, strongest first: what is offered unless the owner says otherwise.
+    /// Every suite, strongest first.
     pub const ALL: [Self; 4] = [Self::X25519MlKem768, Self::X25519, Self::Modp3072, Self::Modp2048];
 
     /// Its name in headers, configuration and contact files.
