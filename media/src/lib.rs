@@ -10,6 +10,8 @@ pub mod playout;
 pub mod resample;
 pub mod stamp;
 pub mod sync;
+#[cfg(test)]
+mod testing;
 pub mod video_playout;
 
 pub use pcm::{BLOCK, FRAME, SAMPLE_RATE};

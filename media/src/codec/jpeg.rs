@@ -129,13 +129,7 @@ impl Decoder {
 /// multiples of 8 up to [`MAX_SIDE`]. RFC 2435 §4.1.
 #[must_use]
 pub fn travels(jpeg: &[u8]) -> bool {
-    let Ok(header) = turbojpeg::read_header(jpeg) else { return false };
-    let side = |side: usize| side.is_multiple_of(8) && side <= MAX_SIDE;
-    matches!(header.subsamp, Subsamp::Sub2x1 | Subsamp::Sub2x2)
-        && !header.is_progressive
-        && !header.is_arithmetic
-        && side(header.width)
-        && side(header.height)
+    visavis_net::payload::jpeg::check(jpeg).is_ok()
 }
 
 /// Copies planes of other sizes into `picture`, averaging 4:4:4 colour.

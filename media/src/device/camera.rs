@@ -141,7 +141,10 @@ impl Slot {
 
 /// The names that open cameras.
 pub(super) fn names() -> Vec<String> {
-    query().iter().map(CameraInfo::human_name).collect()
+    let mut names: Vec<String> = query().iter().map(CameraInfo::human_name).collect();
+    // One camera has several nodes, of which the first gives pictures.
+    names.dedup();
+    names
 }
 
 fn query() -> Vec<CameraInfo> {
@@ -196,9 +199,14 @@ fn start(index: CameraIndex) -> Result<nokhwa::Camera, nokhwa::NokhwaError> {
     let any = RequestedFormat::with_formats(RequestedFormatType::None, &FORMATS);
     let mut camera = nokhwa::Camera::new(index, any)?;
     let formats = camera.compatible_camera_formats()?;
-    if let Some(best) = formats.into_iter().filter_map(|it| Some((distance(it)?, it))).min_by_key(|(far, _)| *far) {
-        let exact = RequestedFormatType::Exact(best.1);
-        camera.set_camera_requset(RequestedFormat::with_formats(exact, &FORMATS))?;
+    if let Some((_, best)) = formats.into_iter().filter_map(|it| Some((distance(it)?, it))).min_by_key(|(far, _)| *far)
+    {
+        let exact = RequestedFormat::with_formats(RequestedFormatType::Exact(best), &FORMATS);
+        // Drivers round what they are asked for; the format they settled on will do.
+        if let Err(error) = camera.set_camera_requset(exact) {
+            tracing::debug!(%error, format = %best, "the camera prefers another format");
+            camera.refresh_camera_format()?;
+        }
     }
     camera.open_stream()?;
     Ok(camera)

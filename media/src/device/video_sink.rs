@@ -126,7 +126,7 @@ struct Y4mSink {
     clock: WallClock,
     /// Taken by the writer with the first picture, which fixes the size.
     file: Option<File>,
-    writer: Option<Writer<BufWriter<File>>>,
+    writer: Option<Writer<File>>,
     times: BufWriter<File>,
     start: Instant,
     /// The next refresh.
@@ -170,9 +170,7 @@ impl Y4mSink {
     fn show(&mut self, now: Instant, shown: &Shown) -> Result<(), DeviceError> {
         if let Some(file) = self.file.take() {
             let Shown { picture, .. } = shown;
-            // A whole picture at a time: fewer calls, and a reader that follows the file sees whole ones.
-            let output = BufWriter::with_capacity(picture.data().len() + 64, file);
-            let writer = Writer::new(output, picture.width(), picture.height(), picture.sampling(), self.rate);
+            let writer = Writer::new(file, picture.width(), picture.height(), picture.sampling(), self.rate);
             self.writer = Some(writer.map_err(|error| self.fault(error))?);
             self.start = now;
         }

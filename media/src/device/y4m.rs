@@ -245,7 +245,7 @@ fn stretch(picture: &mut Picture) {
     }
 }
 
-/// Writes pictures one by one, in full range.
+/// Writes pictures one by one, in full range, each in two writes: a buffer before a file would only copy them again.
 #[derive(Debug)]
 pub struct Writer<W> {
     output: W,

@@ -25,6 +25,15 @@ pub const MAX_SIDE: u16 = 2040;
 /// per pixel at the largest size.
 pub const MAX_SCAN: usize = 4 << 20;
 
+/// Whether `jpeg` can travel as it is, so that a camera's own file need not be encoded again.
+///
+/// # Errors
+///
+/// The reason why a [`Packetizer`] would refuse it.
+pub fn check(jpeg: &[u8]) -> Result<(), JpegError> {
+    parse::parse(jpeg).map(|_| ())
+}
+
 /// How the colour of a picture is sampled: the part of RFC 2435's type that types 0 and 1 differ in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Sampling {
