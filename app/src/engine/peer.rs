@@ -5,7 +5,7 @@
 //! [`Peer::poll_transmit`] hand out.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,15 +13,19 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use visavis_media::device::{AudioSourceSpec, VideoSinkSpec, VideoSourceSpec};
 use visavis_net::buf::{PacketBuf, Pool};
-use visavis_net::plan::{Direction, Path, StreamPlan};
+use visavis_net::plan::Path;
 use visavis_net::rtp::codec::{Codec, MediaKind};
 use visavis_net::rtp::ids::Ssrc;
-use visavis_net::rtp::session::{self, OutFrame, Received, SessionConfig};
-use visavis_net::rtp::time::{NtpTime, RtpTime, WallClock};
-use visavis_session::admission::{self, Admission, Outgoing, Situation, Visitor};
-use visavis_session::call::{self, Call, CallId, Channel, EndReason, Purpose};
-use visavis_session::identity::Fingerprint;
+use visavis_net::rtp::session::{self, OutFrame, SessionConfig};
+use visavis_net::rtp::time::WallClock;
+use visavis_session::call::{self, Call, Channel, EndReason};
 
+mod admit;
+mod media;
+
+use self::admit::Yielded;
+pub use self::media::MediaOutput;
+use self::media::MediaState;
 use super::command::{Command, Dial};
 use super::config::Config;
 use super::event::Event;
@@ -57,35 +61,6 @@ pub enum Output {
     Event(Event),
     /// Something for the media pipelines.
     Media(MediaOutput),
-}
-
-/// What the media pipelines are told. They belong to the one call or watched stream in focus.
-#[derive(Debug)]
-pub enum MediaOutput {
-    /// Somebody listens: capture and encode.
-    StartSending,
-    /// Nobody does any more.
-    StopSending,
-    /// This stream will arrive: be ready to play it.
-    StartReceiving(StreamPlan),
-    /// No stream will arrive any more.
-    StopReceiving,
-    /// A packet of a stream we play.
-    Received(Received),
-    /// A sender report tied the stream's RTP clock to the sender's wall clock.
-    ClockMap {
-        /// Sound or pictures.
-        kind: MediaKind,
-        /// RTP time of the moment.
-        time: RtpTime,
-        /// Wall clock of the sender at the moment.
-        ntp: NtpTime,
-    },
-    /// What pictures may cost from now on, in bit/s: the narrowest of all receivers' links.
-    Budget {
-        /// Bits per second.
-        bits_per_second: u32,
-    },
 }
 
 /// Bytes to put on the wire now.
@@ -132,22 +107,6 @@ pub struct Peer {
     outputs: VecDeque<Output>,
     /// Where the last transmit came from: legs take turns.
     cursor: ConnId,
-}
-
-/// What the pipelines were last told.
-#[derive(Debug, Default)]
-struct MediaState {
-    sending: bool,
-    receiving: Vec<StreamPlan>,
-    budget: Option<u32>,
-}
-
-/// Both called each other and the other call survives: it is expected from there until then.
-#[derive(Debug)]
-struct Yielded {
-    address: IpAddr,
-    peer: Option<Fingerprint>,
-    until: Instant,
 }
 
 /// How long the surviving call of two that crossed may take to arrive.
@@ -436,12 +395,6 @@ impl Peer {
         }
     }
 
-    fn received(&mut self, id: ConnId, received: Received) {
-        if self.focus == Some(id) && self.media.receiving.iter().any(|plan| plan.ssrc == received.ssrc) {
-            self.outputs.push_back(Output::Media(MediaOutput::Received(received)));
-        }
-    }
-
     fn session_event(&mut self, id: ConnId, event: session::Event) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let in_focus = self.focus == Some(id);
@@ -516,125 +469,6 @@ impl Peer {
             self.tell(Event::Connected { peer, suite, purpose });
         }
         self.start_receiving(id);
-    }
-
-    /// Tells the pipelines of every stream of the accepted call in focus that they do not know yet.
-    fn start_receiving(&mut self, id: ConnId) {
-        let Some(leg) = self.legs.get(&id).filter(|leg| self.focus == Some(id) && leg.connected_at.is_some()) else {
-            return;
-        };
-        for plan in leg.streams(Direction::Receive) {
-            if !self.media.receiving.contains(plan) {
-                self.media.receiving.push(*plan);
-                self.outputs.push_back(Output::Media(MediaOutput::StartReceiving(*plan)));
-            }
-        }
-    }
-
-    fn stop_receiving(&mut self) {
-        if !self.media.receiving.is_empty() {
-            self.media.receiving.clear();
-            self.outputs.push_back(Output::Media(MediaOutput::StopReceiving));
-        }
-    }
-
-    /// Sources run while anybody may have what they capture, and not a moment longer.
-    fn update_sending(&mut self) {
-        let sending = self.legs.values().any(|leg| leg.may_send);
-        if sending != self.media.sending {
-            self.media.sending = sending;
-            let output = if sending { MediaOutput::StartSending } else { MediaOutput::StopSending };
-            self.outputs.push_back(Output::Media(output));
-        }
-        self.share_budget();
-    }
-
-    /// One encode serves everyone, so the narrowest link decides.
-    fn share_budget(&mut self) {
-        let narrowest = self.legs.values().filter(|leg| leg.may_send).filter_map(|leg| leg.budget).min();
-        if let Some(bits_per_second) = narrowest
-            && self.media.budget != narrowest
-        {
-            self.media.budget = narrowest;
-            self.outputs.push_back(Output::Media(MediaOutput::Budget { bits_per_second }));
-        }
-    }
-
-    fn incoming(&mut self, now: Instant, id: ConnId, peer: Fingerprint, purpose: Purpose, call_id: CallId) {
-        let Some(leg) = self.legs.get_mut(&id) else { return };
-        (leg.peer, leg.purpose, leg.call_id) = (Some(peer), purpose, Some(call_id));
-        let address = leg.remote;
-        let situation = self.situation(peer, address.ip());
-        let decision = admission::decide(&situation, &Visitor { peer, purpose });
-        if purpose == Purpose::Call && matches!(decision, Admission::Ring | Admission::Accept) {
-            self.give_way(now);
-            self.focus = Some(id);
-        }
-        if matches!(decision, Admission::Ring | Admission::Accept) {
-            self.tell(Event::Incoming { peer, address, purpose, auto: decision == Admission::Accept });
-        }
-        self.ask(now, id, |call| call.admit(now, decision));
-    }
-
-    /// An incoming call is accepted in place of our own to the same peer: ours ends without a word.
-    fn give_way(&mut self, now: Instant) {
-        self.yielded = None;
-        if let Some((conn, _)) = self.dialling.take() {
-            self.outputs.push_back(Output::Close { conn });
-        }
-        if let Some(own) = self.focus.take() {
-            self.ask(now, own, |call| call.hang_up(now));
-        }
-    }
-
-    fn situation(&self, visitor: Fingerprint, address: IpAddr) -> Situation {
-        let in_focus = self.focus.and_then(|id| self.legs.get(&id));
-        let outgoing = match (in_focus, &self.yielded, &self.dialling) {
-            (Some(Leg { dialled: Some(dial), connected_at: None, peer, remote, .. }), _, _) => {
-                let same_address = remote.ip() == address;
-                Some(Outgoing { peer: peer.or(dial.expected), same_address, connected: true })
-            }
-            (None, Some(yielded), _) => {
-                let same_address = yielded.address == address;
-                Some(Outgoing { peer: yielded.peer, same_address, connected: false })
-            }
-            (None, None, Some((_, dial))) => {
-                let same_address = dial.host.parse() == Ok(address);
-                Some(Outgoing { peer: dial.expected, same_address, connected: false })
-            }
-            _ => None,
-        };
-        let admission = &self.config.admission;
-        Situation {
-            own: self.config.identity.public().fingerprint(),
-            engaged: in_focus.is_some() && outgoing.is_none(),
-            outgoing,
-            calls: admission.calls,
-            viewers: admission.viewers,
-            auto: admission.connects(visitor),
-        }
-    }
-
-    fn dial_back(&mut self, id: ConnId, port: u16) {
-        let Some(leg) = self.legs.get(&id) else { return };
-        let mut address = leg.remote;
-        address.set_port(port);
-        let host = host_of(&address);
-        let conn = self.name_connection();
-        self.backs.insert(conn, id);
-        self.outputs.push_back(Output::Dial { conn, host, port });
-    }
-
-    /// The first message of an accepted connection may name a call that asked to be dialled back.
-    fn recognise_back(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
-        let fresh = self.legs.get(&conn).is_some_and(Leg::is_untouched);
-        let Some(call_id) = fresh.then(|| Call::bind_request(bytes)).flatten() else { return };
-        let owner = self.legs.iter_mut().find_map(|(id, leg)| (leg.awaits_back(call_id)).then_some(*id));
-        if let Some(id) = owner {
-            self.legs.remove(&conn);
-            self.backs.insert(conn, id);
-            self.with_leg(now, id, |leg, out| leg.attach_back(now, conn, out));
-        }
     }
 
     fn ended(&mut self, now: Instant, id: ConnId, reason: EndReason) {
@@ -716,12 +550,4 @@ fn claimed_source(packet: &[u8]) -> Option<Ssrc> {
     let at = if (192..=223).contains(packet.get(1)?) { 4 } else { 8 };
     let bytes = packet.get(at..at + 4)?;
     Some(Ssrc(u32::from_be_bytes(bytes.try_into().ok()?)))
-}
-
-/// The host part of an address, as a resolver takes it, scope included.
-fn host_of(address: &SocketAddr) -> String {
-    match address {
-        SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
-        _ => address.ip().to_string(),
-    }
 }

@@ -1,0 +1,107 @@
+//! Who gets through to a peer, calls that cross, and connections that are dialled back.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use visavis_session::admission::{self, Admission, Outgoing, Situation, Visitor};
+use visavis_session::call::{Call, CallId, Purpose};
+use visavis_session::identity::Fingerprint;
+
+use super::{ConnId, Output, Peer};
+use crate::engine::event::Event;
+use crate::engine::leg::Leg;
+
+/// Both called each other and the other call survives: it is expected from there until then.
+#[derive(Debug)]
+pub(super) struct Yielded {
+    pub(super) address: IpAddr,
+    pub(super) peer: Option<Fingerprint>,
+    pub(super) until: Instant,
+}
+
+impl Peer {
+    pub(super) fn incoming(&mut self, now: Instant, id: ConnId, peer: Fingerprint, purpose: Purpose, call_id: CallId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        (leg.peer, leg.purpose, leg.call_id) = (Some(peer), purpose, Some(call_id));
+        let address = leg.remote;
+        let situation = self.situation(peer, address.ip());
+        let decision = admission::decide(&situation, &Visitor { peer, purpose });
+        if purpose == Purpose::Call && matches!(decision, Admission::Ring | Admission::Accept) {
+            self.give_way(now);
+            self.focus = Some(id);
+        }
+        if matches!(decision, Admission::Ring | Admission::Accept) {
+            self.tell(Event::Incoming { peer, address, purpose, auto: decision == Admission::Accept });
+        }
+        self.ask(now, id, |call| call.admit(now, decision));
+    }
+
+    /// An incoming call is accepted in place of our own to the same peer: ours ends without a word.
+    pub(super) fn give_way(&mut self, now: Instant) {
+        self.yielded = None;
+        if let Some((conn, _)) = self.dialling.take() {
+            self.outputs.push_back(Output::Close { conn });
+        }
+        if let Some(own) = self.focus.take() {
+            self.ask(now, own, |call| call.hang_up(now));
+        }
+    }
+
+    pub(super) fn situation(&self, visitor: Fingerprint, address: IpAddr) -> Situation {
+        let in_focus = self.focus.and_then(|id| self.legs.get(&id));
+        let outgoing = match (in_focus, &self.yielded, &self.dialling) {
+            (Some(Leg { dialled: Some(dial), connected_at: None, peer, remote, .. }), _, _) => {
+                let same_address = remote.ip() == address;
+                Some(Outgoing { peer: peer.or(dial.expected), same_address, connected: true })
+            }
+            (None, Some(yielded), _) => {
+                let same_address = yielded.address == address;
+                Some(Outgoing { peer: yielded.peer, same_address, connected: false })
+            }
+            (None, None, Some((_, dial))) => {
+                let same_address = dial.host.parse() == Ok(address);
+                Some(Outgoing { peer: dial.expected, same_address, connected: false })
+            }
+            _ => None,
+        };
+        let admission = &self.config.admission;
+        Situation {
+            own: self.config.identity.public().fingerprint(),
+            engaged: in_focus.is_some() && outgoing.is_none(),
+            outgoing,
+            calls: admission.calls,
+            viewers: admission.viewers,
+            auto: admission.connects(visitor),
+        }
+    }
+
+    pub(super) fn dial_back(&mut self, id: ConnId, port: u16) {
+        let Some(leg) = self.legs.get(&id) else { return };
+        let mut address = leg.remote;
+        address.set_port(port);
+        let host = host_of(&address);
+        let conn = self.name_connection();
+        self.backs.insert(conn, id);
+        self.outputs.push_back(Output::Dial { conn, host, port });
+    }
+
+    /// The first message of an accepted connection may name a call that asked to be dialled back.
+    pub(super) fn recognise_back(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
+        let fresh = self.legs.get(&conn).is_some_and(Leg::is_untouched);
+        let Some(call_id) = fresh.then(|| Call::bind_request(bytes)).flatten() else { return };
+        let owner = self.legs.iter_mut().find_map(|(id, leg)| (leg.awaits_back(call_id)).then_some(*id));
+        if let Some(id) = owner {
+            self.legs.remove(&conn);
+            self.backs.insert(conn, id);
+            self.with_leg(now, id, |leg, out| leg.attach_back(now, conn, out));
+        }
+    }
+}
+
+/// The host part of an address, as a resolver takes it, scope included.
+fn host_of(address: &SocketAddr) -> String {
+    match address {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+        _ => address.ip().to_string(),
+    }
+}

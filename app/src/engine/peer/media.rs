@@ -1,0 +1,95 @@
+//! What a peer tells the media pipelines: they run while somebody listens, and play the call in focus.
+
+use visavis_net::plan::{Direction, StreamPlan};
+use visavis_net::rtp::codec::MediaKind;
+use visavis_net::rtp::session::Received;
+use visavis_net::rtp::time::{NtpTime, RtpTime};
+
+use super::{ConnId, Output, Peer};
+
+/// What the media pipelines are told. They belong to the one call or watched stream in focus.
+#[derive(Debug)]
+pub enum MediaOutput {
+    /// Somebody listens: capture and encode.
+    StartSending,
+    /// Nobody does any more.
+    StopSending,
+    /// This stream will arrive: be ready to play it.
+    StartReceiving(StreamPlan),
+    /// No stream will arrive any more.
+    StopReceiving,
+    /// A packet of a stream we play.
+    Received(Received),
+    /// A sender report tied the stream's RTP clock to the sender's wall clock.
+    ClockMap {
+        /// Sound or pictures.
+        kind: MediaKind,
+        /// RTP time of the moment.
+        time: RtpTime,
+        /// Wall clock of the sender at the moment.
+        ntp: NtpTime,
+    },
+    /// What pictures may cost from now on, in bit/s: the narrowest of all receivers' links.
+    Budget {
+        /// Bits per second.
+        bits_per_second: u32,
+    },
+}
+
+/// What the pipelines were last told.
+#[derive(Debug, Default)]
+pub(super) struct MediaState {
+    pub(super) sending: bool,
+    pub(super) receiving: Vec<StreamPlan>,
+    pub(super) budget: Option<u32>,
+}
+
+impl Peer {
+    pub(super) fn received(&mut self, id: ConnId, received: Received) {
+        if self.focus == Some(id) && self.media.receiving.iter().any(|plan| plan.ssrc == received.ssrc) {
+            self.outputs.push_back(Output::Media(MediaOutput::Received(received)));
+        }
+    }
+
+    /// Tells the pipelines of every stream of the accepted call in focus that they do not know yet.
+    pub(super) fn start_receiving(&mut self, id: ConnId) {
+        let Some(leg) = self.legs.get(&id).filter(|leg| self.focus == Some(id) && leg.connected_at.is_some()) else {
+            return;
+        };
+        for plan in leg.streams(Direction::Receive) {
+            if !self.media.receiving.contains(plan) {
+                self.media.receiving.push(*plan);
+                self.outputs.push_back(Output::Media(MediaOutput::StartReceiving(*plan)));
+            }
+        }
+    }
+
+    pub(super) fn stop_receiving(&mut self) {
+        if !self.media.receiving.is_empty() {
+            self.media.receiving.clear();
+            self.outputs.push_back(Output::Media(MediaOutput::StopReceiving));
+        }
+    }
+
+    /// Sources run while anybody may have what they capture, and not a moment longer.
+    pub(super) fn update_sending(&mut self) {
+        let sending = self.legs.values().any(|leg| leg.may_send);
+        if sending != self.media.sending {
+            self.media.sending = sending;
+            let output = if sending { MediaOutput::StartSending } else { MediaOutput::StopSending };
+            self.outputs.push_back(Output::Media(output));
+        }
+        self.share_budget();
+    }
+
+    /// One encode serves everyone, so the narrowest link decides.
+    pub(super) fn share_budget(&mut self) {
+        let narrowest = self.legs.values().filter(|leg| leg.may_send).filter_map(|leg| leg.budget).min();
+        if let Some(bits_per_second) = narrowest
+            && self.media.budget != narrowest
+        {
+            self.media.budget = narrowest;
+            self.outputs.push_back(Output::Media(MediaOutput::Budget { bits_per_second }));
+        }
+    }
+}
