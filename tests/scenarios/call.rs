@@ -185,7 +185,7 @@ fn hanging_up_ends_it_on_both_sides() {
 
 #[test]
 fn calling_each_other_at_once_makes_one_call() {
-    for seed in 0..8 {
+    for seed in 0..3 {
         for apart in [0, 5, 24, 26, 60, 90, 130, 200] {
             let mut world = two(100 + seed, 50 * MS, &ringing());
             world.dial(A, B, Purpose::Call);

@@ -234,7 +234,7 @@ fn opaque(stamp: u64, size: usize) -> Vec<Payload> {
     let mut rest = size.max(8);
     let mut payloads = Vec::new();
     while rest > 0 {
-        let len = rest.min(FRAGMENT).max(8);
+        let len = rest.clamp(8, FRAGMENT);
         let mut body = vec![0x5a; len];
         body[..8].copy_from_slice(&stamp.to_be_bytes());
         payloads.push(Payload::from(Bytes::from(body)));

@@ -40,11 +40,14 @@ pub struct World {
     epoch: Instant,
     now: Instant,
     /// Links by sender and receiver.
-    links: Vec<Vec<Link<((SocketAddr, SocketAddr), Vec<u8>)>>>,
+    links: Vec<Vec<Link<Datagram>>>,
     pipes: BinaryHeap<Reverse<Delivery>>,
     /// Keeps deliveries of one moment in the order in which they were sent.
     next_delivery: u64,
 }
+
+/// Source and destination, and what is in it.
+type Datagram = ((SocketAddr, SocketAddr), Vec<u8>);
 
 /// Something on its way through a TCP pipe.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -99,7 +102,7 @@ impl World {
             .collect();
         let links = nodes
             .iter()
-            .map(|_| nodes.iter().map(|_| Link::new(conditions.link.clone(), rng.next_u64())).collect())
+            .map(|_| nodes.iter().map(|_| Link::new(conditions.link, rng.next_u64())).collect())
             .collect();
         Self { nodes, conditions, epoch, now: epoch, links, pipes: BinaryHeap::new(), next_delivery: 0 }
     }
@@ -119,7 +122,7 @@ impl World {
     /// Changes what is between the nodes, for everything sent from now on.
     pub fn set_conditions(&mut self, conditions: Conditions) {
         for link in self.links.iter_mut().flatten() {
-            link.set_config(conditions.link.clone());
+            link.set_config(conditions.link);
         }
         self.conditions = conditions;
     }
