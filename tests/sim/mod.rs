@@ -4,7 +4,9 @@
 //! order and adds delay, nothing else; it supports no claim about quality on a lossy link.
 
 mod node;
+mod sound;
 mod world;
 
-pub use node::{Arrived, Node, Setup};
+pub use node::{Arrived, Node, Setup, SoundClocks};
+pub use sound::Sound;
 pub use world::{A, B, Conditions, World};

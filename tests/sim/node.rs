@@ -14,18 +14,19 @@ use visavis::engine::peer::{ConnId, MediaOutput, Peer};
 use visavis_media::device::{AudioSinkSpec, AudioSourceSpec, Sinks, Sources, VideoSinkSpec, VideoSourceSpec};
 use visavis_net::buf::Payload;
 use visavis_net::plan::StreamPlan;
-use visavis_net::rtp::codec::{Codec, MediaKind};
+use visavis_net::rtp::codec::Codec;
+use visavis_net::rtp::codec::MediaKind::{self, Audio, Video};
 use visavis_net::rtp::session::OutFrame;
-use visavis_net::rtp::time::{RtpTime, WallClock};
+use visavis_net::rtp::time::{ClockRate, RtpTime, WallClock};
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Identity;
+
+use super::sound::{Sound, clock_time};
 
 /// Bytes of one simulated Opus packet: 20 ms at 32 kbit/s.
 const SOUND: usize = 80;
 const SOUND_PERIOD: Duration = Duration::from_millis(20);
 const PICTURE_PERIOD: Duration = Duration::from_nanos(33_333_333);
-/// Pictures do not get larger than this however wide the link is: 640×480 at a high quality.
-const LARGEST_PICTURE: usize = 40_000;
 const FRAGMENT: usize = 1_200;
 
 /// A media packet that reached a peer's pipelines.
@@ -61,6 +62,9 @@ pub struct Node {
     pub budget: u32,
     /// Its ends of TCP connections: the node at the other end and its name for it.
     pub(super) connections: BTreeMap<ConnId, (usize, ConnId)>,
+    /// What coded sound goes through.
+    pub sound: Option<Sound>,
+    largest_picture: usize,
     sources: Option<Sourcing>,
 }
 
@@ -84,6 +88,19 @@ pub struct Setup {
     pub suites: Vec<Suite>,
     /// Control connections for each direction.
     pub separate_channels: bool,
+    /// Pictures do not get larger than this, in bytes, however wide the link is.
+    pub largest_picture: usize,
+    /// Real Opus through a real jitter buffer in place of opaque sound.
+    pub coded_sound: Option<SoundClocks>,
+}
+
+/// By how much a node's sound clocks run too fast, in parts per million.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SoundClocks {
+    /// Of the microphone.
+    pub capture: f64,
+    /// Of the loudspeaker.
+    pub play: f64,
 }
 
 impl Default for Setup {
@@ -94,6 +111,9 @@ impl Default for Setup {
             viewers: true,
             suites: vec![Suite::X25519MlKem768, Suite::X25519],
             separate_channels: false,
+            // 640×480 at a high quality.
+            largest_picture: 40_000,
+            coded_sound: None,
         }
     }
 }
@@ -132,6 +152,8 @@ impl Node {
             receiving: Vec::new(),
             budget: 1_500_000,
             connections: BTreeMap::new(),
+            sound: setup.coded_sound.map(|clocks| Sound::new(clocks, clock.at)),
+            largest_picture: setup.largest_picture,
             sources: None,
         }
     }
@@ -171,6 +193,11 @@ impl Node {
             MediaOutput::StopReceiving => self.receiving.clear(),
             MediaOutput::Budget { bits_per_second } => self.budget = bits_per_second,
             MediaOutput::ClockMap { .. } => {}
+            MediaOutput::Received(received) if received.codec == Codec::Opus && self.sound.is_some() => {
+                if let Some(sound) = &mut self.sound {
+                    sound.push(&received);
+                }
+            }
             MediaOutput::Received(received) => {
                 let sent = received.payload.get(..8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
                 let base = self.peer.wall_clock().at;
@@ -188,44 +215,67 @@ impl Node {
         }
     }
 
-    /// When something is captured next.
-    pub(super) fn next_capture(&self) -> Option<Instant> {
-        let sources = self.sources.as_ref()?;
-        Some(sources.due(MediaKind::Audio).min(sources.due(MediaKind::Video)))
+    /// When something is captured or played next.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let captures = self.sources.as_ref().map(|sources| self.due(sources, Audio).min(self.due(sources, Video)));
+        let plays = self.sound.as_ref().map(Sound::next_due);
+        [captures, plays].into_iter().flatten().min()
+    }
+
+    /// Plays what is due.
+    pub(super) fn play(&mut self, now: Instant) {
+        if let Some(sound) = &mut self.sound {
+            sound.step(now);
+        }
     }
 
     /// Captures what is due.
     pub(super) fn capture(&mut self, now: Instant) {
-        for (kind, period) in [(MediaKind::Audio, SOUND_PERIOD), (MediaKind::Video, PICTURE_PERIOD)] {
-            let base = self.peer.wall_clock().at;
-            let budget = self.budget;
-            while let Some(sources) = self.sources.as_mut().filter(|sources| sources.due(kind) <= now) {
-                let captured = sources.due(kind);
-                let (count, codec, size) = match kind {
-                    MediaKind::Audio => (&mut sources.next_sound, Codec::Opus, SOUND),
-                    MediaKind::Video => {
-                        let bytes = f64::from(budget) / 8.0 * PICTURE_PERIOD.as_secs_f64();
-                        (&mut sources.next_picture, Codec::Jpeg, (bytes as usize).min(LARGEST_PICTURE))
-                    }
+        for kind in [Audio, Video] {
+            while let Some(sources) = self.sources.as_ref().filter(|sources| self.due(sources, kind) <= now) {
+                let captured = self.due(sources, kind);
+                let frame = match kind {
+                    Audio => self.sound_frame(captured, sources.next_sound),
+                    Video => self.picture(captured, sources.next_picture),
                 };
-                *count += 1;
-                let time = RtpTime(codec.clock_rate().ticks(period * (*count - 1)));
-                let stamp = captured.saturating_duration_since(base).as_nanos() as u64;
-                let frame =
-                    OutFrame { time, captured, payloads: opaque(stamp, size), marker: kind == MediaKind::Video };
+                if let Some(sources) = &mut self.sources {
+                    match kind {
+                        Audio => sources.next_sound += 1,
+                        Video => sources.next_picture += 1,
+                    }
+                }
                 self.peer.send(now, kind, frame);
             }
         }
     }
-}
 
-impl Sourcing {
     /// A frame is encoded when the last of it has been captured.
-    fn due(&self, kind: MediaKind) -> Instant {
+    fn due(&self, sources: &Sourcing, kind: MediaKind) -> Instant {
+        let fast = self.sound.as_ref().map_or(0.0, |sound| sound.clocks.capture);
         match kind {
-            MediaKind::Audio => self.started + SOUND_PERIOD * (self.next_sound + 1),
-            MediaKind::Video => self.started + PICTURE_PERIOD * self.next_picture,
+            Audio => sources.started + clock_time(SOUND_PERIOD * (sources.next_sound + 1), fast),
+            Video => sources.started + PICTURE_PERIOD * sources.next_picture,
         }
+    }
+
+    fn sound_frame(&self, captured: Instant, number: u32) -> OutFrame {
+        let time = RtpTime(ClockRate::OPUS.ticks(SOUND_PERIOD * number));
+        let payloads = match &self.sound {
+            Some(sound) => vec![sound.speech(number).into()],
+            None => opaque(self.stamp(captured), SOUND),
+        };
+        OutFrame { time, captured, payloads, marker: false }
+    }
+
+    fn picture(&self, captured: Instant, number: u32) -> OutFrame {
+        let time = RtpTime(ClockRate::VIDEO.ticks(PICTURE_PERIOD * number));
+        let budget = f64::from(self.budget) / 8.0 * PICTURE_PERIOD.as_secs_f64();
+        let size = (budget as usize).min(self.largest_picture);
+        OutFrame { time, captured, payloads: opaque(self.stamp(captured), size), marker: true }
+    }
+
+    fn stamp(&self, captured: Instant) -> u64 {
+        captured.saturating_duration_since(self.peer.wall_clock().at).as_nanos() as u64
     }
 }
 

@@ -100,10 +100,8 @@ impl World {
                 Node::new(SocketAddr::from((Ipv4Addr::new(10, 0, 0, number), 8554)), setup, wall, seed)
             })
             .collect();
-        let links = nodes
-            .iter()
-            .map(|_| nodes.iter().map(|_| Link::new(conditions.link, rng.next_u64())).collect())
-            .collect();
+        let links =
+            nodes.iter().map(|_| nodes.iter().map(|_| Link::new(conditions.link, rng.next_u64())).collect()).collect();
         Self { nodes, conditions, epoch, now: epoch, links, pipes: BinaryHeap::new(), next_delivery: 0 }
     }
 
@@ -167,6 +165,7 @@ impl World {
         for index in 0..self.nodes.len() {
             let node = &mut self.nodes[index];
             node.capture(self.now);
+            node.play(self.now);
             if node.peer.poll_timeout().is_some_and(|due| due <= self.now) {
                 node.peer.handle_timeout(self.now);
             }
@@ -178,7 +177,7 @@ impl World {
     fn next_due(&self) -> Option<Instant> {
         let links = self.links.iter().flatten().filter_map(Link::next_due);
         let peers = self.nodes.iter().filter_map(|node| node.peer.poll_timeout());
-        let captures = self.nodes.iter().filter_map(Node::next_capture);
+        let captures = self.nodes.iter().filter_map(Node::next_due);
         let pipes = self.pipes.peek().map(|Reverse(delivery)| delivery.at);
         links.chain(peers).chain(captures).chain(pipes).min()
     }
