@@ -51,7 +51,7 @@ impl Listener {
         self.local
     }
 
-    /// Waits for a connection; gives it with the peer's [plain](super::plain) address. Dropping the future loses none.
+    /// Waits for a connection; gives it with the peer's [plain] address. Dropping the future loses none.
     ///
     /// # Errors
     /// When the system is out of descriptors or memory; trying again a little later is right. A connection that was

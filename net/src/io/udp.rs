@@ -49,7 +49,7 @@ pub struct SendBatch<'a> {
 /// A datagram that arrived.
 #[derive(Debug)]
 pub struct Datagram {
-    /// Who sent it, in [plain](super::plain) form.
+    /// Who sent it, in [plain] form.
     pub from: SocketAddr,
     /// Which of this host's addresses it was sent to, where the system tells.
     pub to: Option<IpAddr>,
@@ -126,7 +126,7 @@ impl Socket {
     pub fn try_send(&self, batch: &SendBatch<'_>) -> usize {
         let total = batch.bytes.len();
         let segment = if batch.segment == 0 { total.max(1) } else { batch.segment };
-        let Some(destination) = for_family(batch.to, self.v6) else {
+        let Some(destination) = for_family(batch.to, self.v6).filter(can_be_sent_to) else {
             self.count(0, total.div_ceil(segment));
             return total;
         };
@@ -208,6 +208,16 @@ impl Socket {
         self.sent.fetch_add(sent as u64, Ordering::Relaxed);
         self.lost.fetch_add(lost as u64, Ordering::Relaxed);
     }
+}
+
+/// Whether the kernel would even look at it. What it calls invalid it says with the error by which drivers refuse
+/// offload (EINVAL), so one such address, told by a peer, would end offload for all.
+fn can_be_sent_to(destination: &SocketAddr) -> bool {
+    let scoped = match destination {
+        SocketAddr::V4(_) => true,
+        SocketAddr::V6(v6) => !v6.ip().is_unicast_link_local() || v6.scope_id() != 0,
+    };
+    scoped && destination.port() != 0 && !destination.ip().is_multicast()
 }
 
 /// Whether an error of reading speaks of a datagram sent earlier: ICMP unreachable and the like.

@@ -131,6 +131,27 @@ async fn what_cannot_be_sent_is_lost_and_harms_nothing() {
     assert_eq!(&*receive(&receiver, 1).await.0[0].packet, b"still here");
 }
 
+/// A peer may tell us any address.
+#[tokio::test]
+async fn an_invalid_address_does_not_end_offload() {
+    let socket = bind("[::]:0");
+    let segments = socket.max_segments();
+    let v4 = bind("0.0.0.0:0");
+    for (socket, to) in [
+        (&socket, "[fe80::1]:9"),
+        (&socket, "[::1]:0"),
+        (&socket, "127.0.0.1:0"),
+        (&socket, "[ff02::1]:9"),
+        (&socket, "[::ffff:255.255.255.255]:9"),
+        (&v4, "127.0.0.1:0"),
+        (&v4, "255.255.255.255:9"),
+        (&v4, "224.0.0.1:9"),
+    ] {
+        assert_eq!(socket.try_send(&SendBatch { to: to.parse().expect("an address"), bytes: b"?", segment: 0 }), 1);
+        assert_eq!(socket.max_segments(), segments, "{to}");
+    }
+}
+
 #[tokio::test]
 async fn a_refused_datagram_does_not_disturb_reading() {
     let (socket, peer) = (bind("127.0.0.1:0"), bind("127.0.0.1:0"));
