@@ -60,7 +60,7 @@ pub struct Depacketizer {
     idle: Vec<Assembly>,
     /// Newest last.
     closed: VecDeque<(RtpTime, ExtSeq)>,
-    /// The newest packet of any picture that was given up; nothing up to it is of use.
+    /// The newest packet of any picture that we no longer remember; none up to it begins a picture.
     horizon: Option<ExtSeq>,
     /// Newest last.
     cached: VecDeque<(u8, Tables)>,
@@ -148,8 +148,7 @@ impl Depacketizer {
     /// Whether the picture of this packet has been handed out or given up.
     fn is_closed(&self, seq: ExtSeq, time: RtpTime) -> bool {
         // Timestamps wrap in 13 hours; a whole cycle of sequence numbers away it is another picture.
-        self.horizon.is_some_and(|horizon| seq <= horizon)
-            || self.closed.iter().any(|closed| closed.0 == time && closed.1.0.abs_diff(seq.0) < 1 << 16)
+        self.closed.iter().any(|closed| closed.0 == time && closed.1.0.abs_diff(seq.0) < 1 << 16)
     }
 
     /// Tables of a Q from 128 to 254 need be sent only once. RFC 2435 §4.2.
@@ -173,15 +172,18 @@ impl Depacketizer {
         Ok(())
     }
 
-    /// Makes room for a picture and starts it; `None` if it is older than all that wait.
+    /// Makes room for a picture and starts it; `None` if it is older than all that wait or are remembered.
     fn begin(&mut self, seq: ExtSeq, time: RtpTime, shape: Shape) -> Option<usize> {
+        if self.horizon.is_some_and(|horizon| seq <= horizon) {
+            self.stats.late += 1;
+            return None;
+        }
         if self.assemblies.len() >= MAX_ASSEMBLIES {
             let oldest = (0..self.assemblies.len()).min_by_key(|&index| self.assemblies[index].newest)?;
             if seq < self.assemblies[oldest].newest {
                 self.stats.late += 1;
                 return None;
             }
-            self.horizon = self.horizon.max(Some(self.assemblies[oldest].newest));
             self.close(oldest);
             self.stats.incomplete += 1;
         }
@@ -194,7 +196,7 @@ impl Depacketizer {
     fn close(&mut self, index: usize) {
         let assembly = self.assemblies.swap_remove(index);
         if self.closed.len() >= REMEMBERED {
-            self.closed.pop_front();
+            self.horizon = self.horizon.max(self.closed.pop_front().map(|closed| closed.1));
         }
         self.closed.push_back((assembly.time, assembly.newest));
         self.idle.push(assembly);
@@ -231,7 +233,7 @@ impl Assembly {
     /// Takes a fragment; `true` when none is missing any more.
     fn add(&mut self, seq: ExtSeq, marker: bool, fragment: &Fragment<'_>) -> Result<bool, FragmentError> {
         let end = fragment.offset + fragment.data.len();
-        if fragment.shape != self.shape || self.total.is_some_and(|total| end > total || (marker && end != total)) {
+        if fragment.shape != self.shape || self.total.is_some_and(|total| end > total) {
             return Err(FragmentError::Inconsistent);
         }
         if !self.have.add(fragment.offset, end) {

@@ -87,6 +87,25 @@ fn duplicates_change_nothing() {
     assert_eq!(depacketizer.stats().complete, 2);
 }
 
+#[test]
+fn a_straggler_of_long_ago_begins_nothing() {
+    let frames = packets(0, &pictures(20));
+    let mut depacketizer = Depacketizer::new();
+    assert_eq!(give_all(&mut depacketizer, &frames.concat()).len(), 20);
+    assert!(give_all(&mut depacketizer, &frames[0]).is_empty());
+    let late = frames[0].len() as u64;
+    assert_eq!(depacketizer.stats(), Stats { complete: 20, late, ..Stats::default() });
+}
+
+#[test]
+fn a_picture_that_was_begun_may_be_repaired_long_after() {
+    let frames = packets(0, &pictures(20));
+    let mut depacketizer = Depacketizer::new();
+    assert!(give_all(&mut depacketizer, &frames[0][1..]).is_empty());
+    assert_eq!(give_all(&mut depacketizer, &frames[1..].concat()).len(), 19);
+    assert_eq!(give_all(&mut depacketizer, &frames[0][..1]).len(), 1);
+}
+
 /// 13 hours on, another picture has the same timestamp.
 #[test]
 fn a_timestamp_may_come_again_when_the_clock_has_wrapped() {
