@@ -2,5 +2,6 @@
 //! measure real calls.
 
 pub mod link;
+pub mod measure;
 #[path = "../sim/mod.rs"]
 pub mod sim;
