@@ -2,7 +2,8 @@
 //!
 //! Two signals mean congestion. *Delay*: the quickest packet of a report is more than 25 ms slower than the
 //! quickest of the last ten seconds. Taking the quickest hides jitter, and a big picture that waits behind itself, and
-//! shows only a queue that does not empty. *Loss* counts together with a growing queue, or alone when it
+//! shows only a queue that does not empty. A queue that a back-off does not shrink is not ours but the link's
+//! manner, and becomes the new measure. *Loss* counts together with a growing queue, or alone when it
 //! is heavy: a radio link that loses 2 % of everything at random must not take the pictures down with it.
 //!
 //! The rate doubles from report to report until the first congestion, falls to a share of what really
@@ -33,11 +34,17 @@ const BACK_OFF: f64 = 0.80;
 /// How close to the ceiling the rate stays while the ceiling is young.
 const NEAR_CEILING: f64 = 0.86;
 /// How long a ceiling is young.
-const CEILING_REST: Duration = Duration::from_secs(8);
+const CEILING_REST: Duration = Duration::from_secs(6);
 /// The rate grows only when at least this share of it is being used.
 const USED: f64 = 0.55;
 /// Arrivals are measured over this long.
-const RATE_SPAN: Duration = Duration::from_millis(300);
+const RATE_SPAN: Duration = Duration::from_millis(200);
+/// The quickest of this many packets stands for the queue; jitter makes fewer of them misleading.
+const ENOUGH: u32 = 10;
+/// A queue that did not shrink below this share after a back-off is not ours.
+const SHRUNK: f64 = 0.7;
+/// The longest that a back-off is given to work.
+const MAX_HOLD: Duration = Duration::from_millis(1500);
 
 /// What one report said about packets that had not been reported on before.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,8 +56,8 @@ pub(crate) struct Batch {
     pub(crate) bytes: u64,
     /// Arrival minus departure of the quickest one, in µs, on clocks with an unknown offset.
     pub(crate) quickest: Option<i64>,
-    /// Of the last arrival, in µs on the other peer's clock.
-    pub(crate) last_arrival: Option<i64>,
+    /// The first and the last arrival, in µs on the other peer's clock.
+    pub(crate) arrivals: Option<(i64, i64)>,
     /// When the newest of them was sent.
     pub(crate) newest_sent: Option<Instant>,
 }
@@ -67,11 +74,33 @@ pub(crate) struct Budget {
     rate: ArrivalRate,
     /// Smoothed share of packets lost.
     loss: f64,
-    /// The standing queue of the last report.
+    /// The standing queue of the last reports.
     queue: Duration,
-    /// Changes before this would judge traffic of an earlier rate.
-    hold_until: Option<Instant>,
+    /// Packets and the quickest of them, until they are enough to judge by.
+    sample: (u32, Option<i64>),
+    /// The last back-off, while it has to show its effect.
+    hold: Option<Hold>,
     changed: Option<Instant>,
+}
+
+/// A back-off whose effect is awaited: traffic of the earlier rate is still being reported.
+#[derive(Clone, Copy, Debug)]
+struct Hold {
+    since: Instant,
+    /// The rate before it.
+    before: f64,
+    /// The longest queue since.
+    queue: Duration,
+    /// Whether it was for a queue alone, without loss.
+    lossless: bool,
+    round_trip: Duration,
+}
+
+impl Hold {
+    fn until(&self) -> Instant {
+        // Long enough for the lower rate to arrive, and for the queue to drain with the fifth it leaves.
+        self.since + (self.round_trip + Duration::from_millis(100) + self.queue * 5).min(MAX_HOLD)
+    }
 }
 
 impl Budget {
@@ -84,7 +113,8 @@ impl Budget {
             rate: ArrivalRate::default(),
             loss: 0.0,
             queue: Duration::ZERO,
-            hold_until: None,
+            sample: (0, None),
+            hold: None,
             changed: None,
         }
     }
@@ -117,16 +147,16 @@ impl Budget {
         self.queue = Duration::ZERO;
         self.loss = 0.0;
         self.ceiling = None;
-        self.hold_until = None;
+        self.sample = (0, None);
+        self.hold = None;
         self.changed = None;
         self.target = self.target.min(2.0 * f64::from(START));
     }
 
     /// Our own queue before the path overflowed: the path takes less than we thought.
     pub(crate) fn overflowed(&mut self, now: Instant, round_trip: Duration) {
-        if self.hold_until.is_none_or(|until| now >= until) {
-            let carried = self.rate.get().unwrap_or(self.target).min(self.target);
-            self.back_off(now, carried, round_trip);
+        if self.hold.is_none_or(|hold| now >= hold.until()) {
+            self.back_off(now, round_trip, false);
         }
     }
 
@@ -138,22 +168,40 @@ impl Budget {
         }
         let weight = f64::from(packets) / (f64::from(packets) + 200.0);
         let share = f64::from(batch.lost) / f64::from(packets);
-        self.loss += (share - self.loss) * weight;
-        if let Some(arrival) = batch.last_arrival {
-            self.rate.record(arrival, batch.bytes);
+        if self.hold.is_none_or(|hold| now >= hold.until()) {
+            self.loss += (share - self.loss) * weight;
         }
-        if let Some(quickest) = batch.quickest {
-            self.queue = self.base.record(now, quickest);
+        if let Some((first, last)) = batch.arrivals {
+            self.rate.record(first, last, batch.bytes);
+        }
+        if !self.measure_queue(now, batch) {
+            return;
         }
 
         let patience = if stream { STREAM_QUEUE_FACTOR } else { 1 };
         let standing = self.queue > QUEUE_LIMIT * patience;
         let losing = self.queue > QUEUE_NOTABLE * patience && share > LOSS_NOTABLE && batch.lost > 1;
-        let held = self.hold_until.is_some_and(|until| now < until);
-        let carried = self.rate.get().unwrap_or(self.target);
-        if standing || losing || self.loss > LOSS_LIMIT {
+        let heavy = self.loss > LOSS_LIMIT;
+        let held = match &mut self.hold {
+            Some(hold) => {
+                hold.queue = hold.queue.max(self.queue);
+                hold.lossless &= !losing;
+                now < hold.until()
+            }
+            None => false,
+        };
+        if standing || losing || heavy {
             if !held {
-                self.back_off(now, carried.min(self.target), round_trip);
+                match self.hold.take() {
+                    // It had time to drain and did not, nor did it overflow.
+                    Some(hold) if hold.lossless && !losing && !heavy && self.queue > hold.queue.mul_f64(SHRUNK) => {
+                        self.base.accept(now, self.queue);
+                        self.queue = Duration::ZERO;
+                        self.target = hold.before;
+                        self.changed = Some(now);
+                    }
+                    Some(_) | None => self.back_off(now, round_trip, !losing && !heavy),
+                }
             }
             return;
         }
@@ -163,20 +211,39 @@ impl Budget {
             (None, _) => true,
             (Some(_), None) => false,
         };
-        if held || !seen || self.queue > QUEUE_NOTABLE * patience || carried < self.target * USED {
+        let used = self.rate.get().is_none_or(|carried| carried >= self.target * USED);
+        if held || !seen || !used || self.queue > QUEUE_NOTABLE * patience {
             return;
         }
+        self.hold = None;
         self.grow(now);
     }
 
-    fn back_off(&mut self, now: Instant, carried: f64, round_trip: Duration) {
+    /// Updates the standing queue; `false` until there is enough to judge by.
+    fn measure_queue(&mut self, now: Instant, batch: &Batch) -> bool {
+        let (count, quickest) = &mut self.sample;
+        *count += batch.received + batch.lost;
+        *quickest = match (*quickest, batch.quickest) {
+            (Some(before), Some(new)) => Some(before.min(new)),
+            (before, new) => before.or(new),
+        };
+        if *count < ENOUGH {
+            return false;
+        }
+        if let (_, Some(quickest)) = std::mem::take(&mut self.sample) {
+            self.queue = self.base.record(now, quickest);
+        }
+        true
+    }
+
+    fn back_off(&mut self, now: Instant, round_trip: Duration, lossless: bool) {
+        let carried = self.rate.get().unwrap_or(self.target).min(self.target);
+        self.hold = Some(Hold { since: now, before: self.target, queue: self.queue, lossless, round_trip });
         self.ceiling = Some((carried, now));
         self.target = (carried * BACK_OFF).max(f64::from(MIN));
         self.changed = Some(now);
-        // Long enough for the lower rate to arrive, and for the queue to drain with the fifth it leaves.
-        self.hold_until = Some(now + round_trip + Duration::from_millis(100) + self.queue * 4);
-        // A sustained loss has been answered once; it must show again.
-        self.loss = self.loss.min(LOSS_LIMIT / 2.0);
+        // The loss has been answered; it must show again.
+        self.loss = 0.0;
     }
 
     fn grow(&mut self, now: Instant) {
@@ -186,17 +253,19 @@ impl Budget {
             None => self.target * 2.0,
             Some((ceiling, since)) => {
                 let near = ceiling * NEAR_CEILING;
+                let age = now.saturating_duration_since(since);
                 if self.target < near {
                     // Back to where it is known to be safe.
-                    (self.target * (1.0 + 0.4 * seconds)).min(near)
-                } else if now.saturating_duration_since(since) < CEILING_REST {
+                    (self.target * (1.0 + 0.5 * seconds)).min(near)
+                } else if age < CEILING_REST {
                     return;
                 } else if self.target > ceiling * 1.15 {
                     // No trouble where there was some: the link has become wider.
                     self.ceiling = None;
                     self.target * 1.5
                 } else {
-                    self.target * (1.0 + 0.04 * seconds)
+                    let daring = 0.04 * ((age - CEILING_REST).as_secs_f64() / 2.0).exp2();
+                    self.target * (1.0 + daring.min(0.5) * seconds)
                 }
             }
         };
@@ -230,38 +299,46 @@ impl BaseDelay {
         let least = self.slots.iter().map(|(_, least)| *least).min().unwrap_or(delay);
         Duration::from_micros(delay.saturating_sub(least).try_into().unwrap_or(0))
     }
+
+    /// Takes what exceeds the least delay by `excess` as the new least.
+    fn accept(&mut self, now: Instant, excess: Duration) {
+        if let Some(least) = self.slots.iter().map(|(_, least)| *least).min() {
+            self.slots.clear();
+            self.slots.push_back((now, least.saturating_add(excess.as_micros() as i64)));
+        }
+    }
 }
 
 /// Bytes that arrived over the last reports.
 #[derive(Debug, Default)]
 struct ArrivalRate {
-    /// Last arrival of a report in µs, and its bytes. At most 64 reports.
-    reports: VecDeque<(i64, u64)>,
+    /// First and last arrival of a report in µs, and its bytes. At most 64 reports.
+    reports: VecDeque<(i64, i64, u64)>,
 }
 
 impl ArrivalRate {
-    fn record(&mut self, arrival: i64, bytes: u64) {
-        if self.reports.back().is_some_and(|(last, _)| arrival <= *last) {
-            if let Some((_, sum)) = self.reports.back_mut() {
-                *sum += bytes;
-            }
-            return;
+    /// A longer silence is a pause of the sender and says nothing of the link.
+    const PAUSE: i64 = 150_000;
+    /// The least time that can be measured with arrivals to the millisecond.
+    const LEAST: i64 = 30_000;
+
+    fn record(&mut self, first: i64, last: i64, bytes: u64) {
+        if self.reports.back().is_some_and(|(_, before, _)| first - before > Self::PAUSE) {
+            self.reports.clear();
         }
-        self.reports.push_back((arrival, bytes));
+        self.reports.push_back((first, last, bytes));
         let span = RATE_SPAN.as_micros() as i64;
-        while self.reports.len() > 64 || self.reports.get(1).is_some_and(|(at, _)| arrival - at >= span) {
+        while self.reports.len() > 64 || self.reports.get(1).is_some_and(|(at, ..)| last - at >= span) {
             self.reports.pop_front();
         }
     }
 
-    /// Bit/s; `None` until reports span 100 ms.
+    /// Bit/s; `None` until the reports span enough time.
     fn get(&self) -> Option<f64> {
-        let (first, _) = self.reports.front()?;
-        let (last, _) = self.reports.back()?;
-        let span = last - first;
-        // The first report's bytes arrived before the span began.
-        let bytes: u64 = self.reports.iter().skip(1).map(|(_, bytes)| bytes).sum();
-        (span >= 100_000).then(|| bytes as f64 * 8e6 / span as f64)
+        let first = self.reports.iter().map(|(first, ..)| first).min()?;
+        let last = self.reports.iter().map(|(_, last, _)| last).max()?;
+        let bytes: u64 = self.reports.iter().map(|(.., bytes)| bytes).sum();
+        (last - first >= Self::LEAST).then(|| bytes as f64 * 8e6 / (last - first) as f64)
     }
 }
 

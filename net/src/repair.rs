@@ -26,8 +26,17 @@ pub(crate) struct Departed {
     pub(crate) at: Instant,
     /// When it was last sent again.
     pub(crate) resent: Option<Instant>,
-    /// Whether a report has told its fate.
-    pub(crate) reported: bool,
+    pub(crate) fate: Fate,
+}
+
+/// What the peer's arrival reports have said of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Unknown,
+    /// One report lacked it; it may only be late.
+    Missed,
+    /// It arrived, or a second report lacked it: nothing more to learn.
+    Settled,
 }
 
 /// The last packets of a stream: 64 of sound (more than a second) or 2048 of pictures (300 ms of

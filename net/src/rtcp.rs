@@ -318,9 +318,7 @@ impl<'a> Arrivals<'a> {
     }
 
     /// Each stream, the first sequence number, and each packet's arrival before [`Self::at`] in 1/1024 s.
-    pub(crate) fn streams(
-        self,
-    ) -> impl Iterator<Item = (Ssrc, SeqNo, impl ExactSizeIterator<Item = Option<u32>> + 'a)> {
+    pub(crate) fn streams(self) -> impl Iterator<Item = (Ssrc, SeqNo, impl Iterator<Item = Option<u32>> + 'a)> {
         let mut rest = self.streams;
         std::iter::from_fn(move || {
             let (head, after) = rest.split_first_chunk::<8>()?;

@@ -33,6 +33,10 @@ const PROBING: Duration = Duration::from_secs(3);
 const SLOW_RETRY: Duration = Duration::from_secs(2);
 const UNCONFIRMED: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_millis(1500);
+/// The tries of a round of probing whose round trip can be told.
+const TIMED_TRIES: usize = 8;
+/// Tokens of one round of probing: more than a week of slow tries.
+const TOKENS: u64 = 1 << 20;
 /// A source that showed up by itself and never answered is forgotten after this.
 const FORGET: Duration = Duration::from_secs(30);
 
@@ -53,9 +57,12 @@ struct Candidate {
     /// Whether we were told of it, so that it is worth probing for ever.
     told: bool,
     heard: Option<Instant>,
+    /// Of the first try of this round of probing; each further try adds one, so that an echo tells which of
+    /// them it answers.
     token: u64,
-    /// When the token was sent last.
-    probed: Option<Instant>,
+    /// When each try was made; later ones are not timed.
+    tries: ArrayVec<Instant, TIMED_TRIES>,
+    tried: u64,
     /// When to probe next; `None` while confirmed.
     probe_at: Option<Instant>,
     interval: Duration,
@@ -68,9 +75,15 @@ impl Candidate {
     }
 
     fn probe_afresh(&mut self, now: Instant, token: u64) {
-        self.token = token;
+        self.restart(token);
         self.probe_at = Some(now);
         self.interval = FIRST_RETRY;
+    }
+
+    fn restart(&mut self, token: u64) {
+        self.token = token;
+        self.tries.clear();
+        self.tried = 0;
     }
 
     const fn usable(&self) -> bool {
@@ -140,7 +153,7 @@ impl Paths {
                     // It comes through again; ask at once whether we do.
                     State::Failed if candidate.interval >= SLOW_RETRY => {
                         candidate.probe_afresh(now, token);
-                        self.next_token += 1;
+                        self.next_token = self.next_token.wrapping_add(TOKENS);
                     }
                     State::Failed | State::Latched | State::Confirmed => {}
                 }
@@ -166,18 +179,18 @@ impl Paths {
                 None
             }
             Probe::Echo => {
-                let candidate = self
-                    .udp
-                    .iter_mut()
-                    .find(|candidate| Path::Udp(candidate.address) == path && candidate.token == token)?;
-                let round_trip = candidate.probed.map(|at| now.saturating_duration_since(at));
-                let first_try = candidate.interval == FIRST_RETRY * 2;
+                let candidate = self.udp.iter_mut().find(|candidate| Path::Udp(candidate.address) == path)?;
+                let attempt = token.wrapping_sub(candidate.token);
+                if attempt >= candidate.tried {
+                    return None;
+                }
+                let sent = candidate.tries.get(attempt as usize);
+                let round_trip = sent.map(|at| now.saturating_duration_since(*at));
                 candidate.enter(now, State::Confirmed);
                 candidate.heard = Some(now);
                 candidate.probe_at = None;
                 self.select();
-                // After a retry it is not known which of them was answered.
-                round_trip.filter(|_| first_try)
+                round_trip
             }
         }
     }
@@ -188,13 +201,15 @@ impl Paths {
             return Some((path, Probe::Echo, token));
         }
         let candidate = self.udp.iter_mut().find(|candidate| candidate.probe_at.is_some_and(|at| at <= now))?;
-        candidate.probed = Some(now);
+        let token = candidate.token.wrapping_add(candidate.tried);
+        let _ = candidate.tries.try_push(now);
+        candidate.tried += 1;
         candidate.probe_at = Some(now + candidate.interval);
         candidate.interval = match candidate.state {
             State::Failed if candidate.interval * 2 >= SLOW_RETRY => SLOW_RETRY,
             State::Probing | State::Latched | State::Confirmed | State::Failed => candidate.interval * 2,
         };
-        Some((Path::Udp(candidate.address), Probe::Request, candidate.token))
+        Some((Path::Udp(candidate.address), Probe::Request, token))
     }
 
     /// When [`Self::handle_timeout`] or [`Self::poll`] has something to do.
@@ -212,12 +227,12 @@ impl Paths {
                 continue;
             }
             let token = self.next_token;
-            self.next_token += 1;
+            self.next_token = self.next_token.wrapping_add(TOKENS);
             let candidate = &mut self.udp[index];
             match candidate.state {
                 State::Confirmed | State::Latched => candidate.probe_afresh(now, token),
                 State::Probing => {
-                    candidate.token = token;
+                    candidate.restart(token);
                     candidate.probe_at = Some(now + SLOW_RETRY);
                     candidate.interval = SLOW_RETRY;
                 }
@@ -250,7 +265,7 @@ impl Paths {
             oldest.map(|index| self.udp.remove(index));
         }
         let token = self.next_token;
-        self.next_token += 1;
+        self.next_token = self.next_token.wrapping_add(TOKENS);
         let mut candidate = Candidate {
             address,
             state,
@@ -258,7 +273,8 @@ impl Paths {
             told,
             heard: (state == State::Latched).then_some(now),
             token,
-            probed: None,
+            tries: ArrayVec::new_const(),
+            tried: 0,
             probe_at: None,
             interval: FIRST_RETRY,
         };

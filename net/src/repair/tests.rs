@@ -116,7 +116,7 @@ fn a_history_forgets_the_oldest_first() {
             size: 0,
             at: start,
             resent: None,
-            reported: false,
+            fate: Fate::Unknown,
         });
     }
     assert!(history.get_mut(ExtSeq(5)).is_none());

@@ -9,7 +9,7 @@ use super::time::RtpTime;
 use crate::buf::{MAX_PACKET, Payload};
 use crate::pacer::sealed_len;
 use crate::plan::StreamPlan;
-use crate::repair::{Departed, History};
+use crate::repair::{Departed, Fate, History};
 use crate::rtcp::{ReportBlock, SenderInfo};
 use crate::rtp::time::WallClock;
 use crate::srtp::Sealer;
@@ -131,7 +131,7 @@ impl Outgoing {
             size: size as u16,
             at: now,
             resent: None,
-            reported: false,
+            fate: Fate::Unknown,
         });
     }
 

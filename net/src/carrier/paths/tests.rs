@@ -49,6 +49,19 @@ fn a_told_address_is_probed_and_confirmed() {
 }
 
 #[test]
+fn an_echo_tells_the_round_trip_of_the_try_it_answers() {
+    let start = epoch();
+    let mut paths = Paths::new(u64::MAX);
+    paths.add(start, udp(1));
+    let probes = run(&mut paths, start, ms(200));
+    assert_eq!(probes.len(), 3);
+    let unknown = probes[2].2.wrapping_add(1);
+    assert_eq!(echo(&mut paths, start + ms(210), udp(1), unknown), None, "it was never sent");
+    assert_eq!(echo(&mut paths, start + ms(210), udp(1), probes[1].2), Some(ms(160)));
+    assert_eq!(paths.selected(), Some(udp(1)));
+}
+
+#[test]
 fn probing_slows_down_and_never_ends() {
     let start = epoch();
     let mut paths = Paths::new(7);

@@ -8,7 +8,7 @@ use super::{ASSUMED_ROUND_TRIP, RTCP_CHANNEL, ReceiveError, Session, Transmit, b
 use crate::budget::Batch;
 use crate::carrier::paths::Heard;
 use crate::plan::Path;
-use crate::repair::MAX_NACKED;
+use crate::repair::{Fate, MAX_NACKED};
 use crate::rtcp::{self, Arrivals, ArrivalsWriter, Packet, ReportBlock};
 use crate::rtp::ids::{ExtSeq, SeqNo, Ssrc};
 use crate::srtp;
@@ -25,8 +25,6 @@ const MAX_FEEDBACK: usize = 1150;
 const MAX_REQUESTED: usize = 256;
 /// Beyond this many unsent bytes of the control connection, reports too are left out.
 const MAX_BACKLOG: usize = 256 * 1024;
-/// A packet that this many later ones have overtaken is lost, to the bandwidth estimate.
-const OVERTAKEN: usize = 3;
 
 /// When the session's own RTCP is due, and what was learnt of the peer's clock.
 #[derive(Debug, Default)]
@@ -187,17 +185,18 @@ impl Session {
         for (media, first, metrics) in arrivals.streams() {
             let Some(stream) = self.outgoing.iter_mut().find(|stream| stream.plan.ssrc == media) else { continue };
             let first = stream.next.nearest(first);
-            let count = metrics.len();
             for (offset, arrived) in metrics.enumerate() {
                 let Some(departed) = stream.history.get_mut(ExtSeq(first.0 + offset as u64)) else { continue };
-                if departed.reported || (arrived.is_none() && count - offset <= OVERTAKEN) {
+                if departed.fate == Fate::Settled {
                     continue;
                 }
-                departed.reported = true;
+                let missed = departed.fate == Fate::Missed;
+                departed.fate = Fate::Settled;
                 match arrived {
                     // What had to be sent again was lost, and its arrival tells nothing about delay.
                     Some(_) if departed.resent.is_some() => batch.lost += 1,
-                    None => batch.lost += 1,
+                    None if missed => batch.lost += 1,
+                    None => departed.fate = Fate::Missed,
                     Some(ago) => {
                         batch.received += 1;
                         batch.bytes += u64::from(departed.size);
@@ -207,7 +206,8 @@ impl Session {
                             let sent = now_micros(self.config.clock.at, departed.at);
                             let delay = arrival - sent;
                             batch.quickest = Some(batch.quickest.map_or(delay, |least| least.min(delay)));
-                            batch.last_arrival = batch.last_arrival.max(Some(arrival));
+                            let (first, last) = batch.arrivals.unwrap_or((arrival, arrival));
+                            batch.arrivals = Some((first.min(arrival), last.max(arrival)));
                         }
                     }
                 }

@@ -1,6 +1,6 @@
 //! Two sessions and a link with a delay, a rate, a queue and losses between them.
 
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -14,6 +14,9 @@ use crate::rtp::codec::Codec;
 use crate::rtp::ids::ExtSeq;
 
 mod basics;
+mod links;
+mod paths;
+mod repair;
 
 const SOUND: Ssrc = Ssrc(0x0a0d_1000);
 const PICTURES: Ssrc = Ssrc(0x71c7_0000);
@@ -106,7 +109,11 @@ struct World {
     /// Bytes each peer put on the wire, UDP and IP headers included.
     wire: [u64; 2],
     transmits: [u64; 2],
+    /// Every RTP packet by source and number, to see that one sent again is the same.
+    seen: HashMap<[u8; 6], Vec<u8>>,
     keep: bool,
+    /// When sound and a picture are due.
+    next: [Instant; 2],
 }
 
 impl World {
@@ -134,7 +141,9 @@ impl World {
             addresses: [address(A), address(B)],
             wire: [0; 2],
             transmits: [0; 2],
+            seen: HashMap::new(),
             keep: true,
+            next: [start; 2],
         }
     }
 
@@ -196,10 +205,15 @@ impl World {
     }
 
     fn launch(&mut self, from: usize, datagram: &[u8]) {
+        if !header::is_rtcp(datagram) && self.keep {
+            let name = [2, 3, 8, 9, 10, 11].map(|at| datagram[at]);
+            let first = self.seen.entry(name).or_insert_with(|| datagram.to_vec());
+            assert_eq!(first, datagram, "two different packets were sealed under one nonce");
+        }
         let link = self.links[from];
         let size = datagram.len() + 28;
         self.wire[from] += size as u64;
-        let lost = link.cut || (self.rng.next_u32() as f64 / f64::from(u32::MAX)) < link.loss;
+        let lost = link.cut || f64::from(self.rng.next_u32()) / f64::from(u32::MAX) < link.loss;
         if lost {
             return;
         }
@@ -234,7 +248,7 @@ impl World {
             self.now = next.max(self.now);
             while self.flying.peek().is_some_and(|packet| packet.at <= self.now) {
                 let Some(packet) = self.flying.pop() else { break };
-                self.hand_over(packet);
+                self.hand_over(&packet);
             }
             for peer in &mut self.peers {
                 peer.handle_timeout(self.now);
@@ -251,7 +265,7 @@ impl World {
         self.run_until(self.now + duration);
     }
 
-    fn hand_over(&mut self, packet: Flying) {
+    fn hand_over(&mut self, packet: &Flying) {
         let buffer = self.peers[packet.to].config.pool.copy_of(&packet.bytes).expect("it fits");
         match self.peers[packet.to].receive(self.now, packet.path, buffer) {
             Ok(Some(received)) => {
@@ -279,30 +293,29 @@ impl World {
 
     /// Sound at 32 kbit/s and, with a scale, pictures at 30 a second of that share of the budget.
     fn talk(&mut self, duration: Duration, pictures: Option<f64>) {
-        let begin = self.now;
-        let mut budget = f64::from(self.peers[0].stats().budget);
-        let (mut sounds, mut shots) = (0u32, 0u32);
+        let end = self.now + duration;
+        for next in &mut self.next {
+            *next = (*next).max(self.now);
+        }
         loop {
-            let sound_at = begin + Duration::from_millis(20) * sounds;
-            let shot_at = begin + Duration::from_nanos(33_333_333) * shots;
+            let [sound_at, shot_at] = self.next;
             let next = if pictures.is_some() { sound_at.min(shot_at) } else { sound_at };
-            if next >= begin + duration {
+            if next >= end {
                 break;
             }
             self.run_until(next);
             let since_start = (self.now - self.start).as_micros() as u64;
             if sound_at <= shot_at || pictures.is_none() {
-                sounds += 1;
+                self.next[0] += Duration::from_millis(20);
                 self.sound((since_start * 48 / 1000) as u32, 80);
             } else {
-                shots += 1;
-                budget = f64::from(self.peers[0].stats().budget).max(budget * 0.0);
-                let bytes = budget * pictures.unwrap_or(1.0) / 30.0 / 8.0;
+                self.next[1] += Duration::from_nanos(33_333_333);
+                let bytes = f64::from(self.peers[0].stats().budget) * pictures.unwrap_or(1.0) / 30.0 / 8.0;
                 self.picture((since_start * 90 / 1000) as u32, bytes as usize);
             }
             self.settle();
         }
-        self.run_until(begin + duration);
+        self.run_until(end);
     }
 
     fn of(&self, peer: usize, ssrc: Ssrc) -> Vec<ExtSeq> {
