@@ -15,7 +15,8 @@ pub const QUALITY_FLOOR: u8 = 20;
 const SHARE: f64 = 0.9;
 /// Unspent budget is kept for this long at most: what more would gain is a burst that fills a queue on the way.
 const SAVINGS: Duration = Duration::from_millis(100);
-/// How fast a JPEG grows as quantisation gets finer: bytes ∝ (scale of its tables)^−this, measured on real clips.
+/// How fast a JPEG grows as quantisation gets finer: bytes ∝ (scale of its tables)^−this. Measured: 0.4 for a smooth
+/// clip, 0.8 for the test scene, 1 for grain. The running estimate of cost corrects what is wrong with one value.
 const GROWTH: f64 = 0.62;
 /// Weight of the newest picture in the running estimates.
 const NEWEST: f64 = 0.25;

@@ -92,7 +92,7 @@ impl Scene {
                     let post = if column % 64 < 6 && down > ridge + 0.1 { -45.0 } else { 0.0 };
                     105.0 + furrow + post + 40.0 * (down - ridge)
                 };
-                *pixel = (level + (grain >> 29) as f32 - 3.5).clamp(0.0, 255.0) as u8;
+                *pixel = (level + (grain >> 30) as f32 - 1.5).clamp(0.0, 255.0) as u8;
             }
         }
         for (row, (blue, red)) in blue.chunks_exact_mut(wide / 2).zip(red.chunks_exact_mut(wide / 2)).enumerate() {
@@ -109,6 +109,8 @@ impl Scene {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::jpeg::{Decoder, Encoder};
+    use crate::testing;
 
     #[test]
     fn every_picture_says_which_it_is_and_moves() {
@@ -121,6 +123,24 @@ mod tests {
             let moved = a.iter().zip(b).filter(|(a, b)| a.abs_diff(**b) > 8).count();
             assert!(moved > 5_000, "{counter}: {moved}");
         }
+    }
+
+    #[test]
+    fn it_looks_like_itself_at_the_default_quality() {
+        let scene = Scene::new(640, 480, 30).expect("valid");
+        let (mut picture, mut decoded) = (Picture::empty(), Picture::empty());
+        let (mut total, mut bytes) = (0.0, 0);
+        for counter in (0..200).step_by(20) {
+            assert!(scene.draw(counter, &mut picture));
+            let jpeg = Encoder::new().expect("memory").encode(&picture, 80).expect("encodes");
+            Decoder::new().expect("memory").decode(&jpeg, &mut decoded).expect("decodes");
+            total += testing::ssim(&picture, &decoded);
+            bytes += jpeg.len();
+        }
+        println!("quality 80: SSIM {:.4}, {} bytes a picture", total / 10.0, bytes / 10);
+        assert!(total / 10.0 >= 0.96, "{}", total / 10.0);
+        // As many as a camera's picture of a room.
+        assert!((12_000..40_000).contains(&(bytes / 10)), "{bytes}");
     }
 
     #[test]

@@ -164,7 +164,8 @@ impl Paced {
     fn take(&mut self, now: Instant) -> Result<Option<Captured>, DeviceError> {
         let index = self.rate.index(now.saturating_duration_since(self.start)).max(self.next);
         while self.next < index {
-            if !self.frames.skip()? && !(self.start_over()? && self.frames.skip()?) {
+            let skipped = self.frames.skip()? || (self.start_over()? && self.frames.skip()?);
+            if !skipped {
                 self.ended = true;
                 return Ok(None);
             }

@@ -91,6 +91,20 @@ fn studio_range_becomes_full_range() {
 }
 
 #[test]
+fn every_level_is_stretched_to_the_nearest_or_its_neighbour() {
+    for level in 0..=255_u8 {
+        let mut picture = Picture::new(2, 2, Sampling::Yuv420).expect("valid");
+        picture.data_mut().fill(level);
+        stretch(&mut picture);
+        let luma = (f64::from(level) - 16.0) * 255.0 / 219.0;
+        let chroma = (f64::from(level) - 128.0) * 255.0 / 224.0 + 128.0;
+        for (plane, exact) in picture.planes().into_iter().zip([luma, chroma, chroma]) {
+            assert!((f64::from(plane[0]) - exact.clamp(0.0, 255.0)).abs() < 1.0, "{level}: {} for {exact}", plane[0]);
+        }
+    }
+}
+
+#[test]
 fn a_picture_of_another_shape_is_fitted() {
     let mut file = Vec::new();
     let mut writer = Writer::new(&mut file, 8, 4, Sampling::Yuv420, FrameRate::whole(1)).expect("writes");
