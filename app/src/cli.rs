@@ -1,0 +1,239 @@
+//! The command line: what is typed, what is shown while it runs, and how it ends.
+
+mod args;
+mod book;
+mod echo;
+mod json;
+mod media;
+mod output;
+mod outside;
+mod run;
+mod tools;
+mod words;
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+use visavis_media::device::DeviceError;
+use visavis_session::call::Purpose;
+use visavis_session::identity::Identity;
+
+use self::args::{Allow, Cli, Command, Global};
+use self::book::{Book, TargetError};
+use self::media::Media;
+use self::output::{Screen, Style};
+use self::run::{Goal, Wires};
+use crate::contacts::ContactsError;
+use crate::engine::config::{Admission, Auto, Config};
+use crate::engine::{Engine, EngineError, clock};
+use crate::exit::Exit;
+use crate::profile::{Profile, ProfileError};
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Nobody may be reading; then nobody misses it either.
+            let _ = e.print();
+            return if e.use_stderr() { Exit::Usage } else { Exit::Ended }.into();
+        }
+    };
+    let screen = Screen::standard(Style::detect(cli.global.json));
+    let exit = perform(cli, &screen).unwrap_or_else(|failure| {
+        screen.error(&failure.to_string());
+        failure.exit()
+    });
+    exit.into()
+}
+
+/// Why a command could not do its work. What happens in a call is not among it: that is an [`Exit`] of its own.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("--log {filter}: {reason}")]
+    Log { filter: String, reason: String },
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error("{0}")]
+    Usage(&'static str),
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    #[error(transparent)]
+    Contacts(#[from] ContactsError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error("the operating system gives no randomness: {0}")]
+    Randomness(#[from] getrandom::Error),
+    #[error("cannot start: {0}")]
+    Runtime(std::io::Error),
+}
+
+impl Failure {
+    const fn exit(&self) -> Exit {
+        match self {
+            Self::Log { .. } | Self::Target(_) | Self::Usage(_) => Exit::Usage,
+            // What was typed does not fit the contacts there are; an unreadable file is something else.
+            Self::Contacts(ContactsError::Io { .. } | ContactsError::Malformed { .. }) => Exit::Failed,
+            Self::Contacts(_) => Exit::Usage,
+            Self::Device(_) => Exit::Device,
+            Self::Profile(_) | Self::Engine(_) | Self::Randomness(_) | Self::Runtime(_) => Exit::Failed,
+        }
+    }
+}
+
+fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
+    start_log(&cli.global, screen)?;
+    let profile = || Profile::open(cli.global.profile.clone());
+    match cli.command {
+        Command::Devices => tools::devices(screen),
+        Command::Identity(args) => tools::identity(&profile()?, &args, screen)?,
+        Command::Contacts(args) => tools::contacts(&profile()?, args, screen)?,
+        Command::EchoTest(args) => return Ok(echo::run(&args, screen)?),
+        Command::Call(args) => {
+            let (identity, book) = open(&profile()?)?;
+            let (dial, contact) = book.target(&args.address, Purpose::Call)?;
+            let media = Media::call(&args.sending, &args.receiving);
+            let listen = args.network.address(false);
+            let setup = Setup {
+                // Only a caller who listens can be called at the same moment.
+                admission: admission(&book, Auto::Nobody, listen.is_some(), false),
+                listen,
+                suites: args.network.suites(),
+                separate_channels: args.ringing.separate_channels,
+                ring_timeout: args.ringing.ring_timeout,
+                duration: args.lasting.duration,
+            };
+            return converse(Goal::Dial { dial, contact }, identity, book, media, setup, screen);
+        }
+        Command::Watch(args) => {
+            let (identity, book) = open(&profile()?)?;
+            let (dial, contact) = book.target(&args.address, Purpose::Watch)?;
+            let media = Media::watch(&args.receiving);
+            let setup = Setup {
+                admission: admission(&book, Auto::Nobody, false, false),
+                listen: args.network.address(false),
+                suites: args.network.suites(),
+                separate_channels: false,
+                ring_timeout: RING_TIMEOUT,
+                duration: args.lasting.duration,
+            };
+            return converse(Goal::Dial { dial, contact }, identity, book, media, setup, screen);
+        }
+        Command::Answer(args) => {
+            let (identity, book) = open(&profile()?)?;
+            if args.auto.is_none() && !screen.is_for_programs() && !std::io::stdin().is_terminal() {
+                screen
+                    .error("nobody sits at a terminal here; answer with a line \"y\" on standard input, or use --auto");
+            }
+            let auto = Auto::from(args.auto);
+            if auto == Auto::Anyone {
+                screen.error("whoever reaches this port now sees and hears you without asking");
+            }
+            let media = Media::call(&args.sending, &args.receiving);
+            let setup = Setup {
+                admission: admission(&book, auto, true, false),
+                listen: args.network.address(true),
+                suites: args.network.suites(),
+                separate_channels: args.ringing.separate_channels,
+                ring_timeout: args.ringing.ring_timeout,
+                duration: args.lasting.duration,
+            };
+            return converse(Goal::Answer { once: args.once }, identity, book, media, setup, screen);
+        }
+        Command::Stream(args) => {
+            let (identity, book) = open(&profile()?)?;
+            let auto = Allow::together(&args.allow);
+            match auto {
+                Auto::Anyone => screen.error("whoever reaches this port can watch, known or not"),
+                Auto::Contacts if book.contacts().keys().next().is_none() => {
+                    screen.error("nobody can watch: you have no contacts with a key; add some, or use --allow");
+                }
+                Auto::Nobody | Auto::Contacts | Auto::Listed(_) => {}
+            }
+            let media = Media::stream(&args.sending);
+            let setup = Setup {
+                admission: admission(&book, auto, false, true),
+                listen: args.network.address(true),
+                suites: args.network.suites(),
+                separate_channels: false,
+                ring_timeout: RING_TIMEOUT,
+                duration: args.lasting.duration,
+            };
+            return converse(Goal::Stream, identity, book, media, setup, screen);
+        }
+    }
+    Ok(Exit::Ended)
+}
+
+/// For commands at which nothing rings.
+const RING_TIMEOUT: Duration = visavis_session::call::RING_TIMEOUT;
+
+/// What of an engine's configuration is not media.
+struct Setup {
+    admission: Admission,
+    listen: Option<SocketAddr>,
+    suites: Vec<visavis_session::handshake::suite::Suite>,
+    separate_channels: bool,
+    ring_timeout: Duration,
+    duration: Option<Duration>,
+}
+
+fn open(profile: &Profile) -> Result<(Identity, Book), Failure> {
+    let identity = profile.identity(&mut clock::rng()?)?;
+    let book = Book::new(profile.clone(), identity.public().fingerprint())?;
+    Ok((identity, book))
+}
+
+fn admission(book: &Book, auto: Auto, calls: bool, viewers: bool) -> Admission {
+    Admission { contacts: book.contacts().keys().collect(), auto, calls, viewers }
+}
+
+fn converse(
+    goal: Goal,
+    identity: Identity,
+    book: Book,
+    media: Media,
+    setup: Setup,
+    screen: &Screen,
+) -> Result<Exit, Failure> {
+    media.check(clock::now())?;
+    let config = Config {
+        identity: Arc::new(identity),
+        admission: setup.admission,
+        suites: setup.suites,
+        listen: setup.listen,
+        separate_channels: setup.separate_channels,
+        sources: media.sources,
+        sinks: media.sinks,
+        quality: media.quality,
+        ring_timeout: setup.ring_timeout,
+    };
+    // One worker for the engine's driver: this thread writes to a terminal, which may block.
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(Failure::Runtime)?;
+    let exit = runtime.block_on(async {
+        let engine = Engine::spawn(config)?;
+        let wires = Wires { commands: engine.commands, events: engine.events, snapshot: engine.snapshot };
+        let outside = outside::listen().map_err(Failure::Runtime)?;
+        Ok(run::run(goal, setup.duration, media.chosen, book, screen.clone(), wires, outside).await)
+    });
+    // Whatever still hangs in a device driver does not keep the process.
+    runtime.shutdown_background();
+    exit
+}
+
+fn start_log(global: &Global, screen: &Screen) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&global.log)
+        .map_err(|e| Failure::Log { filter: global.log.clone(), reason: e.to_string() })?;
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(screen.clone()).with_ansi(colour).init();
+    Ok(())
+}

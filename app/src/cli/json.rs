@@ -1,0 +1,139 @@
+//! What programs read: one object per event, each with its kind in `event`.
+//!
+//! Fields are only ever added. Times are in the unit their name ends with; keys are fingerprints without grouping.
+
+use serde_json::{Value, json};
+use visavis_net::plan::Path;
+use visavis_session::identity::Fingerprint;
+
+use crate::contacts::{Contact, Contacts};
+use crate::engine::event::Event;
+use crate::engine::snapshot::{Flow, Phase, Snapshot};
+use crate::exit::Exit;
+
+/// An event; `outcome` is the exit status that the end of a call means.
+pub(crate) fn event(event: &Event, contacts: &Contacts, outcome: Option<Exit>) -> Value {
+    match event {
+        Event::Listening { address, reachable } => json!({
+            "event": "listening",
+            "address": address.to_string(),
+            "reachable": reachable.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        }),
+        Event::Dialling { address } => json!({"event": "dialling", "address": address.to_string()}),
+        Event::Ringing { peer } => with_peer(json!({"event": "ringing"}), Some(peer), contacts),
+        Event::Incoming { peer, address, purpose, auto } => with_peer(
+            json!({
+                "event": "incoming",
+                "address": address.to_string(),
+                "purpose": purpose.to_string(),
+                "auto": auto,
+            }),
+            Some(peer),
+            contacts,
+        ),
+        Event::Connected { peer, suite, purpose } => with_peer(
+            json!({"event": "connected", "suite": suite.to_string(), "purpose": purpose.to_string()}),
+            Some(peer),
+            contacts,
+        ),
+        Event::Sas { sas } => json!({"event": "sas", "sas": sas.to_string()}),
+        Event::PathChanged { path } => json!({"event": "path-changed", "path": path_value(path)}),
+        Event::DeviceStarted { role, at } => json!({
+            "event": "device-started",
+            "role": role,
+            // Nanoseconds since 1970 fit 64 bits until the year 2554.
+            "unix_ns": u64::try_from(at.as_nanos()).unwrap_or(u64::MAX),
+        }),
+        Event::DeviceFailed { role, error } => json!({"event": "device-failed", "role": role, "error": error}),
+        Event::Notice { text } => json!({"event": "notice", "text": text}),
+        Event::Ended { peer, reason, duration } => {
+            let outcome = outcome.unwrap_or_else(|| Exit::of(reason));
+            with_peer(
+                json!({
+                    "event": "ended",
+                    "outcome": outcome.slug(),
+                    "exit_status": outcome.code(),
+                    "reason": reason.to_string(),
+                    "duration_s": rounded(duration.as_secs_f64()),
+                }),
+                peer.as_ref(),
+                contacts,
+            )
+        }
+        Event::Stopped => json!({"event": "stopped"}),
+    }
+}
+
+/// How the call stands.
+pub(crate) fn status(snapshot: &Snapshot, contacts: &Contacts) -> Value {
+    let value = json!({
+        "event": "status",
+        "phase": phase(snapshot.phase),
+        "suite": snapshot.suite.map(|suite| suite.to_string()),
+        "path": snapshot.path.as_ref().map(path_value),
+        "connected_s": rounded(snapshot.connected_for.as_secs_f64()),
+        "round_trip_ms": snapshot.round_trip.map(|it| rounded(it.as_secs_f64() * 1e3)),
+        "jitter_buffer_ms": rounded(snapshot.jitter_buffer.as_secs_f64() * 1e3),
+        "sent": flow(&snapshot.sent),
+        "received": flow(&snapshot.received),
+        "viewers": snapshot.viewers,
+    });
+    with_peer(value, snapshot.peer.as_ref(), contacts)
+}
+
+/// One line of `contacts list`.
+pub(crate) fn contact(contact: &Contact) -> Value {
+    json!({
+        "event": "contact",
+        "name": contact.name,
+        "address": contact.address.as_ref().map(ToString::to_string),
+        "key": contact.key.map(|key| key.to_string()),
+        "verified": contact.verified,
+        "strongest": contact.strongest.map(|suite| suite.to_string()),
+    })
+}
+
+/// Adds who it is: the key, and what the contacts say about it.
+fn with_peer(mut value: Value, peer: Option<&Fingerprint>, contacts: &Contacts) -> Value {
+    let contact = peer.and_then(|peer| contacts.with_key(peer));
+    value["peer"] = json!(peer.map(ToString::to_string));
+    value["contact"] = json!(contact.map(|contact| contact.name.as_str()));
+    value["verified"] = json!(contact.is_some_and(|contact| contact.verified));
+    value
+}
+
+fn flow(flow: &Flow) -> Value {
+    json!({
+        "fps": rounded(f64::from(flow.frames_per_second)),
+        "audio_bps": flow.audio_bitrate,
+        "video_bps": flow.video_bitrate,
+        "packets": flow.packets,
+        "lost": flow.lost,
+        "loss": (f64::from(flow.loss) * 1e6).round() / 1e6,
+    })
+}
+
+fn path_value(path: &Path) -> Value {
+    match path {
+        Path::Udp(address) => json!({"carrier": "udp", "address": address.to_string()}),
+        Path::Interleaved => json!({"carrier": "tcp", "address": null}),
+    }
+}
+
+const fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Idle => "idle",
+        Phase::Dialling => "dialling",
+        Phase::Calling => "calling",
+        Phase::Ringing => "ringing",
+        Phase::Connected => "connected",
+    }
+}
+
+/// Three decimals are enough for anything here.
+fn rounded(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests;

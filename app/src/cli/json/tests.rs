@@ -1,0 +1,106 @@
+use std::time::Duration;
+
+use visavis_session::call::{EndReason, Purpose};
+use visavis_session::handshake::suite::Suite;
+
+use super::*;
+
+const KEY: &str = "abcdefghijklmnopqrstuvwxyz234567abcdefghijklmnopqrsq";
+
+fn key() -> Fingerprint {
+    KEY.parse().expect("a fingerprint")
+}
+
+fn ana() -> Contacts {
+    let mut contacts = Contacts::default();
+    contacts.add(Contact::new("Ana", None, Some(key()))).expect("new");
+    contacts.set_verified("Ana", true).expect("there");
+    contacts
+}
+
+/// Each kind of event but the short authentication string, which only a call can make.
+fn events() -> Vec<Event> {
+    let address = ([192, 0, 2, 7], 8554).into();
+    vec![
+        Event::Listening { address, reachable: vec![address] },
+        Event::Dialling { address },
+        Event::Ringing { peer: key() },
+        Event::Incoming { peer: key(), address, purpose: Purpose::Call, auto: false },
+        Event::Connected { peer: key(), suite: Suite::X25519MlKem768, purpose: Purpose::Watch },
+        Event::PathChanged { path: Path::Udp(address) },
+        Event::PathChanged { path: Path::Interleaved },
+        Event::DeviceStarted { role: "audio-sink", at: Duration::new(1_795_000_000, 123_456_789) },
+        Event::DeviceFailed { role: "video-source", error: "no camera was found".to_owned() },
+        Event::Notice { text: "say \"hello\"\n".to_owned() },
+        Event::Ended {
+            peer: Some(key()),
+            reason: EndReason::HungUp { by_peer: true },
+            duration: Duration::from_millis(61_500),
+        },
+        Event::Ended { peer: None, reason: EndReason::Unreachable, duration: Duration::ZERO },
+        Event::Stopped,
+    ]
+}
+
+fn lines(values: impl IntoIterator<Item = Value>) -> String {
+    values.into_iter().map(|value| value.to_string().replace(KEY, "KEY") + "\n").collect()
+}
+
+#[test]
+fn every_event_has_its_shape() {
+    let contacts = ana();
+    insta::assert_snapshot!(lines(events().iter().map(|it| event(it, &contacts, None))));
+}
+
+#[test]
+fn one_event_is_one_line() {
+    for it in events() {
+        let text = event(&it, &ana(), None).to_string();
+        assert!(!text.contains('\n'), "{text}");
+        let read: Value = serde_json::from_str(&text).expect("JSON");
+        assert!(read["event"].is_string(), "{text}");
+    }
+}
+
+#[test]
+fn who_is_no_contact_is_told_apart() {
+    let value = event(&Event::Ringing { peer: key() }, &Contacts::default(), None);
+    assert_eq!((&value["peer"], &value["contact"], &value["verified"]), (&json!(KEY), &Value::Null, &json!(false)));
+}
+
+#[test]
+fn the_command_may_know_better_what_an_end_means() {
+    let ended = Event::Ended { peer: None, reason: EndReason::Cancelled, duration: Duration::ZERO };
+    assert_eq!(event(&ended, &ana(), Some(Exit::NoAnswer))["outcome"], "no-answer");
+    assert_eq!(event(&ended, &ana(), None)["exit_status"], 130);
+}
+
+#[test]
+fn the_status_has_its_shape() {
+    let flow = Flow {
+        frames_per_second: 29.97,
+        audio_bitrate: 34_000,
+        video_bitrate: 4_812_345,
+        packets: 1000,
+        lost: 3,
+        loss: 0.0213,
+    };
+    let snapshot = Snapshot {
+        phase: Phase::Connected,
+        peer: Some(key()),
+        suite: Some(Suite::X25519),
+        path: Some(Path::Interleaved),
+        connected_for: Duration::from_millis(1234),
+        round_trip: Some(Duration::from_micros(23_456)),
+        sent: flow,
+        received: Flow::default(),
+        jitter_buffer: Duration::from_micros(20_833),
+        viewers: 1,
+    };
+    insta::assert_snapshot!(lines([status(&snapshot, &ana()), status(&Snapshot::default(), &ana())]));
+}
+
+#[test]
+fn contacts_have_their_shape() {
+    insta::assert_snapshot!(lines(ana().list().iter().map(contact)));
+}

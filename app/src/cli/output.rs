@@ -1,0 +1,310 @@
+//! The one module that writes to the terminal: lines that stay, and one line at the bottom that does not.
+//!
+//! The cursor is never hidden and the terminal's modes are never changed, so that nothing needs to be put back when
+//! the process is killed. A reader that goes away (`visavis … | head -1`) is no error: see [`Screen::is_broken`].
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// How things are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// To a person: lines, and a status line that is written over.
+    Terminal,
+    /// To a file or a pipe: lines.
+    Plain,
+    /// To a program: one JSON object per line, nothing else.
+    Json,
+}
+
+impl Style {
+    /// What fits the standard output of this process.
+    pub(crate) fn detect(json: bool) -> Self {
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        match json {
+            true => Self::Json,
+            false if io::stdout().is_terminal() && !dumb => Self::Terminal,
+            false => Self::Plain,
+        }
+    }
+}
+
+/// A handle on standard output and error; clones share them.
+#[derive(Clone)]
+pub(crate) struct Screen {
+    inner: Arc<Mutex<Inner>>,
+    style: Style,
+}
+
+struct Inner {
+    out: Box<dyn Write + Send>,
+    err: Box<dyn Write + Send>,
+    /// Whether standard error shows up on the same terminal as the line at the bottom.
+    shared: bool,
+    style: Style,
+    /// What stands in the last line of the terminal now.
+    bottom: Option<String>,
+    broken: bool,
+}
+
+/// Start of the line, and clear it to its end. ECMA-48 §8.3.41.
+const CLEAR_LINE: &str = "\r\x1b[K";
+
+impl Screen {
+    /// The screen of this process.
+    pub(crate) fn standard(style: Style) -> Self {
+        Self::new(style, Box::new(io::stdout()), Box::new(io::stderr()), io::stderr().is_terminal())
+    }
+
+    pub(crate) fn new(style: Style, out: Box<dyn Write + Send>, err: Box<dyn Write + Send>, shared: bool) -> Self {
+        let inner = Inner { out, err, shared, style, bottom: None, broken: false };
+        Self { inner: Arc::new(Mutex::new(inner)), style }
+    }
+
+    /// How it shows things.
+    pub(crate) fn style(&self) -> Style {
+        self.style
+    }
+
+    /// Whether it is read by a program.
+    pub(crate) fn is_for_programs(&self) -> bool {
+        self.style == Style::Json
+    }
+
+    /// Whether nobody reads standard output any more.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.lock().broken
+    }
+
+    /// Columns of the terminal.
+    pub(crate) fn width(&self) -> usize {
+        const USUAL: usize = 80;
+        #[cfg(unix)]
+        let columns = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col));
+        #[cfg(not(unix))]
+        let columns = 0;
+        if columns == 0 { USUAL } else { columns }
+    }
+
+    /// A line for a person; a program gets [`Screen::json`] instead.
+    pub(crate) fn line(&self, text: &str) {
+        if self.style != Style::Json {
+            self.lock().out_line(text);
+        }
+    }
+
+    /// An object for a program; a person gets [`Screen::line`] instead.
+    pub(crate) fn json(&self, value: &Value) {
+        if self.style == Style::Json {
+            self.lock().out_line(&value.to_string());
+        }
+    }
+
+    /// What went wrong, on standard error in every style.
+    pub(crate) fn error(&self, text: &str) {
+        self.lock().err_bytes(format!("visavis: {text}\n").as_bytes());
+    }
+
+    /// Shows something in the last line of a terminal until something else is shown there. Elsewhere, nothing.
+    pub(crate) fn bottom(&self, text: &str) {
+        if self.style == Style::Terminal {
+            let mut inner = self.lock();
+            if inner.bottom.as_deref() != Some(text) {
+                inner.bottom = Some(text.to_owned());
+                inner.draw(&format!("{CLEAR_LINE}{text}"));
+            }
+        }
+    }
+
+    /// Clears the last line.
+    pub(crate) fn clear(&self) {
+        let mut inner = self.lock();
+        if inner.bottom.take().is_some() {
+            inner.draw(CLEAR_LINE);
+        }
+    }
+
+    /// The person ended the last line with the return key: what stands there scrolls away.
+    pub(crate) fn entered(&self) {
+        self.lock().bottom = None;
+    }
+
+    /// A bell, if somebody is there to hear it.
+    pub(crate) fn ring(&self) {
+        if self.style == Style::Terminal {
+            self.lock().draw("\x07");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn out_line(&mut self, text: &str) {
+        // One write for everything: lines of several threads or processes do not mix.
+        match &self.bottom {
+            Some(bottom) => self.draw(&format!("{CLEAR_LINE}{text}\n{bottom}")),
+            None => self.draw(&format!("{text}\n")),
+        }
+    }
+
+    fn draw(&mut self, text: &str) {
+        if self.broken {
+            return;
+        }
+        if let Err(e) = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()) {
+            self.broken = true;
+            if e.kind() != io::ErrorKind::BrokenPipe {
+                // A full disk, most likely. It is said once.
+                let _ = writeln!(self.err, "visavis: cannot write the output: {e}");
+            }
+        }
+    }
+
+    fn err_bytes(&mut self, bytes: &[u8]) {
+        let covers = self.shared && self.style == Style::Terminal && self.bottom.is_some();
+        if covers {
+            self.draw(CLEAR_LINE);
+        }
+        let _ = self.err.write_all(bytes);
+        if let (true, Some(bottom)) = (covers, self.bottom.clone()) {
+            self.draw(&bottom);
+        }
+    }
+}
+
+/// Logs go to standard error without tearing the status line apart.
+impl<'a> MakeWriter<'a> for Screen {
+    type Writer = LogWriter;
+
+    fn make_writer(&'a self) -> LogWriter {
+        LogWriter { screen: self.clone(), line: Vec::new() }
+    }
+}
+
+/// Collects one log message.
+pub(crate) struct LogWriter {
+    screen: Screen,
+    line: Vec<u8>,
+}
+
+impl Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.line.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for LogWriter {
+    fn drop(&mut self) {
+        self.screen.lock().err_bytes(&self.line);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A stream whose content can be looked at, and that can be closed by its reader.
+    #[derive(Clone, Default)]
+    pub(crate) struct Tape(Arc<Mutex<(String, bool)>>);
+
+    impl Tape {
+        pub(crate) fn text(&self) -> String {
+            self.0.lock().expect("not poisoned").0.clone()
+        }
+
+        pub(crate) fn close(&self) {
+            self.0.lock().expect("not poisoned").1 = true;
+        }
+    }
+
+    impl Write for Tape {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut tape = self.0.lock().expect("not poisoned");
+            if tape.1 {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            tape.0.push_str(std::str::from_utf8(bytes).expect("whole characters"));
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    pub(crate) fn screen(style: Style) -> (Screen, Tape, Tape) {
+        let (out, err) = (Tape::default(), Tape::default());
+        (Screen::new(style, Box::new(out.clone()), Box::new(err.clone()), true), out, err)
+    }
+
+    #[test]
+    fn lines_pass_above_the_status() {
+        let (screen, out, err) = screen(Style::Terminal);
+        screen.bottom("status 1");
+        screen.bottom("status 1");
+        screen.line("news");
+        screen.error("oh");
+        screen.clear();
+        screen.clear();
+        screen.line("end");
+        let c = CLEAR_LINE;
+        assert_eq!(out.text(), format!("{c}status 1{c}news\nstatus 1{c}status 1{c}end\n"));
+        assert_eq!(err.text(), "visavis: oh\n");
+    }
+
+    #[test]
+    fn a_pipe_gets_no_control_characters() {
+        let (screen, out, _) = screen(Style::Plain);
+        screen.bottom("status");
+        screen.ring();
+        screen.line("news");
+        screen.json(&Value::Null);
+        screen.clear();
+        assert_eq!(out.text(), "news\n");
+    }
+
+    #[test]
+    fn a_program_gets_objects_only() {
+        let (screen, out, err) = screen(Style::Json);
+        screen.bottom("status");
+        screen.line("news");
+        screen.json(&serde_json::json!({"event": "x"}));
+        screen.error("oh");
+        assert_eq!((out.text().as_str(), err.text().as_str()), ("{\"event\":\"x\"}\n", "visavis: oh\n"));
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_noticed_and_not_complained_about() {
+        let (screen, out, err) = screen(Style::Plain);
+        screen.line("one");
+        assert!(!screen.is_broken());
+        out.close();
+        screen.line("two");
+        assert!(screen.is_broken());
+        assert_eq!((out.text().as_str(), err.text().as_str()), ("one\n", ""));
+    }
+
+    #[test]
+    fn a_log_message_is_written_in_one_piece() {
+        let (screen, out, err) = screen(Style::Terminal);
+        screen.bottom("status");
+        let mut writer = screen.make_writer();
+        write!(writer, "half ").expect("memory");
+        assert_eq!(err.text(), "");
+        writeln!(writer, "and half").expect("memory");
+        drop(writer);
+        assert_eq!(err.text(), "half and half\n");
+        assert!(out.text().ends_with(&format!("{CLEAR_LINE}status")));
+    }
+}

@@ -1,0 +1,549 @@
+//! A call, a stream or a line of waiting callers, from the first command to the engine to the last event from it.
+
+use std::collections::HashSet;
+use std::future::pending;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, Sleep, interval, sleep, sleep_until};
+use visavis_session::call::{EndReason, Purpose};
+use visavis_session::handshake::suite::Suite;
+use visavis_session::identity::Fingerprint;
+
+use super::book::Book;
+use super::output::{Screen, Style};
+use super::tools::is_link_local;
+use super::{json, words};
+use crate::address::Address;
+use crate::contacts::Learned;
+use crate::engine::command::{Command, Dial};
+use crate::engine::event::Event;
+use crate::engine::snapshot::{Phase, Snapshot};
+use crate::exit::Exit;
+
+/// What the command is there for.
+#[derive(Clone, Debug)]
+pub(crate) enum Goal {
+    /// Reach somebody, and leave when that is over.
+    Dial {
+        dial: Dial,
+        /// The contact that was meant, if it was one.
+        contact: Option<String>,
+    },
+    /// Take calls as they come.
+    Answer {
+        /// Leave after the first.
+        once: bool,
+    },
+    /// Serve viewers.
+    Stream,
+}
+
+/// The three ends of an engine.
+pub(crate) struct Wires {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) events: mpsc::Receiver<Event>,
+    pub(crate) snapshot: watch::Receiver<Snapshot>,
+}
+
+/// What reaches a command from outside while it runs.
+pub(crate) struct Outside {
+    /// One for each SIGINT, SIGTERM or SIGHUP.
+    pub(crate) interrupts: mpsc::Receiver<()>,
+    /// Begins to read lines from standard input when it is first asked to: a program in the background that reads
+    /// its terminal is stopped.
+    pub(crate) lines: Box<dyn FnMut() -> mpsc::Receiver<String> + Send>,
+}
+
+/// How long an engine that was told to stop may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(3);
+/// A plain line of status this often.
+const PLAIN_STATUS: Duration = Duration::from_secs(5);
+
+/// Runs until the goal is reached or given up.
+pub(crate) async fn run(
+    goal: Goal,
+    duration: Option<Duration>,
+    chosen: HashSet<&'static str>,
+    book: Book,
+    screen: Screen,
+    mut wires: Wires,
+    mut outside: Outside,
+) -> Exit {
+    let period = match screen.style() {
+        Style::Terminal => Duration::from_millis(250),
+        Style::Json => Duration::from_secs(1),
+        Style::Plain => PLAIN_STATUS,
+    };
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.reset();
+    // A program may send its orders at any time, a person only answers questions.
+    let mut lines = (screen.style() == Style::Json).then(|| (outside.lines)());
+    let mut desk = Desk::new(goal, duration, chosen, book, screen, wires.commands);
+    desk.begin();
+    loop {
+        if desk.asking && lines.is_none() {
+            lines = Some((outside.lines)());
+        }
+        tokio::select! {
+            event = wires.events.recv() => match event {
+                Some(event) => desk.event(&event),
+                None => desk.event(&Event::Stopped),
+            },
+            _ = ticks.tick() => {
+                let snapshot = wires.snapshot.borrow_and_update().clone();
+                desk.status(&snapshot);
+            }
+            Some(()) = outside.interrupts.recv() => desk.interrupted(),
+            line = next_line(&mut lines) => match line {
+                Some(line) => desk.line(&line),
+                None => {
+                    lines = None;
+                    desk.nobody_answers();
+                }
+            },
+            () = due(&mut desk.deadline) => desk.time_is_up(),
+        }
+        if let Some(exit) = desk.done {
+            desk.screen.clear();
+            return exit;
+        }
+    }
+}
+
+async fn next_line(lines: &mut Option<mpsc::Receiver<String>>) -> Option<String> {
+    match lines {
+        // A receiver without a sender is an input at its end; it is not asked again.
+        Some(lines) => lines.recv().await,
+        None => pending().await,
+    }
+}
+
+async fn due(deadline: &mut Option<Pin<Box<Sleep>>>) {
+    match deadline {
+        Some(sleep) => sleep.await,
+        None => pending().await,
+    }
+}
+
+/// Who the call is with.
+#[derive(Clone, Debug)]
+struct Party {
+    key: Fingerprint,
+    incoming: bool,
+}
+
+/// The person at the desk: takes what happens one by one, and says and does what follows from it.
+struct Desk {
+    goal: Goal,
+    duration: Option<Duration>,
+    /// Roles of the devices that were named on the command line: they have to work.
+    chosen: HashSet<&'static str>,
+    book: Book,
+    screen: Screen,
+    commands: mpsc::Sender<Command>,
+    /// Whether the question stands on the screen.
+    asking: bool,
+    /// Whether nobody is there to answer it.
+    unattended: bool,
+    party: Option<Party>,
+    connected: bool,
+    started: HashSet<&'static str>,
+    interrupts: u32,
+    stopping: bool,
+    /// How it ended, before the engine has stopped.
+    exit: Option<Exit>,
+    deadline: Option<Pin<Box<Sleep>>>,
+    done: Option<Exit>,
+}
+
+impl Desk {
+    fn new(
+        goal: Goal,
+        duration: Option<Duration>,
+        chosen: HashSet<&'static str>,
+        book: Book,
+        screen: Screen,
+        commands: mpsc::Sender<Command>,
+    ) -> Self {
+        Self {
+            goal,
+            duration,
+            chosen,
+            book,
+            screen,
+            commands,
+            asking: false,
+            unattended: false,
+            party: None,
+            connected: false,
+            started: HashSet::new(),
+            interrupts: 0,
+            stopping: false,
+            exit: None,
+            deadline: None,
+            done: None,
+        }
+    }
+
+    fn begin(&mut self) {
+        match self.goal.clone() {
+            Goal::Dial { dial, contact } => {
+                let place = Address::new(dial.host.clone(), dial.port);
+                let who = contact.map_or_else(|| place.to_string(), |name| format!("{name} ({place})"));
+                match dial.purpose {
+                    Purpose::Call => self.screen.line(&format!("Calling {who}…")),
+                    Purpose::Watch => self.screen.line(&format!("Asking {who} for their stream…")),
+                }
+                self.send(Command::Dial(dial));
+            }
+            Goal::Stream => self.deadline = self.duration.map(|duration| Box::pin(sleep(duration))),
+            Goal::Answer { .. } => {}
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        let outcome = match event {
+            Event::Ended { reason, .. } => Some(self.outcome(reason)),
+            _ => None,
+        };
+        self.screen.json(&json::event(event, self.book.contacts(), outcome));
+        match event {
+            Event::Listening { address, reachable } => self.listening(address.port(), reachable),
+            Event::Dialling { address } => self.screen.line(&format!("Connecting to {address}.")),
+            Event::Ringing { peer } => {
+                self.party = Some(Party { key: *peer, incoming: false });
+                self.screen.line(&format!("It rings at {}.", self.described(peer)));
+            }
+            Event::Incoming { peer, address, purpose, auto } => {
+                if !matches!(self.goal, Goal::Stream) {
+                    self.party = Some(Party { key: *peer, incoming: true });
+                }
+                self.incoming(peer, address.ip().to_canonical(), *purpose, *auto);
+            }
+            Event::Connected { peer, suite, purpose } if matches!(self.goal, Goal::Stream) => {
+                // Viewers come and go; what they are called is all there is to keep of them.
+                debug_assert_eq!(*purpose, Purpose::Watch);
+                self.screen.line(&format!("{} watches. Keys agreed by {suite}.", self.described(peer)));
+                self.learn(None, peer, *suite);
+            }
+            Event::Connected { peer, suite, .. } => {
+                self.stop_asking();
+                let incoming = self.party.as_ref().is_some_and(|party| party.incoming);
+                self.party = Some(Party { key: *peer, incoming });
+                self.connected = true;
+                self.connected(peer, *suite);
+            }
+            Event::Sas { sas } => self.sas(&sas.to_string()),
+            Event::PathChanged { path } => {
+                self.screen.line(&format!("Sound and pictures go by {}.", words::path_words(path)));
+            }
+            Event::DeviceStarted { role, .. } => {
+                self.started.insert(*role);
+            }
+            Event::DeviceFailed { role, error } => self.device_failed(role, error),
+            Event::Notice { text } => self.screen.line(&sentence(text)),
+            Event::Ended { peer, reason, duration } => {
+                self.ended(peer.as_ref(), reason, *duration, outcome.unwrap_or(Exit::Failed));
+            }
+            Event::Stopped => self.done = Some(self.last_word()),
+        }
+        if self.screen.is_broken() {
+            self.stop();
+        }
+    }
+
+    fn listening(&mut self, port: u16, reachable: &[std::net::SocketAddr]) {
+        let what = match self.goal {
+            // The caller's own port is of no interest to the caller.
+            Goal::Dial { .. } => return,
+            Goal::Answer { .. } => "Waiting for calls",
+            Goal::Stream => "Streaming",
+        };
+        self.screen.line(&format!("{what} on port {port}. Others reach you at"));
+        // A link-local address needs the other machine's interface, which nobody knows here.
+        let global = reachable.iter().any(|address| !is_link_local(address.ip()));
+        for address in reachable.iter().filter(|address| !global || !is_link_local(address.ip())) {
+            self.screen.line(&format!("  {}", self.book.own_address(*address)));
+        }
+    }
+
+    fn incoming(&mut self, peer: &Fingerprint, from: std::net::IpAddr, purpose: Purpose, auto: bool) {
+        let does = match purpose {
+            Purpose::Call => "calls",
+            Purpose::Watch => "wants to watch",
+        };
+        let who = self.described(peer);
+        self.screen.ring();
+        self.screen.line(&format!("{who} {does} from {from}."));
+        if self.book.contacts().with_key(peer).is_none() {
+            self.screen.line(&format!("  key {peer:#}"));
+        }
+        // A viewer is let in by rule or not at all.
+        if auto || purpose == Purpose::Watch || self.screen.is_for_programs() {
+            return;
+        }
+        if self.unattended {
+            self.screen.line("Nobody can answer: there is no terminal here and no --auto.");
+            return;
+        }
+        self.asking = true;
+        match self.screen.style() {
+            Style::Terminal => self.screen.bottom(QUESTION),
+            Style::Plain => self.screen.line(QUESTION.trim_end()),
+            Style::Json => {}
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        self.screen.entered();
+        let line = line.trim().to_lowercase();
+        if self.screen.is_for_programs() {
+            match line.as_str() {
+                "accept" => self.send(Command::Accept),
+                "decline" => self.send(Command::Decline),
+                "hangup" => self.send(Command::HangUp),
+                "quit" => self.stop(),
+                "" => {}
+                _ => self.screen.error("standard input takes accept, decline, hangup and quit"),
+            }
+        } else if self.asking {
+            self.asking = false;
+            let accepted = matches!(line.as_str(), "y" | "yes");
+            self.send(if accepted { Command::Accept } else { Command::Decline });
+        }
+    }
+
+    fn nobody_answers(&mut self) {
+        self.unattended = true;
+        if self.asking {
+            self.stop_asking();
+            self.screen.line("Nobody can answer: there is no terminal here and no --auto.");
+        }
+    }
+
+    fn connected(&mut self, peer: &Fingerprint, suite: Suite) {
+        // What the engine refuses as a caller it cannot know as the called side: a known key with a weaker agreement.
+        let strongest = self.book.contacts().with_key(peer).and_then(|contact| contact.strongest);
+        if let Some(strongest) = strongest.filter(|strongest| suite < *strongest) {
+            self.exit = Some(Exit::Verification);
+            self.screen.error(&format!(
+                "{} agreed on {strongest} before and only on {suite} now; somebody may have weakened the call, so it ends",
+                self.described(peer)
+            ));
+            self.send(Command::HangUp);
+            return;
+        }
+        let dialled = match &self.goal {
+            Goal::Dial { contact, .. } => contact.clone(),
+            Goal::Answer { .. } | Goal::Stream => None,
+        };
+        self.screen.line(&format!("Connected to {}. Keys agreed by {suite}.", self.described(peer)));
+        self.learn(dialled.as_deref(), peer, suite);
+        self.deadline = self.duration.map(|duration| Box::pin(sleep(duration)));
+    }
+
+    fn learn(&mut self, dialled: Option<&str>, peer: &Fingerprint, suite: Suite) {
+        match self.book.learn(dialled, *peer, suite) {
+            Ok(Learned::Pinned) => {
+                let name = dialled.unwrap_or_default();
+                self.screen.line(&format!("From now on {name} is whoever has the key {peer:#}."));
+            }
+            Ok(Learned::Stronger | Learned::Nothing) => {}
+            Err(e) => self.screen.error(&e.to_string()),
+        }
+    }
+
+    fn sas(&self, sas: &str) {
+        let contact = self.party.as_ref().and_then(|party| self.book.contacts().with_key(&party.key));
+        if contact.is_some_and(|contact| contact.verified) {
+            return;
+        }
+        self.screen.line(&format!("Read this aloud: {sas}. Same on both sides? Then nobody is listening in."));
+        match contact {
+            Some(contact) => self.screen.line(&format!("Then note it: visavis contacts verify '{}'", contact.name)),
+            None => {
+                if let Some(party) = &self.party {
+                    let key = party.key;
+                    self.screen.line(&format!("To know them next time: visavis contacts add NAME --key {key}"));
+                }
+            }
+        }
+    }
+
+    fn device_failed(&mut self, role: &'static str, error: &str) {
+        self.screen.error(&sentence(error));
+        let asked_for = self.chosen.contains(role) && !self.started.contains(role);
+        if asked_for && matches!(self.goal, Goal::Dial { .. }) && self.exit.is_none() {
+            self.exit = Some(Exit::Device);
+            self.send(Command::HangUp);
+        }
+    }
+
+    fn ended(&mut self, peer: Option<&Fingerprint>, reason: &EndReason, duration: Duration, outcome: Exit) {
+        let who = peer.map(|peer| self.described(peer));
+        let why = sentence(&reason.to_string());
+        if matches!(self.goal, Goal::Stream) {
+            let who = who.unwrap_or_else(|| "A viewer".to_owned());
+            self.screen.line(&format!("{who} stopped watching after {}. {why}", words::clock(duration)));
+            return;
+        }
+        self.stop_asking();
+        self.screen.clear();
+        let incoming = self.party.take().is_some_and(|party| party.incoming);
+        let text = match (who, self.connected) {
+            (Some(who), true) => format!("{why} {who}, {}.", words::clock(duration)),
+            (Some(who), false) if incoming && outcome == Exit::NoAnswer => format!("Missed: {who}."),
+            (_, _) => why,
+        };
+        match outcome {
+            Exit::Ended | Exit::Interrupted => self.screen.line(&text),
+            _ if incoming && !self.connected => self.screen.line(&text),
+            _ => self.screen.error(&text),
+        }
+        if outcome == Exit::Verification {
+            self.explain_verification();
+        }
+        self.connected = false;
+        self.started.clear();
+        self.deadline = self.deadline.take().filter(|_| self.stopping);
+        match self.goal {
+            Goal::Dial { .. } | Goal::Answer { once: true } => {
+                self.exit.get_or_insert(outcome);
+                self.stop();
+            }
+            Goal::Answer { once: false } if !self.stopping => self.exit = None,
+            Goal::Answer { once: false } | Goal::Stream => {}
+        }
+    }
+
+    fn explain_verification(&self) {
+        if let Goal::Dial { contact: Some(name), .. } = &self.goal {
+            self.screen.error(&format!(
+                "whoever answered is not the {name} you know. If {name} has a new device, ask them for the new \
+                 fingerprint in another way, then: visavis contacts remove '{name}' and add them again"
+            ));
+        }
+    }
+
+    /// What the end of a call means here: a caller that gave up is, for the called side, nobody that was answered.
+    fn outcome(&self, reason: &EndReason) -> Exit {
+        if let Some(exit) = self.exit {
+            return exit;
+        }
+        match (&self.goal, reason) {
+            (Goal::Answer { .. } | Goal::Stream, EndReason::Cancelled) => Exit::NoAnswer,
+            _ => Exit::of(reason),
+        }
+    }
+
+    fn status(&mut self, snapshot: &Snapshot) {
+        self.screen.json(&json::status(snapshot, self.book.contacts()));
+        if self.asking || self.stopping {
+            return;
+        }
+        let width = match self.screen.style() {
+            Style::Terminal => self.screen.width(),
+            Style::Plain | Style::Json => usize::MAX,
+        };
+        let text = match (&self.goal, snapshot.phase, &self.party) {
+            (Goal::Stream, _, _) => Some(words::viewers(snapshot, width)),
+            (_, Phase::Connected, Some(party)) => Some(words::status(snapshot, &self.described(&party.key), width)),
+            (Goal::Dial { .. }, phase, _) if self.screen.style() == Style::Terminal => {
+                words::waiting(phase).map(str::to_owned)
+            }
+            _ => None,
+        };
+        match (text, self.screen.style()) {
+            (Some(text), Style::Terminal) => self.screen.bottom(&text),
+            (Some(text), Style::Plain) => self.screen.line(&text),
+            (Some(_) | None, _) => {}
+        }
+        if self.screen.is_broken() {
+            self.stop();
+        }
+    }
+
+    fn time_is_up(&mut self) {
+        self.deadline = None;
+        match self.goal {
+            _ if self.stopping => self.done = Some(self.last_word()),
+            Goal::Stream => self.stop(),
+            Goal::Dial { .. } | Goal::Answer { .. } => self.send(Command::HangUp),
+        }
+    }
+
+    fn interrupted(&mut self) {
+        self.interrupts += 1;
+        if self.interrupts > 1 {
+            self.done = Some(Exit::Interrupted);
+            return;
+        }
+        // The ^C of the terminal stands in the last line now.
+        self.screen.clear();
+        if matches!(self.goal, Goal::Dial { .. }) && !self.connected {
+            self.exit.get_or_insert(Exit::Interrupted);
+        }
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        if !self.stopping {
+            self.stopping = true;
+            self.stop_asking();
+            self.deadline = Some(Box::pin(sleep_until(Instant::now() + GOODBYE)));
+            self.send(Command::Shutdown);
+        }
+    }
+
+    fn stop_asking(&mut self) {
+        if self.asking {
+            self.asking = false;
+            self.screen.clear();
+        }
+    }
+
+    fn last_word(&self) -> Exit {
+        match (&self.goal, self.exit) {
+            (_, Some(exit)) => exit,
+            // The engine stopped on its own account.
+            (_, None) if !self.stopping => Exit::Failed,
+            (_, None) => Exit::Ended,
+        }
+    }
+
+    fn described(&self, key: &Fingerprint) -> String {
+        let contact = self.book.contacts().with_key(key);
+        format!("{} · {}", words::name(contact, key), words::trust(contact))
+    }
+
+    fn send(&mut self, command: Command) {
+        match self.commands.try_send(command) {
+            Ok(()) => {}
+            // Sixteen requests wait already: somebody holds a key down. The engine comes to them.
+            Err(TrySendError::Full(command)) => tracing::warn!(?command, "the engine is too busy for this"),
+            Err(TrySendError::Closed(_)) => self.done = Some(self.last_word()),
+        }
+    }
+}
+
+const QUESTION: &str = "Accept? [y/N] ";
+
+/// Errors begin in lower case and have no full stop; on a line of their own they get both.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let mut out: String = match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => String::new(),
+    };
+    if !out.ends_with(['.', '!', '?', ':']) {
+        out.push('.');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

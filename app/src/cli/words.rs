@@ -1,0 +1,184 @@
+//! What people read: who somebody is, how sure that is, and how the call goes.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use visavis_net::plan::Path;
+use visavis_session::identity::Fingerprint;
+
+use crate::contacts::Contact;
+use crate::engine::snapshot::{Flow, Phase, Snapshot};
+
+/// What to call somebody: the contact's name, or the beginning of the key.
+pub(crate) fn name(contact: Option<&Contact>, key: &Fingerprint) -> String {
+    match contact {
+        Some(contact) => contact.name.clone(),
+        None => format!("unknown caller {}", key.short()),
+    }
+}
+
+/// How sure it is that they are who they seem.
+pub(crate) fn trust(contact: Option<&Contact>) -> &'static str {
+    match contact {
+        Some(contact) if contact.verified => "verified",
+        Some(_) => "not verified yet",
+        None => "not one of your contacts",
+    }
+}
+
+/// `12:07`, or `1:02:03` from an hour on.
+pub(crate) fn clock(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
+/// `840 bit/s`, `32 kbit/s`, `1.4 Mbit/s`.
+pub(crate) fn rate(bits: u32) -> String {
+    match bits {
+        0..1_000 => format!("{bits} bit/s"),
+        1_000..999_500 => format!("{:.0} kbit/s", f64::from(bits) / 1e3),
+        _ => format!("{:.1} Mbit/s", f64::from(bits) / 1e6),
+    }
+}
+
+fn milliseconds(duration: Duration) -> String {
+    let ms = duration.as_secs_f64() * 1e3;
+    if ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
+}
+
+fn flow(arrow: char, flow: &Flow) -> String {
+    let mut text = format!("{arrow} {:.0} fps {}", flow.frames_per_second, rate(flow.video_bitrate));
+    let _ = write!(text, " + sound {}", rate(flow.audio_bitrate));
+    text
+}
+
+/// The state of a call in one line of at most `width` columns. What matters least goes first when room is short.
+pub(crate) fn status(snapshot: &Snapshot, who: &str, width: usize) -> String {
+    // Each part with its importance: lower stays longer.
+    let mut parts: Vec<(u8, String)> = Vec::with_capacity(9);
+    parts.push((0, who.to_owned()));
+    parts.push((1, clock(snapshot.connected_for)));
+    if let Some(suite) = snapshot.suite {
+        parts.push((8, suite.to_string()));
+    }
+    if let Some(path) = &snapshot.path {
+        parts.push((7, path_words(path)));
+    }
+    if let Some(round_trip) = snapshot.round_trip {
+        parts.push((3, format!("round trip {}", milliseconds(round_trip))));
+    }
+    let loss = |flow: &Flow| f64::from(flow.loss) * 100.0;
+    parts.push((4, format!("loss ↑{:.1} % ↓{:.1} %", loss(&snapshot.sent), loss(&snapshot.received))));
+    parts.push((5, format!("buffer {}", milliseconds(snapshot.jitter_buffer))));
+    parts.push((2, flow('↓', &snapshot.received)));
+    parts.push((6, flow('↑', &snapshot.sent)));
+    fit(parts, width)
+}
+
+/// The state of a stream that others watch.
+pub(crate) fn viewers(snapshot: &Snapshot, width: usize) -> String {
+    let who = match snapshot.viewers {
+        0 => "nobody watches".to_owned(),
+        1 => "1 viewer".to_owned(),
+        many => format!("{many} viewers"),
+    };
+    let mut parts = vec![(0, who)];
+    if snapshot.viewers > 0 {
+        parts.push((1, flow('↑', &snapshot.sent)));
+    }
+    fit(parts, width)
+}
+
+/// What the last line says while there is no media yet.
+pub(crate) fn waiting(phase: Phase) -> Option<&'static str> {
+    match phase {
+        Phase::Idle | Phase::Connected | Phase::Ringing => None,
+        Phase::Dialling => Some("Connecting… (Ctrl-C to give up)"),
+        Phase::Calling => Some("Ringing… (Ctrl-C to give up)"),
+    }
+}
+
+/// How media travels.
+pub(crate) fn path_words(path: &Path) -> String {
+    match path {
+        Path::Udp(address) => format!("udp {address}"),
+        Path::Interleaved => "tcp, UDP does not pass".to_owned(),
+    }
+}
+
+fn fit(mut parts: Vec<(u8, String)>, width: usize) -> String {
+    const SEPARATOR: &str = " · ";
+    loop {
+        let text = parts.iter().map(|(_, part)| part.as_str()).collect::<Vec<_>>().join(SEPARATOR);
+        // The last column stays free: writing into it makes some terminals begin a new line.
+        if text.chars().count() < width {
+            return text;
+        }
+        if parts.len() <= 1 {
+            return text.chars().take(width.saturating_sub(1)).collect();
+        }
+        let least = parts.iter().enumerate().max_by_key(|(_, (importance, _))| *importance).map_or(0, |(at, _)| at);
+        parts.remove(least);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use visavis_session::handshake::suite::Suite;
+
+    use super::*;
+
+    pub(crate) fn snapshot() -> Snapshot {
+        let flow = Flow {
+            frames_per_second: 29.97,
+            audio_bitrate: 34_000,
+            video_bitrate: 4_812_345,
+            packets: 1000,
+            lost: 3,
+            loss: 0.0213,
+        };
+        Snapshot {
+            phase: Phase::Connected,
+            suite: Some(Suite::X25519MlKem768),
+            path: Some(Path::Udp(([192, 0, 2, 7], 8554).into())),
+            connected_for: Duration::from_secs(727),
+            round_trip: Some(Duration::from_micros(23_400)),
+            sent: Flow { loss: 0.0, ..flow },
+            received: flow,
+            jitter_buffer: Duration::from_millis(21),
+            ..Snapshot::default()
+        }
+    }
+
+    #[test]
+    fn the_status_line_gives_way_to_a_narrow_terminal() {
+        let lines = [300, 120, 80, 40, 10].map(|width| status(&snapshot(), "Ana · verified", width));
+        insta::assert_snapshot!(lines.join(
+            "
+"
+        ));
+        for width in 0..200 {
+            assert!(status(&snapshot(), "Ana · verified", width).chars().count() <= width.saturating_sub(1));
+        }
+    }
+
+    #[test]
+    fn times_and_rates_are_short() {
+        assert_eq!(clock(Duration::from_secs(59)), "0:59");
+        assert_eq!(clock(Duration::from_secs(3723)), "1:02:03");
+        assert_eq!(
+            [0, 999, 1_000, 31_600, 999_499, 999_500, 40_000_000].map(rate),
+            ["0 bit/s", "999 bit/s", "1 kbit/s", "32 kbit/s", "999 kbit/s", "1.0 Mbit/s", "40.0 Mbit/s"]
+        );
+        assert_eq!(milliseconds(Duration::from_micros(800)), "0.8 ms");
+    }
+
+    #[test]
+    fn viewers_are_counted() {
+        let mut snapshot = snapshot();
+        assert_eq!(viewers(&snapshot, 80), "nobody watches");
+        snapshot.viewers = 2;
+        assert_eq!(viewers(&snapshot, 80), "2 viewers · ↑ 30 fps 4.8 Mbit/s + sound 34 kbit/s");
+    }
+}

@@ -1,0 +1,7 @@
+//! The program `visavis`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    visavis::cli::main()
+}
