@@ -11,12 +11,13 @@ use crate::codec::jpeg::{Decoder, JpegError};
 use crate::picture::{Picture, Recycler};
 use crate::sync::{AvSync, PlayPoint};
 
-/// Pictures that wait at most: half a second of 60 a second. One more pushes the oldest out.
+/// Pictures that wait at most: a second of 30 a second. One more pushes the oldest out.
 pub const MAX_WAITING: usize = 32;
 /// Compressed bytes that wait at most. One more picture pushes the oldest out.
 pub const MAX_WAITING_BYTES: usize = 8 << 20;
 /// A picture is shown this long after it came, whatever the clocks say: bounds what a false sender report can do.
-pub const MAX_WAIT: Duration = Duration::from_millis(500);
+/// Longer than sound is ever buffered.
+pub const MAX_WAIT: Duration = Duration::from_millis(600);
 
 /// A picture to be shown now.
 #[derive(Clone, Debug)]

@@ -17,6 +17,15 @@ use crate::video_playout::Shown;
 /// Ticks written at once after a pause; what is older is left out, and the file starts a new count there.
 const MAX_CATCH_UP: u64 = 600;
 
+/// How far a picture moves the refreshes that follow it.
+const SLEW: Duration = Duration::from_micros(500);
+/// A refresh follows its picture by this part of the period.
+const MARGIN: u32 = 4;
+/// Pictures further apart than this many refreshes tell nothing about their rate.
+const MAX_APART: f64 = 3.5;
+/// How far, in refreshes, the distance of two pictures may be from a whole number.
+const OFF_BEAT: f64 = 0.1;
+
 /// An open sink of pictures.
 #[derive(Debug)]
 pub struct VideoSink {
@@ -115,6 +124,10 @@ pub fn times_path(path: &Path) -> PathBuf {
 
 /// A screen that refreshes at a fixed rate from the first picture on, and writes every refresh.
 ///
+/// Like a screen of variable rate it moves its refreshes, by [`SLEW`] a picture, to shortly after the moments at which
+/// pictures come, as long as those keep to its rate: else a picture would wait up to a period by chance, and where the
+/// two nearly coincide, jitter of the machine alone would have one replace the other unseen.
+///
 /// Beside it, a line of comma-separated values for each decoded picture: the stamp's counter (empty without one), the
 /// times of capture (by the sender's clock, empty while unknown), decoding and first refresh (empty if it was replaced
 /// before) in seconds since the Unix epoch, and the number of that refresh in the file.
@@ -175,6 +188,7 @@ impl Y4mSink {
             self.start = now;
         }
         self.step(now)?;
+        self.align(now);
         self.list(None)?;
         self.current = Some(Current {
             counter: Stamp::read(&shown.picture).map(|stamp| stamp.counter),
@@ -185,6 +199,21 @@ impl Y4mSink {
         });
         // The very first picture is drawn as it comes; later ones wait for the next refresh.
         if self.tick == 0 { self.step(now) } else { Ok(()) }
+    }
+
+    /// Moves the refreshes towards a picture that came at `now`, after all that were due before it.
+    fn align(&mut self, now: Instant) {
+        let (Some(current), Some(next)) = (&self.current, self.next_due()) else { return };
+        let period = self.rate.offset(1);
+        let apart = now.saturating_duration_since(current.decoded).as_secs_f64() * self.rate.get();
+        if !(0.5..=MAX_APART).contains(&apart) || (apart - apart.round()).abs() > OFF_BEAT {
+            return;
+        }
+        let (wait, wanted) = (next.saturating_duration_since(now), period / MARGIN);
+        self.start = match wait.checked_sub(wanted) {
+            Some(early) => self.start.checked_sub(early.min(SLEW)).unwrap_or(self.start),
+            None => self.start + (wanted - wait).min(SLEW),
+        };
     }
 
     fn step(&mut self, now: Instant) -> Result<(), DeviceError> {

@@ -1,3 +1,6 @@
+use visavis_net::payload::jpeg::{Depacketizer, Packetizer};
+use visavis_net::rtp::ids::ExtSeq;
+
 use super::*;
 use crate::codec::jpeg::Encoder;
 use crate::picture::Sampling;
@@ -67,6 +70,39 @@ fn pictures_wait_for_their_sound() {
         assert_eq!(counter(playout.step(due, sound)), Some(n));
     }
     assert_eq!(playout.next_due(sound), None);
+}
+
+#[test]
+fn pictures_come_through_the_payload_format_as_they_were_encoded() {
+    let (mut packetizer, mut depacketizer) = (Packetizer::new(1_200), Depacketizer::new());
+    let (mut encoder, mut seq) = (Encoder::new().expect("memory"), ExtSeq(65_500));
+    let mut playout = VideoPlayout::new().expect("memory");
+    let now = testing::moment();
+    for (n, (width, height, sampling, quality)) in (0..).zip([
+        (640, 480, Sampling::Yuv420, 80),
+        (1280, 720, Sampling::Yuv422, 60),
+        (136, 56, Sampling::Yuv420, 100),
+        (2040, 2040, Sampling::Yuv420, 20),
+    ]) {
+        let mut picture = testing::picture(width, height, sampling, 9);
+        assert!(Stamp::of(n, 30).draw(&mut picture));
+        let jpeg = encoder.encode(&picture, quality).expect("encodes");
+        let mut payloads = Vec::new();
+        packetizer.packetize(&jpeg, &mut payloads).expect("ours can always travel");
+        let count = payloads.len();
+        for (index, payload) in payloads.iter().enumerate() {
+            let bytes = [payload.header.as_slice(), &payload.body].concat();
+            let whole = depacketizer.push(seq, Sender::time(n), index + 1 == count, &bytes).expect("valid");
+            seq = seq.next();
+            if let Some(frame) = whole {
+                playout.push(now, frame.time, None, frame.jpeg);
+            }
+        }
+        let shown = playout.step(now, None).expect("complete");
+        assert_eq!((shown.picture.width(), shown.picture.height()), (width, height));
+        assert_eq!(shown.picture.sampling(), sampling);
+        assert_eq!(counter(Some(shown)), Some(n));
+    }
 }
 
 #[test]

@@ -57,6 +57,52 @@ fn a_file_holds_what_a_screen_would_have_shown_and_when() {
     assert_eq!(times, expected);
 }
 
+/// Plays pictures that come every `period`, give or take a jitter, and says what the list says: the decode times of
+/// those shown with the time they waited, and how many were never shown.
+fn play(name: &str, fps: u32, period: Duration, phase: Duration, pictures: u32) -> (Vec<f64>, usize, usize) {
+    let scratch = Scratch::new(name);
+    let path = scratch.file("out.y4m");
+    let clock = clock();
+    let mut sink = VideoSink::open(&VideoSinkSpec::Y4m { path: path.clone(), fps }, clock).expect("opens");
+    sink.show(clock.at, &shown(0, None)).expect("writes");
+    let picture = shown(1, None);
+    let mut end = clock.at;
+    for n in 1..pictures {
+        let jitter = Duration::from_micros(u64::from(n * 7_919 % 4_000));
+        end = clock.at + phase + period * n + jitter;
+        while let Some(due) = sink.next_due().filter(|due| *due < end) {
+            sink.step(due).expect("writes");
+        }
+        sink.show(end, &picture).expect("writes");
+    }
+    sink.finish(end).expect("closes");
+    let times = fs::read_to_string(times_path(&path)).expect("is there");
+    let rows: Vec<Vec<&str>> = times.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    let waits = rows.iter().filter_map(|row| Some(row[3].parse::<f64>().ok()? - row[2].parse::<f64>().ok()?)).collect();
+    let lost = rows.iter().filter(|row| row[3].is_empty()).count();
+    (waits, lost, recorded(&path).len())
+}
+
+#[test]
+fn refreshes_settle_shortly_after_the_pictures_and_lose_none() {
+    for phase in [0, 1, 5, 16, 30, 33] {
+        let period = Duration::from_nanos(33_333_333);
+        let (waits, lost, frames) = play(&format!("sink-phase-{phase}"), 30, period, Duration::from_millis(phase), 150);
+        // The last one may not have had its refresh yet.
+        assert!(lost <= if phase == 0 || phase == 33 { 8 } else { 1 }, "{phase}: {lost}");
+        let late: Vec<f64> = waits.iter().copied().skip(75).collect();
+        assert!(late.iter().all(|wait| (0.002..0.015).contains(wait)), "{phase}: {late:?}");
+        assert!(frames.abs_diff(150) <= 2, "{phase}: {frames}");
+    }
+}
+
+#[test]
+fn pictures_of_another_rate_do_not_move_the_refreshes() {
+    let (waits, _, frames) = play("sink-rate", 30, Duration::from_millis(40), Duration::ZERO, 150);
+    assert!(frames.abs_diff(180) <= 2, "{frames}");
+    assert!(waits.iter().all(|wait| *wait <= 0.034), "{waits:?}");
+}
+
 #[test]
 fn a_late_tick_writes_all_that_was_missed() {
     let scratch = Scratch::new("sink-late");
