@@ -112,6 +112,9 @@ mod tests {
             hash(&[(Role::Callee, b"ab"), (Role::Caller, b"c")]),
             hash(&[(Role::Callee, b"c"), (Role::Caller, b"ab")]),
             hash(&[(Role::Caller, b"abc")]),
+            // What two messages would be without their lengths.
+            hash(&[(Role::Caller, b"a"), (Role::Caller, b"b")]),
+            hash(&[(Role::Caller, b"acaller messageb")]),
         ];
         for (at, one) in all.iter().enumerate() {
             for other in &all[at + 1..] {

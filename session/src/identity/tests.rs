@@ -97,6 +97,21 @@ fn a_signature_with_a_larger_scalar_is_refused() {
 }
 
 #[test]
+fn a_signature_with_a_commitment_of_small_order_is_refused() {
+    // R is the neutral element and s = k·a: made with the secret key, and accepted where only the equation is checked.
+    let lax = "0100000000000000000000000000000000000000000000000000000000000000\
+               756cf9b1d6f0d7a979b9d2af3dc2bc1294ec7cb6daa20eaff534c024fc57920f";
+    let signature = hex(lax.as_bytes());
+    let parsed = ed25519_dalek::Signature::from_bytes(&signature);
+    assert!(
+        ed25519_dalek::Verifier::verify(&identity().public().0, b"", &parsed).is_ok(),
+        "or this test shows nothing"
+    );
+    let verdict = identity().public().verify(b"", &Signature::from_bytes(signature));
+    assert_eq!(verdict, Err(IdentityError::Signature));
+}
+
+#[test]
 fn text_forms_round_trip_and_secrets_stay_out_of_logs() {
     let identity = identity();
     let (public, signature) = (identity.public(), identity.sign(b"x"));
