@@ -20,6 +20,10 @@ pub struct Events {
     pub connected: bool,
     /// Why the call ended, as it was said.
     pub ended: Option<String>,
+    /// In one word, how it ended; `ended` when nothing went wrong.
+    pub outcome: Option<String>,
+    /// Which way packets went, as told last: `udp` or `tcp`.
+    pub carrier: Option<String>,
     /// Delay of the jitter buffer each time it was told, in milliseconds.
     pub jitter_buffer_ms: Vec<f64>,
     /// Packets received, as told last.
@@ -65,13 +69,21 @@ impl Events {
                 *slot = slot.or(at);
             }
             Some("connected") => self.connected = true,
-            Some("ended") => self.ended = Some(value["reason"].as_str().unwrap_or("not said").to_owned()),
+            Some("ended") => {
+                self.ended = Some(value["reason"].as_str().unwrap_or("not said").to_owned());
+                self.outcome = value["outcome"].as_str().map(str::to_owned);
+            }
+            Some("status") if value["phase"] == "connected" => self.take_status(value),
             _ => {}
         }
+    }
+
+    fn take_status(&mut self, value: &Value) {
         self.jitter_buffer_ms.extend(value["jitter_buffer_ms"].as_f64());
         let received = &value["received"];
         self.packets = received["packets"].as_u64().or(self.packets);
         self.lost = received["lost"].as_u64().or(self.lost);
+        self.carrier = value["path"]["carrier"].as_str().map(str::to_owned).or(self.carrier.take());
     }
 }
 
@@ -84,14 +96,20 @@ mod tests {
         let events = Events::parse(concat!(
             "{\"event\":\"device-started\",\"role\":\"audio-sink\",\"unix_ns\":1795357000123456789}\n",
             "{\"event\":\"device-started\",\"role\":\"audio-sink\",\"unix_ns\":1795357999000000000}\n",
-            "not json\n[1]\n{\"event\":\"status\",\"jitter_buffer_ms\":21.5,\"received\":{\"packets\":10,\"lost\":1}}\n",
-            "{\"event\":\"status\",\"jitter_buffer_ms\":22,\"received\":{\"packets\":20,\"lost\":2}}\n",
-            "{\"event\":\"connected\"}\n{\"event\":\"ended\",\"reason\":\"hung-up\"}\n{\"event\":\"dev",
+            "not json\n[1]\n{\"event\":\"connected\"}\n",
+            "{\"event\":\"status\",\"phase\":\"connected\",\"jitter_buffer_ms\":21.5,\"received\":{\"packets\":10,\"lost\":1}}\n",
+            "{\"event\":\"status\",\"phase\":\"connected\",\"jitter_buffer_ms\":22,\"path\":{\"carrier\":\"udp\"},",
+            "\"received\":{\"packets\":20,\"lost\":2}}\n",
+            "{\"event\":\"ended\",\"outcome\":\"lost\",\"reason\":\"they were lost\"}\n",
+            "{\"event\":\"status\",\"phase\":\"idle\",\"jitter_buffer_ms\":0,\"received\":{\"packets\":0,\"lost\":0}}\n",
+            "{\"event\":\"dev",
         ));
         let expected = Events {
             audio_sink: Some(1_795_357_000_123_456_789),
             connected: true,
-            ended: Some("hung-up".to_owned()),
+            ended: Some("they were lost".to_owned()),
+            outcome: Some("lost".to_owned()),
+            carrier: Some("udp".to_owned()),
             jitter_buffer_ms: vec![21.5, 22.0],
             packets: Some(20),
             lost: Some(2),

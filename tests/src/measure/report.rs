@@ -68,8 +68,12 @@ pub struct Report {
     pub packets: Option<u64>,
     /// Packets lost for good, as the player said.
     pub packets_lost: Option<u64>,
+    /// Which way packets went in the end, as the player said: `udp` or `tcp`.
+    pub carrier: Option<String>,
     /// Why the call ended at the player.
     pub ended: Option<String>,
+    /// The same in one word; `ended` when nothing went wrong.
+    pub outcome: Option<String>,
 }
 
 /// Pictures of one direction.
@@ -135,7 +139,9 @@ pub fn measure(files: &Files) -> anyhow::Result<Measured> {
         jitter_buffer: Spread::of(player.jitter_buffer_ms.iter().copied()),
         packets: player.packets,
         packets_lost: player.lost,
+        carrier: player.carrier.clone(),
         ended: player.ended.clone(),
+        outcome: player.outcome.clone(),
         ..Report::default()
     };
     if let (Some(clip), Some(played)) = (&files.sent_video, &files.played_video) {

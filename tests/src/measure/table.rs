@@ -19,9 +19,10 @@ pub struct Run {
     pub failures: Vec<String>,
 }
 
-const TITLES: [&str; 11] = [
+const TITLES: [&str; 12] = [
     "network",
     "way",
+    "path",
     "PESQ-WB",
     "SSIM",
     "pictures/s",
@@ -77,6 +78,7 @@ fn row(name: &str, way: &str, report: &Report) -> [String; TITLES.len()] {
     [
         name.to_owned(),
         way.to_owned(),
+        report.carrier.clone().unwrap_or_else(|| "-".to_owned()),
         report.pesq.map_or_else(|| "-".to_owned(), |pesq| format!("{pesq:.2}")),
         picture(|it| it.ssim.map_or_else(|| "-".to_owned(), |ssim| format!("{:.3}", ssim.mean))),
         picture(|it| format!("{:.1}", it.per_second)),
@@ -104,8 +106,8 @@ mod tests {
         };
         let text = table(&[run]);
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[1].starts_with("2 % loss  forth  4.23") && lines[1].ends_with("10/100"), "{text}");
-        assert!(lines[2].starts_with("2 % loss  back   -"), "{text}");
+        assert!(lines[1].starts_with("2 % loss  forth  -     4.23") && lines[1].ends_with("10/100"), "{text}");
+        assert!(lines[2].starts_with("2 % loss  back   -     -"), "{text}");
         assert_eq!(lines[4], "FAILED 2 % loss: the caller lost the call");
     }
 }

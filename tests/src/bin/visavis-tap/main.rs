@@ -120,7 +120,7 @@ fn main() -> anyhow::Result<()> {
     let report = Report {
         left_to_right: there.counts(),
         right_to_left: back.counts(),
-        worst_lateness_ms: lateness.worst.as_secs_f64() * 1e3,
+        worst_lateness_ms: lateness.worst.as_micros() as f64 / 1e3,
         p99_lateness_ms: lateness.p99_ms(),
     };
     println!("{}", serde_json::to_string(&report)?);
