@@ -92,14 +92,15 @@ impl Call {
     /// Calls somebody over a connection that is up: the first message is ready to be sent.
     #[must_use]
     pub fn dial(now: Instant, rng: &mut (impl CryptoRng + ?Sized), config: Arc<Config>, dial: Dial) -> Self {
-        let presentation = match dial.purpose {
+        let Dial { url_host, expected, weakest, purpose } = dial;
+        let presentation = match purpose {
             Purpose::Call => config.presentation,
             Purpose::Watch => Presentation::default(),
         };
-        let mut call = Self::new(now, rng, config, Role::Caller, presentation, &dial.url_host);
-        call.expected = dial.expected;
-        call.weakest = dial.weakest;
-        call.purpose = dial.purpose;
+        let mut call = Self::new(now, rng, config, Role::Caller, presentation, &url_host);
+        call.expected = expected;
+        call.weakest = weakest;
+        call.purpose = purpose;
         call.call_id = Some(CallId::draw(&mut call.rng));
         let sent = call.say_hello();
         call.conclude(now, sent);
@@ -408,6 +409,10 @@ impl Call {
     }
 
     fn report(&mut self, reason: &EndReason, code: &'static str) {
+        // Before there are keys, the called side says it in its answer, if the stranger asked anything.
+        if self.role == Role::Callee && self.primary.is_none() {
+            return;
+        }
         // What does not open shows that the other side has other keys than we: it could not open a sealed word.
         let unsealed = matches!(reason, EndReason::Verification(VerificationFault::Found(HandshakeError::Seal(_))));
         let message = Ask::new(Method::SetParameter, None).header(name::FAULT, code);

@@ -63,8 +63,11 @@ fn describe(codec: Codec) -> Media {
         media.add_attribute(Attribute::with_value("fmtp", format!("{payload_type} sprop-stereo=0;useinbandfec=1")));
         media.add_attribute(Attribute::with_value("ptime", "20"));
     }
+    // What our receiving half sends: RFC 4585 §4.2, RFC 8888 §6; on one port, and without reports around it.
     media.add_attribute(Attribute::with_value("rtcp-fb", format!("{payload_type} nack")));
+    media.add_attribute(Attribute::with_value("rtcp-fb", "* ack ccfb"));
     media.add_attribute(Attribute::new("rtcp-mux"));
+    media.add_attribute(Attribute::new("rtcp-rsize"));
     media
 }
 

@@ -49,10 +49,6 @@ impl Timers {
         *self = Self::default();
     }
 
-    pub(crate) fn is_set(&self, timer: Timer) -> bool {
-        self.deadlines[timer as usize].is_some()
-    }
-
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.deadlines.iter().flatten().min().copied()
@@ -82,7 +78,7 @@ mod tests {
         assert_eq!(timers.expire(start), None);
         let late = start + HANDSHAKE_TIMEOUT;
         assert_eq!(timers.expire(late), Some(Timer::Ping));
-        assert!(!timers.is_set(Timer::Ping));
+        assert_eq!(timers.next(), Some(start + SILENCE_LIMIT));
         assert_eq!(timers.expire(late), Some(Timer::Silence));
         assert_eq!(timers.expire(late), None);
         assert_eq!(timers.next(), None);

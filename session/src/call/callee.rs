@@ -50,15 +50,21 @@ impl Call {
             Err(reason) => {
                 let answer = match &reason {
                     EndReason::Verification(VerificationFault::Found(fault)) => {
-                        Answer::new(StatusCode::KeyManagementError).header(name::FAULT, fault.code())
+                        let answer = Answer::new(StatusCode::KeyManagementError).header(name::FAULT, fault.code());
+                        match fault {
+                            // So that the caller can say what it would take.
+                            HandshakeError::NoCommonSuite { .. } => {
+                                answer.header(name::SUITES, suite::list(&self.config.suites))
+                            }
+                            _ => answer,
+                        }
                     }
                     EndReason::Peer(PeerFault::Version(_)) => {
                         Answer::new(StatusCode::OptionNotSupported).header("Unsupported", FEATURE)
                     }
                     _ => Answer::new(StatusCode::BadRequest).header(name::FAULT, super::PROTOCOL_FAULT),
                 };
-                let answer =
-                    answer.header(name::VERSION, VERSION).header(name::SUITES, suite::list(&self.config.suites));
+                let answer = answer.header(name::VERSION, VERSION);
                 self.reply(Channel::Primary, cseq, answer)?;
                 Err(reason)
             }

@@ -92,18 +92,13 @@ impl Call {
 
     /// M2 is a refusal: says why.
     fn refusal(&self, response: &Response<Vec<u8>>) -> EndReason {
-        let offered = message::value(response, name::SUITES).and_then(|list| suite::parse_list(list).ok());
-        match (reported(response), offered) {
-            (Some(_), Some(theirs)) => {
-                let common = suite::choose(&theirs, &self.config.suites);
-                match (common, self.weakest) {
-                    (Ok(chosen), Some(weakest)) if chosen < weakest => HandshakeError::TooWeak { chosen, weakest },
-                    _ => HandshakeError::NoCommonSuite { offered: suite::list(&theirs) },
-                }
-                .into()
-            }
-            (Some(reason), None) => reason,
-            (None, _) => PeerFault::Refused { request: "OPTIONS", status: response.status().into() }.into(),
+        let Some(reason) = reported(response) else {
+            return PeerFault::Refused { request: "OPTIONS", status: response.status().into() }.into();
+        };
+        let Some(Ok(theirs)) = message::value(response, name::SUITES).map(suite::parse_list) else { return reason };
+        match (suite::choose(&theirs, &self.config.suites), self.weakest) {
+            (Ok(chosen), Some(weakest)) if chosen < weakest => HandshakeError::TooWeak { chosen, weakest }.into(),
+            _ => HandshakeError::NoCommonSuite { offered: suite::list(&theirs) }.into(),
         }
     }
 

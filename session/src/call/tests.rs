@@ -1,1 +1,11 @@
+//! Two calls wired back to back over a link with delay, and what must come of it.
+
+mod back;
+mod faults;
+mod garbage;
+mod pair;
+mod strangers;
+mod telephone;
+
 use super::*;
+use pair::{End, Pair, Setup, Side, kinds, seeded};

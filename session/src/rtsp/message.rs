@@ -81,8 +81,12 @@ fn headers(message: &impl AsRef<Headers>) -> &Headers {
 }
 
 /// A header's value, if the message has it.
-pub(crate) fn value<'a>(message: &'a impl AsRef<Headers>, name: &'static str) -> Option<&'a str> {
-    message.as_ref().get(&header_name(name)).map(|value| value.as_str())
+///
+/// Compared by hand: `Headers::get` of the grammar crate takes a name for any other that it begins with, such as
+/// `Visavis-Suite` for `Visavis-Suites`. For the same reason no message of ours has two such headers.
+pub(crate) fn value<'a>(message: &'a impl AsRef<Headers>, name: &str) -> Option<&'a str> {
+    let found = message.as_ref().iter().find(|(other, _)| other.as_str().eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value.as_str())
 }
 
 /// A header's value.
@@ -106,8 +110,7 @@ pub(crate) fn parsed<T: std::str::FromStr>(message: &impl AsRef<Headers>, name: 
 /// # Errors
 /// [`PeerFault::Missing`], [`PeerFault::Malformed`].
 pub(crate) fn cseq(message: &impl AsRef<Headers>) -> Result<u32, PeerFault> {
-    let value = message.as_ref().get(&CSEQ).ok_or(PeerFault::Missing("CSeq"))?;
-    value.as_str().parse().map_err(|_| PeerFault::Malformed("CSeq"))
+    parsed(message, "CSeq")
 }
 
 /// A request under construction.
@@ -148,7 +151,12 @@ pub(crate) struct Answer(Response<Vec<u8>>);
 
 impl Answer {
     pub(crate) fn new(status: StatusCode) -> Self {
-        Self(Response::builder(Version::V1_0, status).build(Vec::new()))
+        let mut response = Response::builder(Version::V1_0, status).build(Vec::new());
+        if status == StatusCode::Ok {
+            // As RFC 2326 §7.1.1 spells it.
+            response.set_reason_phrase("OK");
+        }
+        Self(response)
     }
 
     pub(crate) fn ok() -> Self {

@@ -1,14 +1,13 @@
 //! The server role: answers requests for our presentation, at once and in order.
 
 use rand_core::Rng;
-use rtsp_types::headers::{SESSION, TRANSPORT};
 use rtsp_types::{Method, Request, StatusCode};
 use visavis_net::plan::{Direction, StreamPlan};
 use visavis_net::rtp::codec::MediaKind;
 use visavis_net::rtp::ids::Ssrc;
 
 use super::client::track;
-use super::message::{Answer, SDP};
+use super::message::{self, Answer, SDP};
 use super::transport::Transport;
 use crate::call::Presentation;
 use crate::sdp;
@@ -74,27 +73,27 @@ impl Server {
 
     /// Answers a request about our presentation.
     pub(crate) fn handle(&mut self, request: &Request<Vec<u8>>, rng: &mut impl Rng) -> (Answer, Option<Effect>) {
-        if let Some(session) = request.header(&SESSION)
-            && session.as_str().split(';').next() != Some(self.session.as_str())
+        if let Some(session) = message::value(request, SESSION)
+            && session.split(';').next() != Some(self.session.as_str())
         {
             return (Answer::new(StatusCode::SessionNotFound), None);
         }
         let target = Target::of(request);
         match (request.method(), target) {
-            (Method::Options, _) => (Answer::ok().header(PUBLIC_NAME, METHODS), None),
+            (Method::Options, _) => (Answer::ok().header(PUBLIC, METHODS), None),
             (Method::GetParameter, _) => (Answer::ok(), None),
             (_, Target::Nothing) => (Answer::new(StatusCode::NotFound), None),
             (Method::Describe, Target::Whole) => (Answer::ok().body(SDP, self.description.clone()), None),
             (Method::Setup, Target::Track(kind)) => self.setup(request, kind, rng),
             (Method::Play, Target::Whole) => self.play(),
             (Method::Teardown, Target::Whole) => {
-                (Answer::ok().header(SESSION_NAME, self.session.clone()), Some(Effect::Teardown))
+                (Answer::ok().header(SESSION, self.session.clone()), Some(Effect::Teardown))
             }
             (Method::Describe | Method::Play | Method::Teardown, Target::Track(_)) => {
                 (Answer::new(StatusCode::OnlyAggregateOperationAllowed), None)
             }
             (Method::Setup, Target::Whole) => (Answer::new(StatusCode::AggregateOperationNotAllowed), None),
-            _ => (Answer::new(StatusCode::NotImplemented).header(PUBLIC_NAME, METHODS), None),
+            _ => (Answer::new(StatusCode::NotImplemented).header(PUBLIC, METHODS), None),
         }
     }
 
@@ -105,10 +104,7 @@ impl Server {
         if self.played {
             return (Answer::new(StatusCode::MethodNotValidInThisState), None);
         }
-        let Some(offer) = request.header(&TRANSPORT) else {
-            return (Answer::new(StatusCode::BadRequest), None);
-        };
-        let Ok(offer) = Transport::parse(offer.as_str()) else {
+        let Some(Ok(offer)) = message::value(request, TRANSPORT).map(Transport::parse) else {
             return (Answer::new(StatusCode::BadRequest), None);
         };
         let before = self.stream(kind);
@@ -127,20 +123,19 @@ impl Server {
             MediaKind::Audio => self.audio = Some(plan),
             MediaKind::Video => self.video = Some(plan),
         }
-        let answer = Answer::ok()
-            .header(SESSION_NAME, format!("{};timeout=60", self.session))
-            .header(TRANSPORT_NAME, granted.write());
+        let answer =
+            Answer::ok().header(SESSION, format!("{};timeout=60", self.session)).header(TRANSPORT, granted.write());
         // A second SETUP of the same stream gets the same answer and changes nothing.
         (answer, before.is_none().then_some(Effect::Stream(plan)))
     }
 
     fn play(&mut self) -> (Answer, Option<Effect>) {
         if self.played {
-            return (Answer::ok().header(SESSION_NAME, self.session.clone()), None);
+            return (Answer::ok().header(SESSION, self.session.clone()), None);
         }
         self.played = true;
         let answer = if self.audio.is_some() || self.video.is_some() {
-            Answer::ok().header(SESSION_NAME, self.session.clone()).header(RANGE_NAME, "npt=now-")
+            Answer::ok().header(SESSION, self.session.clone()).header(RANGE, "npt=now-")
         } else {
             Answer::new(StatusCode::MethodNotValidInThisState)
         };
@@ -186,10 +181,10 @@ impl Target {
 }
 
 const METHODS: &str = "OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN, ANNOUNCE, GET_PARAMETER, SET_PARAMETER";
-const PUBLIC_NAME: &str = "Public";
-const RANGE_NAME: &str = "Range";
-const SESSION_NAME: &str = "Session";
-const TRANSPORT_NAME: &str = "Transport";
+const PUBLIC: &str = "Public";
+const RANGE: &str = "Range";
+const SESSION: &str = "Session";
+const TRANSPORT: &str = "Transport";
 
 #[cfg(test)]
 mod tests;

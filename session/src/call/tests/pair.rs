@@ -1,0 +1,352 @@
+//! The test harness: a caller and a called side, a clock that jumps from event to event, and somebody in between.
+
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use visavis_net::buf::Pool;
+use visavis_net::carrier::tcp_udp::{Frame, Framer};
+use visavis_net::plan::{Direction, StreamPlan};
+use visavis_net::rtp::codec::Codec;
+
+use super::*;
+use crate::identity::Identity;
+use crate::sas::Sas;
+
+/// Which end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Side {
+    A,
+    B,
+}
+
+impl Side {
+    pub(super) fn other(self) -> Self {
+        if self == Self::A { Self::B } else { Self::A }
+    }
+}
+
+pub(super) fn seeded(seed: u64) -> ChaCha20Rng {
+    ChaCha20Rng::seed_from_u64(seed)
+}
+
+/// What a test may want different from the ordinary.
+pub(super) struct Setup {
+    pub caller: Config,
+    pub called: Config,
+    pub dial: Dial,
+    /// What the called engine answers to `Incoming`.
+    pub admission: Option<Admission>,
+    /// Whether dialling back works.
+    pub back_works: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let url_host = "bob.example:8554".to_owned();
+        Self {
+            caller: config(1),
+            called: config(2),
+            dial: Dial { url_host, expected: None, weakest: None, purpose: Purpose::Call },
+            admission: Some(Admission::Ring),
+            back_works: true,
+        }
+    }
+}
+
+pub(super) fn config(seed: u64) -> Config {
+    Config {
+        identity: Arc::new(Identity::generate(&mut seeded(seed))),
+        suites: vec![Suite::X25519MlKem768, Suite::X25519],
+        udp_port: 8554,
+        presentation: Presentation { audio: Some(Codec::Opus), video: Some(Codec::Jpeg) },
+        want_audio: true,
+        want_video: true,
+        listen_port: Some(8554),
+        separate_channels: false,
+        ring_timeout: RING_TIMEOUT,
+    }
+}
+
+/// One side of a pair.
+pub(super) struct End {
+    pub call: Call,
+    pub events: Vec<(Instant, Event)>,
+    admission: Option<Admission>,
+    framers: [Framer; 2],
+    /// Nothing more is delivered to or taken from it.
+    pub dead: bool,
+}
+
+impl End {
+    fn new(call: Call, admission: Option<Admission>) -> Self {
+        Self { call, events: Vec::new(), admission, framers: [Framer::new(), Framer::new()], dead: false }
+    }
+
+    pub(super) fn at(&self, kind: &str) -> Option<Instant> {
+        self.events.iter().find(|(_, event)| name_of(event) == kind).map(|(at, _)| *at)
+    }
+
+    pub(super) fn count(&self, kind: &str) -> usize {
+        self.events.iter().filter(|(_, event)| name_of(event) == kind).count()
+    }
+
+    pub(super) fn ended(&self) -> Option<EndReason> {
+        self.events.iter().find_map(|(_, event)| match event {
+            Event::Ended(reason) => Some(reason.clone()),
+            _ => None,
+        })
+    }
+
+    pub(super) fn streams(&self, direction: Direction) -> Vec<StreamPlan> {
+        let plans = self.events.iter().filter_map(|(_, event)| match event {
+            Event::Stream(plan) if plan.direction == direction => Some(*plan),
+            _ => None,
+        });
+        plans.collect()
+    }
+
+    pub(super) fn sas(&self) -> Option<Sas> {
+        self.events.iter().find_map(|(_, event)| match event {
+            Event::Sas(sas) => Some(*sas),
+            _ => None,
+        })
+    }
+}
+
+fn name_of(event: &Event) -> &'static str {
+    match event {
+        Event::Keys { .. } => "keys",
+        Event::Incoming { .. } => "incoming",
+        Event::Ringing { .. } => "ringing",
+        Event::Sas(_) => "sas",
+        Event::Stream(_) => "stream",
+        Event::Accepted => "accepted",
+        Event::Playing => "playing",
+        Event::DialBack { .. } => "dial-back",
+        Event::Notice(_) => "notice",
+        Event::Ended(_) => "ended",
+    }
+}
+
+/// The names of all events of one side, in order.
+pub(super) fn kinds(end: &End) -> Vec<&'static str> {
+    end.events.iter().map(|(_, event)| name_of(event)).collect()
+}
+
+/// Something on its way, ordered by when it arrives and then by when it was sent.
+struct Flying {
+    at: Instant,
+    order: u64,
+    to: Side,
+    channel: Channel,
+    what: Flight,
+}
+
+enum Flight {
+    Bytes(Vec<u8>),
+    BackUp,
+    BackFails,
+    Closed,
+}
+
+impl PartialEq for Flying {
+    fn eq(&self, other: &Self) -> bool {
+        self.order == other.order
+    }
+}
+impl Eq for Flying {}
+impl PartialOrd for Flying {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Flying {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (other.at, other.order).cmp(&(self.at, self.order))
+    }
+}
+
+/// Sees and changes everything on the wire: who sent it, on which connection, and its bytes.
+type Between = Box<dyn FnMut(Side, Channel, &mut Vec<u8>)>;
+
+/// A caller and a called side 50 ms apart.
+pub(super) struct Pair {
+    pub now: Instant,
+    pub start: Instant,
+    pub delay: Duration,
+    pub a: End,
+    pub b: End,
+    pub between: Between,
+    /// Everything that crossed, as it was on the wire.
+    pub crossed: Vec<(Side, Channel, Vec<u8>)>,
+    back_works: bool,
+    flying: BinaryHeap<Flying>,
+    order: u64,
+    pool: Pool,
+}
+
+impl Pair {
+    #[allow(clippy::disallowed_methods)] // where a test's time starts does not matter
+    pub(super) fn new(setup: Setup) -> Self {
+        let now = Instant::now();
+        let a = Call::dial(now, &mut seeded(10), Arc::new(setup.caller), setup.dial);
+        let b = Call::answer(now, &mut seeded(20), Arc::new(setup.called));
+        Self {
+            now,
+            start: now,
+            delay: Duration::from_millis(50),
+            a: End::new(a, None),
+            b: End::new(b, setup.admission),
+            between: Box::new(|_, _, _| {}),
+            crossed: Vec::new(),
+            back_works: setup.back_works,
+            flying: BinaryHeap::new(),
+            order: 0,
+            pool: Pool::new(1),
+        }
+    }
+
+    /// A pair two seconds later.
+    pub(super) fn run(setup: Setup) -> Self {
+        let mut pair = Self::new(setup);
+        pair.pass(Duration::from_secs(2));
+        pair
+    }
+
+    /// A pair in a call that was accepted.
+    pub(super) fn active(setup: Setup) -> Self {
+        let pair = Self::run(Setup { admission: Some(Admission::Accept), ..setup });
+        assert_eq!((pair.a.ended(), pair.b.ended()), (None, None));
+        pair
+    }
+
+    pub(super) fn end(&mut self, side: Side) -> &mut End {
+        match side {
+            Side::A => &mut self.a,
+            Side::B => &mut self.b,
+        }
+    }
+
+    /// Does something to one side now.
+    pub(super) fn act(&mut self, side: Side, act: impl FnOnce(&mut Call, Instant)) {
+        let now = self.now;
+        act(&mut self.end(side).call, now);
+        self.collect(side);
+    }
+
+    /// Lets time pass.
+    pub(super) fn pass(&mut self, time: Duration) {
+        let deadline = self.now + time;
+        self.collect(Side::A);
+        self.collect(Side::B);
+        loop {
+            let timers = [&self.a, &self.b].into_iter().filter(|end| !end.dead);
+            let timers = timers.filter_map(|end| end.call.poll_timeout());
+            let arrival = self.flying.peek().map(|flying| flying.at);
+            let Some(next) = timers.chain(arrival).min().filter(|next| *next <= deadline) else { break };
+            self.now = self.now.max(next);
+            while self.flying.peek().is_some_and(|flying| flying.at <= self.now) {
+                if let Some(flying) = self.flying.pop() {
+                    self.deliver(flying);
+                }
+            }
+            for side in [Side::A, Side::B] {
+                let now = self.now;
+                if !self.end(side).dead {
+                    self.end(side).call.handle_timeout(now);
+                    self.collect(side);
+                }
+            }
+        }
+        self.now = deadline;
+    }
+
+    fn deliver(&mut self, flying: Flying) {
+        let now = self.now;
+        let pool = self.pool.clone();
+        let end = self.end(flying.to);
+        if end.dead {
+            return;
+        }
+        let back = flying.channel == Channel::Back;
+        match flying.what {
+            Flight::BackUp => end.call.handle_input(now, Input::Back(BackInput::Connected)),
+            Flight::BackFails => end.call.handle_input(now, Input::Back(BackInput::Failed)),
+            Flight::Closed if back => end.call.handle_input(now, Input::Back(BackInput::Closed)),
+            Flight::Closed => end.call.handle_input(now, Input::Closed),
+            Flight::Bytes(bytes) => {
+                let framer = &mut end.framers[usize::from(back)];
+                framer.push(&bytes);
+                loop {
+                    let frame = match framer.next(&pool) {
+                        Ok(None) => break,
+                        Ok(Some(frame)) => frame,
+                        Err(_) => {
+                            let input = if back { Input::Back(BackInput::Closed) } else { Input::Broken };
+                            end.call.handle_input(now, input);
+                            break;
+                        }
+                    };
+                    let input = match (&frame, back) {
+                        (Frame::Rtsp(message), false) => Input::Rtsp(message),
+                        (Frame::Control(message), false) => Input::Sealed(message),
+                        (Frame::Rtsp(message), true) => Input::Back(BackInput::Rtsp(message)),
+                        (Frame::Control(message), true) => Input::Back(BackInput::Sealed(message)),
+                        (Frame::Media { .. }, _) => continue,
+                    };
+                    end.call.handle_input(now, input);
+                }
+            }
+        }
+        self.collect(flying.to);
+    }
+
+    /// Does what an engine does after every input: events first, then what is to be sent.
+    fn collect(&mut self, side: Side) {
+        let now = self.now;
+        let mut ended = false;
+        while let Some(event) = self.end(side).call.poll_event() {
+            let admission = self.end(side).admission;
+            match (&event, admission) {
+                (Event::Incoming { .. }, Some(admission)) => self.end(side).call.admit(now, admission),
+                (Event::DialBack { port }, _) => {
+                    assert_eq!((side, *port), (Side::B, 8554));
+                    let what = if self.back_works { Flight::BackUp } else { Flight::BackFails };
+                    self.launch(side, Channel::Back, self.delay * 2, what);
+                }
+                (Event::Ended(_), _) => ended = true,
+                _ => {}
+            }
+            self.end(side).events.push((now, event));
+        }
+        let mut bytes = Vec::new();
+        while let Some(channel) = self.end(side).call.poll_transmit(&mut bytes) {
+            let mut message = std::mem::take(&mut bytes);
+            if self.end(side).dead {
+                continue;
+            }
+            (self.between)(side, channel, &mut message);
+            self.crossed.push((side, channel, message.clone()));
+            self.launch(side.other(), channel, self.delay, Flight::Bytes(message));
+        }
+        if ended {
+            self.launch(side.other(), Channel::Primary, self.delay, Flight::Closed);
+        }
+    }
+
+    fn launch(&mut self, to: Side, channel: Channel, after: Duration, what: Flight) {
+        self.order += 1;
+        self.flying.push(Flying { at: self.now + after, order: self.order, to, channel, what });
+    }
+
+    /// Puts bytes on a connection as if `from` had sent them.
+    pub(super) fn inject(&mut self, from: Side, channel: Channel, bytes: &[u8]) {
+        self.launch(from.other(), channel, self.delay, Flight::Bytes(bytes.to_vec()));
+    }
+
+    /// Closes the second connection.
+    pub(super) fn close_back(&mut self) {
+        self.launch(Side::A, Channel::Back, Duration::ZERO, Flight::Closed);
+        self.launch(Side::B, Channel::Back, Duration::ZERO, Flight::Closed);
+    }
+}

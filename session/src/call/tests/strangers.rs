@@ -1,0 +1,145 @@
+//! What answers or asks, but is no peer of ours.
+
+use std::time::Duration;
+
+use super::*;
+
+/// What becomes of a call to something that answers its first message so.
+fn dialled(answer: &[u8]) -> Option<EndReason> {
+    let mut pair = Pair::new(Setup::default());
+    pair.b.dead = true;
+    pair.inject(Side::B, Channel::Primary, answer);
+    pair.pass(Duration::from_secs(1));
+    assert!(pair.a.call.primary.is_none(), "no keys with a stranger");
+    pair.a.ended()
+}
+
+#[test]
+fn a_plain_server_is_no_peer() {
+    for answer in [
+        "RTSP/1.0 551 Option not supported\r\nCSeq: 1\r\nUnsupported: org.visavis.call\r\n\r\n",
+        "RTSP/1.0 200 OK\r\nCSeq: 1\r\nPublic: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n\r\n",
+        "RTSP/1.0 401 Unauthorized\r\nCSeq: 1\r\nWWW-Authenticate: Basic realm=\"camera\"\r\n\r\n",
+        "RTSP/1.0 200 OK\r\n\r\n",
+        "RTSP/2.0 505 RTSP Version Not Supported\r\nCSeq: 1\r\n\r\n",
+        "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+        "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n\r\n",
+        "OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n",
+    ] {
+        assert_eq!(dialled(answer.as_bytes()), Some(EndReason::NotVisavis), "{answer}");
+    }
+}
+
+#[test]
+fn another_version_says_so() {
+    let answer = "RTSP/1.0 551 Option not supported\r\nCSeq: 1\r\nVisavis-Version: 2\r\n\r\n";
+    assert_eq!(dialled(answer.as_bytes()), Some(EndReason::Peer(PeerFault::Version("2".to_owned()))));
+    let mut pair = Pair::new(Setup::default());
+    pair.between = Box::new(|from, _, message| {
+        if from == Side::A {
+            *message = String::from_utf8_lossy(message).replace("Visavis-Version: 1", "Visavis-Version: 7").into();
+        }
+    });
+    pair.pass(Duration::from_secs(1));
+    assert_eq!(pair.b.ended(), Some(EndReason::Peer(PeerFault::Version("7".to_owned()))));
+    let Some((_, _, answer)) = pair.crossed.iter().find(|(from, ..)| *from == Side::B) else { panic!("no answer") };
+    let answer = String::from_utf8_lossy(answer);
+    assert!(answer.starts_with("RTSP/1.0 551 ") && answer.contains("Unsupported: org.visavis.call\r\n"), "{answer}");
+}
+
+#[test]
+fn a_server_that_answers_200_to_everything_gets_nothing() {
+    let mut pair = Pair::new(Setup::default());
+    pair.b.dead = true;
+    for number in 1..10 {
+        let yes = format!("RTSP/1.0 200 OK\r\nCSeq: {number}\r\nSession: 1\r\n\r\n");
+        pair.inject(Side::B, Channel::Primary, yes.as_bytes());
+    }
+    pair.pass(Duration::from_secs(15));
+    assert_eq!(pair.a.ended(), Some(EndReason::NotVisavis));
+    assert_eq!(kinds(&pair.a), ["ended"]);
+}
+
+#[test]
+fn a_plain_player_learns_nothing() {
+    let mut pair = Pair::new(Setup::default());
+    pair.a.dead = true;
+    let ask = "OPTIONS rtsp://bob.example:8554/ RTSP/1.0\r\nCSeq: 1\r\nUser-Agent: player\r\n\r\n";
+    pair.inject(Side::A, Channel::Primary, ask.as_bytes());
+    let ask = "DESCRIBE rtsp://bob.example:8554/call RTSP/1.0\r\nCSeq: 2\r\nAccept: application/sdp\r\n\r\n";
+    pair.inject(Side::A, Channel::Primary, ask.as_bytes());
+    pair.pass(Duration::from_secs(1));
+    assert_eq!(pair.b.ended(), Some(EndReason::NotVisavis));
+    let said: Vec<_> = pair.crossed.iter().map(|(_, _, said)| String::from_utf8_lossy(said).into_owned()).collect();
+    assert_eq!(said.len(), 2);
+    assert!(said[0].starts_with("RTSP/1.0 200 ") && said[1].starts_with("RTSP/1.0 403 "), "{said:?}");
+    assert!(!said.concat().to_lowercase().contains("visavis"), "{said:?}");
+}
+
+#[test]
+fn a_player_cannot_ask_forever() {
+    let mut pair = Pair::new(Setup::default());
+    pair.a.dead = true;
+    for number in 0..10 {
+        let ask = format!("OPTIONS * RTSP/1.0\r\nCSeq: {number}\r\n\r\n");
+        pair.inject(Side::A, Channel::Primary, ask.as_bytes());
+    }
+    pair.pass(Duration::from_secs(1));
+    assert_eq!(pair.b.ended(), Some(EndReason::NotVisavis));
+    assert_eq!(pair.crossed.len(), 4);
+}
+
+#[test]
+fn sealed_frames_before_there_are_keys_are_a_fault() {
+    for side in [Side::A, Side::B] {
+        let mut pair = Pair::new(Setup::default());
+        pair.act(side, |call, now| call.handle_input(now, Input::Sealed(&[7; 64])));
+        let ended = pair.end(side).ended();
+        assert_eq!(ended, Some(EndReason::Peer(PeerFault::Unexpected("sealed message"))));
+    }
+}
+
+#[test]
+fn plain_messages_after_there_are_keys_are_a_fault() {
+    for side in [Side::A, Side::B] {
+        let mut pair = Pair::active(Setup::default());
+        pair.inject(side.other(), Channel::Primary, b"OPTIONS * RTSP/1.0\r\nCSeq: 9\r\n\r\n");
+        pair.pass(Duration::from_secs(1));
+        let ended = pair.end(side).ended();
+        assert_eq!(ended, Some(EndReason::Peer(PeerFault::Unexpected("plain message"))));
+        assert_eq!(pair.end(side.other()).ended(), Some(EndReason::Peer(PeerFault::Reported)));
+    }
+}
+
+#[test]
+fn a_peer_that_asks_without_reading_is_cut_off() {
+    let mut pair = Pair::active(Setup::default());
+    // Its answers stay where they are: nobody takes them.
+    for _ in 0..40 {
+        let ask = pair.a.call.client.request(Method::GetParameter).write(1);
+        for _ in 0..8 {
+            pair.b
+                .call
+                .opened(pair.now, Channel::Primary, &ask)
+                .map_or_else(|reason| pair.b.call.conclude(pair.now, Err(reason)), |()| {});
+        }
+    }
+    assert!(pair.b.call.is_over());
+    pair.act(Side::B, |_, _| {});
+    assert_eq!(pair.b.ended(), Some(EndReason::Peer(PeerFault::Flood)));
+}
+
+#[test]
+fn requests_behind_the_third_message_are_held_only_so_long() {
+    let mut pair = Pair::new(Setup { admission: None, ..Setup::default() });
+    pair.pass(Duration::from_millis(120));
+    pair.act(Side::A, |call, _| {
+        for _ in 0..10 {
+            let ask = call.client.request(Method::GetParameter);
+            call.ask(Channel::Primary, Purport::Ping, ask).expect("can be asked");
+        }
+    });
+    pair.pass(Duration::from_secs(1));
+    assert_eq!(pair.b.ended(), Some(EndReason::Peer(PeerFault::Flood)));
+    assert_eq!(pair.a.ended(), Some(EndReason::Peer(PeerFault::Reported)));
+}
