@@ -1,6 +1,7 @@
 //! Two calls wired back to back over a link with delay, and what must come of it.
 
 mod back;
+mod dialogue;
 mod faults;
 mod garbage;
 mod pair;
