@@ -142,6 +142,14 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_lists_every_status() {
+        let manual = include_str!("../../docs/cli.md");
+        for exit in Exit::ALL {
+            assert!(manual.contains(&format!("| {} | `{}` |", exit.code(), exit.slug())), "{exit:?}");
+        }
+    }
+
+    #[test]
     fn a_hang_up_is_success_whoever_did_it() {
         assert_eq!(Exit::of(&EndReason::HungUp { by_peer: true }), Exit::Ended);
         assert_eq!(Exit::of(&EndReason::HungUp { by_peer: false }), Exit::Ended);

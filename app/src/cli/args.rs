@@ -271,7 +271,7 @@ pub(crate) struct Ringing {
 #[derive(Debug, Args)]
 pub(crate) struct Lasting {
     /// Hang up after this long; a stream ends this long after its start
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Options")]
     pub(crate) duration: Option<Duration>,
 }
 

@@ -151,6 +151,8 @@ struct Desk {
     unattended: bool,
     party: Option<Party>,
     connected: bool,
+    /// What to read aloud once there is sound.
+    sas: Option<String>,
     started: HashSet<&'static str>,
     interrupts: u32,
     stopping: bool,
@@ -180,6 +182,7 @@ impl Desk {
             unattended: false,
             party: None,
             connected: false,
+            sas: None,
             started: HashSet::new(),
             interrupts: 0,
             stopping: false,
@@ -216,7 +219,9 @@ impl Desk {
             Event::Dialling { address } => self.screen.line(&format!("Connecting to {address}.")),
             Event::Ringing { peer } => {
                 self.party = Some(Party { key: *peer, incoming: false });
-                self.screen.line(&format!("It rings at {}.", self.described(peer)));
+                if let Goal::Dial { dial: Dial { purpose: Purpose::Call, .. }, .. } = &self.goal {
+                    self.screen.line(&format!("It rings at {}.", self.described(peer)));
+                }
             }
             Event::Incoming { peer, address, purpose, auto } => {
                 if !matches!(self.goal, Goal::Stream) {
@@ -227,7 +232,7 @@ impl Desk {
             Event::Connected { peer, suite, purpose } if matches!(self.goal, Goal::Stream) => {
                 // Viewers come and go; what they are called is all there is to keep of them.
                 debug_assert_eq!(*purpose, Purpose::Watch);
-                self.screen.line(&format!("{} watches. Keys agreed by {suite}.", self.described(peer)));
+                self.screen.line(&sentence(&format!("{} watches. Keys agreed by {suite}", self.described(peer))));
                 self.learn(None, peer, *suite);
             }
             Event::Connected { peer, suite, .. } => {
@@ -237,14 +242,16 @@ impl Desk {
                 self.connected = true;
                 self.connected(peer, *suite);
             }
-            Event::Sas { sas } => self.sas(&sas.to_string()),
-            Event::PathChanged { path } => {
-                self.screen.line(&format!("Sound and pictures go by {}.", words::path_words(path)));
-            }
+            Event::Sas { sas } => self.sas(sas.to_string()),
+            // Until there is media, every way is being tried and none is news.
+            Event::PathChanged { path } if self.connected => self.screen.line(&words::path(path)),
+            Event::PathChanged { .. } => {}
             Event::DeviceStarted { role, .. } => {
                 self.started.insert(*role);
             }
             Event::DeviceFailed { role, error } => self.device_failed(role, error),
+            // What goes wrong on the way out is of no interest any more.
+            Event::Notice { .. } if self.stopping => {}
             Event::Notice { text } => self.screen.line(&sentence(text)),
             Event::Ended { peer, reason, duration } => {
                 self.ended(peer.as_ref(), reason, *duration, outcome.unwrap_or(Exit::Failed));
@@ -278,7 +285,7 @@ impl Desk {
         };
         let who = self.described(peer);
         self.screen.ring();
-        self.screen.line(&format!("{who} {does} from {from}."));
+        self.screen.line(&sentence(&format!("{who} {does} from {from}")));
         if self.book.contacts().with_key(peer).is_none() {
             self.screen.line(&format!("  key {peer:#}"));
         }
@@ -343,6 +350,9 @@ impl Desk {
         };
         self.screen.line(&format!("Connected to {}. Keys agreed by {suite}.", self.described(peer)));
         self.learn(dialled.as_deref(), peer, suite);
+        if let Some(sas) = self.sas.take() {
+            self.compare(&sas);
+        }
         self.deadline = self.duration.map(|duration| Box::pin(sleep(duration)));
     }
 
@@ -357,7 +367,16 @@ impl Desk {
         }
     }
 
-    fn sas(&self, sas: &str) {
+    /// Nobody can read aloud before they hear each other, so it waits for that.
+    fn sas(&mut self, sas: String) {
+        if self.connected {
+            self.compare(&sas);
+        } else {
+            self.sas = Some(sas);
+        }
+    }
+
+    fn compare(&self, sas: &str) {
         let contact = self.party.as_ref().and_then(|party| self.book.contacts().with_key(&party.key));
         if contact.is_some_and(|contact| contact.verified) {
             return;
@@ -385,10 +404,13 @@ impl Desk {
 
     fn ended(&mut self, peer: Option<&Fingerprint>, reason: &EndReason, duration: Duration, outcome: Exit) {
         let who = peer.map(|peer| self.described(peer));
-        let why = sentence(&reason.to_string());
+        let why = match (&self.goal, reason) {
+            (Goal::Dial { .. }, EndReason::Cancelled) => "You gave up before anybody answered.".to_owned(),
+            _ => sentence(&reason.to_string()),
+        };
         if matches!(self.goal, Goal::Stream) {
-            let who = who.unwrap_or_else(|| "A viewer".to_owned());
-            self.screen.line(&format!("{who} stopped watching after {}. {why}", words::clock(duration)));
+            let who = who.unwrap_or_else(|| "a viewer".to_owned());
+            self.screen.line(&sentence(&format!("{who} stopped watching after {}. {why}", words::clock(duration))));
             return;
         }
         self.stop_asking();
@@ -408,6 +430,7 @@ impl Desk {
             self.explain_verification();
         }
         self.connected = false;
+        self.sas = None;
         self.started.clear();
         self.deadline = self.deadline.take().filter(|_| self.stopping);
         match self.goal {

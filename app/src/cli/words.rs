@@ -1,6 +1,5 @@
 //! What people read: who somebody is, how sure that is, and how the call goes.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use visavis_net::plan::Path;
@@ -13,7 +12,7 @@ use crate::engine::snapshot::{Flow, Phase, Snapshot};
 pub(crate) fn name(contact: Option<&Contact>, key: &Fingerprint) -> String {
     match contact {
         Some(contact) => contact.name.clone(),
-        None => format!("unknown caller {}", key.short()),
+        None => format!("key {}", key.short()),
     }
 }
 
@@ -48,9 +47,8 @@ fn milliseconds(duration: Duration) -> String {
 }
 
 fn flow(arrow: char, flow: &Flow) -> String {
-    let mut text = format!("{arrow} {:.0} fps {}", flow.frames_per_second, rate(flow.video_bitrate));
-    let _ = write!(text, " + sound {}", rate(flow.audio_bitrate));
-    text
+    let bits = flow.video_bitrate.saturating_add(flow.audio_bitrate);
+    format!("{arrow} {:.0} fps {}", flow.frames_per_second, rate(bits))
 }
 
 /// The state of a call in one line of at most `width` columns. What matters least goes first when room is short.
@@ -63,7 +61,7 @@ pub(crate) fn status(snapshot: &Snapshot, who: &str, width: usize) -> String {
         parts.push((8, suite.to_string()));
     }
     if let Some(path) = &snapshot.path {
-        parts.push((7, path_words(path)));
+        parts.push((7, path.to_string()));
     }
     if let Some(round_trip) = snapshot.round_trip {
         parts.push((3, format!("round trip {}", milliseconds(round_trip))));
@@ -99,11 +97,11 @@ pub(crate) fn waiting(phase: Phase) -> Option<&'static str> {
     }
 }
 
-/// How media travels.
-pub(crate) fn path_words(path: &Path) -> String {
+/// What it means that media takes another way.
+pub(crate) fn path(path: &Path) -> String {
     match path {
-        Path::Udp(address) => format!("udp {address}"),
-        Path::Interleaved => "tcp, UDP does not pass".to_owned(),
+        Path::Udp(address) => format!("Sound and pictures go by UDP to {address}."),
+        Path::Interleaved => "UDP does not pass; sound and pictures go by TCP.".to_owned(),
     }
 }
 
@@ -179,6 +177,6 @@ mod tests {
         let mut snapshot = snapshot();
         assert_eq!(viewers(&snapshot, 80), "nobody watches");
         snapshot.viewers = 2;
-        assert_eq!(viewers(&snapshot, 80), "2 viewers · ↑ 30 fps 4.8 Mbit/s + sound 34 kbit/s");
+        assert_eq!(viewers(&snapshot, 80), "2 viewers · ↑ 30 fps 4.8 Mbit/s");
     }
 }

@@ -16,6 +16,23 @@ fn address() -> std::net::SocketAddr {
     ([192, 0, 2, 7], 8554).into()
 }
 
+fn book() -> (tempfile::TempDir, Profile, Book) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let profile = Profile::open(Some(dir.path().to_owned())).expect("opened");
+    profile
+        .change_contacts(|contacts| {
+            let mut ana = Contact::new("Ana", Some(Address::new("alice", 8554)), Some(key(1)));
+            ana.strongest = Some(Suite::X25519MlKem768);
+            ana.verified = true;
+            contacts.add(ana).expect("new");
+            contacts.add(Contact::new("Ben", Some(Address::new("ben", 8554)), None)).expect("new");
+            true
+        })
+        .expect("written");
+    let book = Book::new(profile.clone(), key(0)).expect("read");
+    (dir, profile, book)
+}
+
 /// A command under test: the engine, the person and the signals are played by the test.
 struct Scene {
     commands: mpsc::Receiver<Command>,
@@ -39,19 +56,7 @@ struct Options {
 
 impl Scene {
     fn new(goal: Goal, options: Options) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let profile = Profile::open(Some(dir.path().to_owned())).expect("opened");
-        profile
-            .change_contacts(|contacts| {
-                let mut ana = Contact::new("Ana", Some(Address::new("alice", 8554)), Some(key(1)));
-                ana.strongest = Some(Suite::X25519MlKem768);
-                ana.verified = true;
-                contacts.add(ana).expect("new");
-                contacts.add(Contact::new("Ben", Some(Address::new("ben", 8554)), None)).expect("new");
-                true
-            })
-            .expect("written");
-        let book = Book::new(profile.clone(), key(0)).expect("read");
+        let (dir, profile, book) = book();
         let (screen, out, err) = screen(options.style.unwrap_or(Style::Plain));
         let (commands_in, commands) = mpsc::channel(16);
         let (events, events_out) = mpsc::channel(256);
@@ -176,6 +181,30 @@ async fn the_first_call_pins_the_key_and_asks_to_compare() {
     scene.tell([ended(Some(key(2)), THEY_HUNG_UP)]).await;
     let out = scene.exit().await.1;
     assert!(out.contains("From now on Ben is whoever has the key"), "{out}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_to_read_aloud_waits_until_they_hear_each_other() {
+    let mut desk = desk(Goal::Answer { once: false });
+    desk.0.event(&incoming(key(5), true));
+    desk.0.sas("1234 5678".to_owned());
+    assert!(!desk.1.text().contains("1234"));
+    desk.0.event(&connected(key(5)));
+    assert!(desk.1.text().contains("Read this aloud: 1234 5678."), "{}", desk.1.text());
+    // Whoever is verified need not do it again.
+    desk.0.event(&ended(Some(key(5)), THEY_HUNG_UP));
+    desk.0.event(&incoming(key(1), true));
+    desk.0.sas("8765 4321".to_owned());
+    desk.0.event(&connected(key(1)));
+    assert!(!desk.1.text().contains("8765"), "{}", desk.1.text());
+}
+
+/// A desk without a loop around it.
+fn desk(goal: Goal) -> (Desk, Tape, mpsc::Receiver<Command>, tempfile::TempDir) {
+    let (dir, _, book) = book();
+    let (screen, out, _) = screen(Style::Plain);
+    let (commands, inbox) = mpsc::channel(16);
+    (Desk::new(goal, None, HashSet::new(), book, screen, commands), out, inbox, dir)
 }
 
 #[tokio::test(start_paused = true)]
