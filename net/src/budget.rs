@@ -3,7 +3,7 @@
 //! Two signals mean congestion. *Delay*: the quickest packet of a report is more than 25 ms slower than the
 //! quickest of the last ten seconds. Taking the quickest hides jitter, and a big picture that waits behind itself, and
 //! shows only a queue that does not empty. A queue that a back-off does not shrink is not ours but the link's
-//! manner, and becomes the new measure. *Loss* counts together with a growing queue, or alone when it
+//! manner, and is allowed for during the next minute. *Loss* counts together with a growing queue, or alone when it
 //! is heavy: a radio link that loses 2 % of everything at random must not take the pictures down with it.
 //!
 //! The rate doubles from report to report until the first congestion, falls to a share of what really
@@ -43,6 +43,9 @@ const RATE_SPAN: Duration = Duration::from_millis(200);
 const ENOUGH: u32 = 10;
 /// A queue that did not shrink below this share after a back-off is not ours.
 const SHRUNK: f64 = 0.7;
+/// The most delay that is taken for the link's manner, and the seconds after which half of that is forgotten.
+const MAX_MANNER: Duration = Duration::from_millis(60);
+const MANNER_HALF_LIFE: f64 = 30.0;
 /// The longest that a back-off is given to work.
 const MAX_HOLD: Duration = Duration::from_millis(1500);
 
@@ -78,6 +81,9 @@ pub(crate) struct Budget {
     queue: Duration,
     /// Packets and the quickest of them, until they are enough to judge by.
     sample: (u32, Option<i64>),
+    /// Delay that comes and goes whatever we send, and when that was learnt.
+    manner: Duration,
+    manner_since: Option<Instant>,
     /// The last back-off, while it has to show its effect.
     hold: Option<Hold>,
     changed: Option<Instant>,
@@ -114,6 +120,8 @@ impl Budget {
             loss: 0.0,
             queue: Duration::ZERO,
             sample: (0, None),
+            manner: Duration::ZERO,
+            manner_since: None,
             hold: None,
             changed: None,
         }
@@ -148,6 +156,7 @@ impl Budget {
         self.loss = 0.0;
         self.ceiling = None;
         self.sample = (0, None);
+        self.manner = Duration::ZERO;
         self.hold = None;
         self.changed = None;
         self.target = self.target.min(2.0 * f64::from(START));
@@ -179,8 +188,10 @@ impl Budget {
         }
 
         let patience = if stream { STREAM_QUEUE_FACTOR } else { 1 };
-        let standing = self.queue > QUEUE_LIMIT * patience;
-        let losing = self.queue > QUEUE_NOTABLE * patience && share > LOSS_NOTABLE && batch.lost > 1;
+        let manner = self.manner(now);
+        let notable = self.queue > QUEUE_NOTABLE * patience + manner;
+        let standing = self.queue > QUEUE_LIMIT * patience + manner;
+        let losing = notable && share > LOSS_NOTABLE && batch.lost > 1;
         let heavy = self.loss > LOSS_LIMIT;
         let held = match &mut self.hold {
             Some(hold) => {
@@ -195,8 +206,8 @@ impl Budget {
                 match self.hold.take() {
                     // It had time to drain and did not, nor did it overflow.
                     Some(hold) if hold.lossless && !losing && !heavy && self.queue > hold.queue.mul_f64(SHRUNK) => {
-                        self.base.accept(now, self.queue);
-                        self.queue = Duration::ZERO;
+                        self.manner = self.queue.min(MAX_MANNER);
+                        self.manner_since = Some(now);
                         self.target = hold.before;
                         self.changed = Some(now);
                     }
@@ -212,11 +223,17 @@ impl Budget {
             (Some(_), None) => false,
         };
         let used = self.rate.get().is_none_or(|carried| carried >= self.target * USED);
-        if held || !seen || !used || self.queue > QUEUE_NOTABLE * patience {
+        if held || !seen || !used || notable {
             return;
         }
         self.hold = None;
         self.grow(now);
+    }
+
+    /// The part of the queue that is the link's manner, as far as it is remembered.
+    fn manner(&self, now: Instant) -> Duration {
+        let age = self.manner_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        self.manner.mul_f64((-age.as_secs_f64() / MANNER_HALF_LIFE).exp2())
     }
 
     /// Updates the standing queue; `false` until there is enough to judge by.
@@ -299,14 +316,6 @@ impl BaseDelay {
         let least = self.slots.iter().map(|(_, least)| *least).min().unwrap_or(delay);
         Duration::from_micros(delay.saturating_sub(least).try_into().unwrap_or(0))
     }
-
-    /// Takes what exceeds the least delay by `excess` as the new least.
-    fn accept(&mut self, now: Instant, excess: Duration) {
-        if let Some(least) = self.slots.iter().map(|(_, least)| *least).min() {
-            self.slots.clear();
-            self.slots.push_back((now, least.saturating_add(excess.as_micros() as i64)));
-        }
-    }
 }
 
 /// Bytes that arrived over the last reports.
@@ -323,12 +332,12 @@ impl ArrivalRate {
     const LEAST: i64 = 30_000;
 
     fn record(&mut self, first: i64, last: i64, bytes: u64) {
-        if self.reports.back().is_some_and(|(_, before, _)| first - before > Self::PAUSE) {
+        if self.reports.back().is_some_and(|(_, before, _)| first.saturating_sub(*before) > Self::PAUSE) {
             self.reports.clear();
         }
         self.reports.push_back((first, last, bytes));
         let span = RATE_SPAN.as_micros() as i64;
-        while self.reports.len() > 64 || self.reports.get(1).is_some_and(|(at, ..)| last - at >= span) {
+        while self.reports.len() > 64 || self.reports.get(1).is_some_and(|(at, ..)| last.saturating_sub(*at) >= span) {
             self.reports.pop_front();
         }
     }
@@ -338,7 +347,8 @@ impl ArrivalRate {
         let first = self.reports.iter().map(|(first, ..)| first).min()?;
         let last = self.reports.iter().map(|(_, last, _)| last).max()?;
         let bytes: u64 = self.reports.iter().map(|(.., bytes)| bytes).sum();
-        (last - first >= Self::LEAST).then(|| bytes as f64 * 8e6 / (last - first) as f64)
+        let span = last.saturating_sub(*first);
+        (span >= Self::LEAST).then(|| bytes as f64 * 8e6 / span as f64)
     }
 }
 

@@ -17,6 +17,9 @@ use crate::srtp::Sealer;
 /// Bytes of IP and UDP headers around a packet, counted by the bandwidth estimate.
 const DATAGRAM_OVERHEAD: usize = 28;
 
+/// The most packets of one frame: far more than a second of any budget.
+pub const MAX_PAYLOADS: usize = 8192;
+
 /// One encoded picture or piece of sound, immutable from here on: what is sealed once must never change,
 /// and sealing it again is how a lost packet is repaired.
 #[derive(Clone, Debug)]
@@ -49,7 +52,7 @@ pub enum DropReason {
     UnknownStream,
     /// It has no payloads.
     Empty,
-    /// A payload does not fit a packet of [`MAX_PACKET`] bytes.
+    /// A payload does not fit a packet of [`MAX_PACKET`] bytes, or there are more than [`MAX_PAYLOADS`].
     TooLarge,
     /// There is no way to the peer, not even the control connection.
     NoPath,
@@ -104,7 +107,11 @@ impl Outgoing {
             return Err(DropReason::Empty);
         }
         let fits = |payload: &Payload| sealed_len(payload.len()) <= MAX_PACKET;
-        if frame.payloads.iter().all(fits) { Ok(()) } else { Err(DropReason::TooLarge) }
+        if frame.payloads.len() <= MAX_PAYLOADS && frame.payloads.iter().all(fits) {
+            Ok(())
+        } else {
+            Err(DropReason::TooLarge)
+        }
     }
 
     /// Appends the payload at `index` as a new packet, and remembers it.

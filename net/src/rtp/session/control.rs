@@ -93,9 +93,14 @@ impl Session {
 
     /// When [`Self::poll_control`] has something.
     pub(super) fn control_timeout(&self) -> Option<Instant> {
-        self.path?;
+        let path = self.path?;
+        if path == Path::Interleaved && self.backlog > MAX_BACKLOG {
+            return None;
+        }
+        if self.ended {
+            return self.control.report_at;
+        }
         let gaps = self.incoming.iter().filter_map(|stream| stream.gaps.next(self.round_trip)).min();
-        let gaps = gaps.filter(|_| !self.ended);
         [self.control.report_at, self.control.feedback_at, gaps].into_iter().flatten().min()
     }
 
@@ -202,9 +207,9 @@ impl Session {
                         batch.bytes += u64::from(departed.size);
                         batch.newest_sent = batch.newest_sent.max(Some(departed.at));
                         if ago < 0x1ffe {
-                            let arrival = made_at - i64::from(ago) * 1_000_000 / 1024;
+                            let arrival = made_at.wrapping_sub(i64::from(ago) * 1_000_000 / 1024);
                             let sent = now_micros(self.config.clock.at, departed.at);
-                            let delay = arrival - sent;
+                            let delay = arrival.wrapping_sub(sent);
                             batch.quickest = Some(batch.quickest.map_or(delay, |least| least.min(delay)));
                             let (first, last) = batch.arrivals.unwrap_or((arrival, arrival));
                             batch.arrivals = Some((first.min(arrival), last.max(arrival)));
@@ -300,9 +305,9 @@ struct Unwrapped {
 impl Unwrapped {
     fn micros(&mut self, compact: u32) -> i64 {
         let step = compact.wrapping_sub(self.last.unwrap_or(compact)).cast_signed();
-        self.units += i64::from(step);
+        // A peer that lies can make it wrap, and then misjudges its own link.
+        self.units = self.units.wrapping_add(i64::from(step));
         self.last = Some(compact);
-        // Far from overflow: each packet moves it by at most 2³¹ units.
-        self.units * 15_625 / 1024
+        self.units.wrapping_mul(15_625) / 1024
     }
 }

@@ -53,17 +53,28 @@ fn plan(direction: Direction, codec: Codec) -> StreamPlan {
 #[derive(Clone, Copy, Debug)]
 struct Link {
     delay: Duration,
-    /// Uniform, on top of the delay; reorders.
+    /// Uniform, on top of the delay.
     jitter: Duration,
+    /// Whether packets stay in order nevertheless.
+    ordered: bool,
     /// Bit/s, and how many bytes wait for it.
     rate: Option<(f64, usize)>,
     loss: f64,
+    /// How many packets in a row are lost, on average.
+    burst: f64,
     cut: bool,
 }
 
 impl Link {
-    const GOOD: Self =
-        Self { delay: Duration::from_millis(10), jitter: Duration::ZERO, rate: None, loss: 0.0, cut: false };
+    const GOOD: Self = Self {
+        delay: Duration::from_millis(10),
+        jitter: Duration::ZERO,
+        ordered: false,
+        rate: None,
+        loss: 0.0,
+        burst: 1.0,
+        cut: false,
+    };
 }
 
 struct Flying {
@@ -98,6 +109,8 @@ struct World {
     peers: [Session; 2],
     links: [Link; 2],
     busy_until: [Instant; 2],
+    last_arrival: [Instant; 2],
+    losing: [bool; 2],
     flying: BinaryHeap<Flying>,
     order: u64,
     rng: ChaCha8Rng,
@@ -132,6 +145,8 @@ impl World {
             peers,
             links: [Link::GOOD; 2],
             busy_until: [start; 2],
+            last_arrival: [start; 2],
+            losing: [false; 2],
             flying: BinaryHeap::new(),
             order: 0,
             rng,
@@ -213,8 +228,12 @@ impl World {
         let link = self.links[from];
         let size = datagram.len() + 28;
         self.wire[from] += size as u64;
-        let lost = link.cut || f64::from(self.rng.next_u32()) / f64::from(u32::MAX) < link.loss;
-        if lost {
+        // Gilbert's two states; with a burst of one packet, independent loss.
+        let chance = f64::from(self.rng.next_u32()) / f64::from(u32::MAX);
+        let into = if link.burst > 1.0 { link.loss / (link.burst * (1.0 - link.loss)) } else { link.loss };
+        let stay = if link.burst > 1.0 { 1.0 - 1.0 / link.burst } else { link.loss };
+        self.losing[from] = chance < if self.losing[from] { stay } else { into };
+        if link.cut || self.losing[from] {
             return;
         }
         let mut at = self.now;
@@ -230,7 +249,12 @@ impl World {
         self.order += 1;
         let path = Path::Udp(self.addresses[from]);
         let bytes = datagram.to_vec();
-        self.flying.push(Flying { at: at + link.delay + jitter, order: self.order, to: 1 - from, path, bytes });
+        let mut at = at + link.delay + jitter;
+        if link.ordered {
+            at = at.max(self.last_arrival[from]);
+            self.last_arrival[from] = at;
+        }
+        self.flying.push(Flying { at, order: self.order, to: 1 - from, path, bytes });
     }
 
     /// Lets time pass until `end`.

@@ -131,6 +131,58 @@ fn jitter_is_not_congestion() {
 }
 
 #[test]
+fn jitter_in_order_is_not_congestion_for_long() {
+    let mut world = World::connected(34);
+    for link in &mut world.links {
+        *link =
+            Link { delay: Duration::from_millis(30), jitter: Duration::from_millis(40), ordered: true, ..Link::GOOD };
+    }
+    let measured = measure(&mut world, Duration::from_secs(8), Duration::from_secs(20), 0.9);
+    assert!(measured.rate > 5e6, "{}", measured.rate);
+    assert_eq!(measured.sound_lost, 0);
+}
+
+#[test]
+fn bursts_of_loss_on_a_wide_link_do_not_take_the_pictures_down() {
+    let mut world = World::connected(35);
+    for link in &mut world.links {
+        *link = Link { delay: Duration::from_millis(25), loss: 0.06, burst: 5.0, ..Link::GOOD };
+    }
+    let measured = measure(&mut world, Duration::from_secs(5), Duration::from_secs(10), 0.9);
+    assert!(measured.least_budget > 8_000_000, "{}", measured.least_budget);
+    assert!(measured.sound_lost * 50 <= measured.sound_sent, "{}", measured.sound_lost);
+}
+
+#[test]
+fn a_narrow_link_with_random_loss_is_still_used() {
+    let mut world = World::connected(36);
+    world.links[0] = Link { rate: Some((2e6, 25_000)), loss: 0.02, delay: Duration::from_millis(25), ..Link::GOOD };
+    let measured = measure(&mut world, Duration::from_secs(5), Duration::from_secs(25), 0.95);
+    assert!((1.0e6..2.0e6).contains(&measured.rate), "{}", measured.rate);
+    assert!(measured.sound_lost * 200 <= measured.sound_sent, "{}", measured.sound_lost);
+}
+
+#[test]
+fn a_shallow_queue_is_lived_with() {
+    // 10 ms at the link's rate: loss is all there is to see.
+    let mut world = World::connected(37);
+    world.links[0].rate = Some((2e6, 3_000));
+    let measured = measure(&mut world, Duration::from_secs(5), Duration::from_secs(25), 0.95);
+    assert!(measured.rate > 0.5e6, "{}", measured.rate);
+    assert!(measured.sound_lost * 50 <= measured.sound_sent, "{}", measured.sound_lost);
+}
+
+#[test]
+fn a_pause_does_not_make_the_link_look_narrow() {
+    let mut world = World::connected(38);
+    world.links[0].rate = Some((10e6, 125_000));
+    measure(&mut world, Duration::from_secs(5), Duration::from_secs(5), 0.95);
+    world.talk(Duration::from_secs(5), None);
+    let again = measure(&mut world, Duration::from_millis(500), Duration::from_secs(5), 0.95);
+    assert!(again.least_budget > 3_000_000, "{}", again.least_budget);
+}
+
+#[test]
 fn a_link_that_narrows_and_widens_is_followed() {
     let mut world = World::connected(33);
     world.links[0].rate = Some((10e6, 125_000));

@@ -92,6 +92,10 @@ fn media_waits_while_the_control_connection_is_full() {
         }
         assert!(world.peers[0].poll_timeout().is_none_or(|at| at > world.now), "it must not spin");
     }
+    world.peers[0].set_backlog(1 << 20);
+    world.now += Duration::from_secs(1);
+    assert!(world.peers[0].poll_transmit(world.now, &mut Vec::new()).is_none());
+    assert_eq!(world.peers[0].poll_timeout(), None, "reports wait too when nothing moves");
     world.peers[0].set_backlog(0);
     let mut out = Vec::new();
     let mut frames = Vec::new();
@@ -114,6 +118,7 @@ fn goodbye_is_said_once_and_ends_media() {
     assert_eq!(world.sound(0, 80), Sent::Dropped(DropReason::Ended));
     world.peers[0].bye(world.now);
     world.run_for(Duration::from_millis(700));
+    assert!(world.peers[0].poll_timeout().is_none_or(|at| at > world.now), "it must not spin");
     assert_eq!(world.events[1].iter().filter(|(_, event)| *event == Event::Bye).count(), 1);
 }
 
