@@ -148,7 +148,8 @@ pub fn motion(shown: &[f64], end: f64, fps: u32) -> Option<Motion> {
     Some(Motion {
         seconds,
         per_second: shown.len() as f64 / seconds.max(1e-3),
-        frozen: frozen.clone().sum(),
+        // The sum of nothing is −0, which would be printed so.
+        frozen: frozen.clone().sum::<f64>() + 0.0,
         freezes: frozen.count(),
         longest: gaps.iter().copied().fold(0.0, f64::max),
     })
