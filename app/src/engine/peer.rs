@@ -180,6 +180,9 @@ impl Peer {
             Command::Dial(dial) => self.dial(now, dial),
             Command::Accept => self.ask_focus(now, "accept", |call| call.accept(now)),
             Command::Decline => self.ask_focus(now, "decline", |call| call.decline(now)),
+            Command::HangUp if self.focus.is_none() && self.is_idle() => {
+                self.notice("There is no call to hang up.".into())
+            }
             Command::HangUp => self.hang_up(now),
             Command::Shutdown => {
                 self.hang_up(now);
@@ -211,8 +214,8 @@ impl Peer {
         if let Some((conn, _)) = self.dialling.take() {
             self.outputs.push_back(Output::Close { conn });
             self.tell_ended(now, None, EndReason::Cancelled);
-        } else {
-            self.ask_focus(now, "hang up", |call| call.hang_up(now));
+        } else if let Some(id) = self.focus {
+            self.ask(now, id, |call| call.hang_up(now));
         }
     }
 
