@@ -236,7 +236,9 @@ impl Desk {
                 self.learn(None, peer, *suite);
             }
             Event::Connected { peer, suite, .. } => {
-                self.stop_asking();
+                self.asking = false;
+                // The question or the ringing is over.
+                self.screen.clear();
                 let incoming = self.party.as_ref().is_some_and(|party| party.incoming);
                 self.party = Some(Party { key: *peer, incoming });
                 self.connected = true;
