@@ -3,12 +3,15 @@
 pub mod click;
 pub mod codec;
 pub mod device;
+mod drift;
 pub mod encode;
+mod jitter;
 pub mod pcm;
 pub mod picture;
 pub mod playout;
 pub mod resample;
 pub mod stamp;
+mod stretch;
 pub mod sync;
 #[cfg(test)]
 mod testing;

@@ -1,0 +1,96 @@
+//! What a jitter buffer keeps: packets until they are decoded, and how late packets have been.
+
+mod arrivals;
+
+use visavis_net::rtp::ids::ExtSeq;
+
+pub(crate) use arrivals::Arrivals;
+
+/// Packets kept at most: 2.5 s of 20 ms, a third of a second of the shortest that Opus has. A packet farther ahead
+/// than this starts the stream anew.
+pub(crate) const DEPTH: usize = 128;
+
+/// A time of the media clock that never wraps, in samples, 0 at the first packet.
+pub(crate) type MediaTime = i64;
+
+/// Packets by sequence number, at most [`DEPTH`] of them, their memory used again and again.
+#[derive(Debug)]
+pub(crate) struct Packets {
+    slots: Vec<Slot>,
+    newest: ExtSeq,
+}
+
+/// One packet that waits.
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    seq: Option<ExtSeq>,
+    /// Its first sample on the media clock.
+    pub(crate) time: MediaTime,
+    /// When it came in, in samples of the machine's clock.
+    pub(crate) arrival: i64,
+    /// How much sound it holds.
+    pub(crate) samples: usize,
+    /// The Opus packet.
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Packets {
+    pub(crate) fn new() -> Self {
+        Self { slots: (0..DEPTH).map(|_| Slot::default()).collect(), newest: ExtSeq(0) }
+    }
+
+    /// Keeps a packet; `false` if it is there already. The caller sees to it that all lie within [`DEPTH`].
+    pub(crate) fn insert(
+        &mut self,
+        seq: ExtSeq,
+        time: MediaTime,
+        arrival: i64,
+        samples: usize,
+        payload: &[u8],
+    ) -> bool {
+        let slot = &mut self.slots[index(seq)];
+        if slot.seq == Some(seq) {
+            return false;
+        }
+        (slot.seq, slot.time, slot.arrival, slot.samples) = (Some(seq), time, arrival, samples);
+        slot.payload.clear();
+        slot.payload.extend_from_slice(payload);
+        self.newest = self.newest.max(seq);
+        true
+    }
+
+    /// The packet `seq`, if it is there.
+    pub(crate) fn get(&self, seq: ExtSeq) -> Option<&Slot> {
+        let slot = &self.slots[index(seq)];
+        (slot.seq == Some(seq)).then_some(slot)
+    }
+
+    /// Forgets the packet `seq`.
+    pub(crate) fn remove(&mut self, seq: ExtSeq) {
+        let slot = &mut self.slots[index(seq)];
+        if slot.seq == Some(seq) {
+            slot.seq = None;
+        }
+    }
+
+    /// The first packet from `seq` on.
+    pub(crate) fn first_from(&self, seq: ExtSeq) -> Option<(ExtSeq, &Slot)> {
+        (seq.0..=self.newest.0.min(seq.0.saturating_add(DEPTH as u64 - 1)))
+            .find_map(|n| Some((ExtSeq(n), self.get(ExtSeq(n))?)))
+    }
+
+    /// The first of all packets.
+    pub(crate) fn first(&self) -> Option<ExtSeq> {
+        self.slots.iter().filter_map(|slot| slot.seq).min()
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.slots.iter_mut().for_each(|slot| slot.seq = None);
+        self.newest = ExtSeq(0);
+    }
+}
+
+fn index(seq: ExtSeq) -> usize {
+    (seq.0 % DEPTH as u64) as usize
+}
