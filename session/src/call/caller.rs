@@ -27,6 +27,13 @@ impl Call {
         let weakest = self.weakest;
         let allowed = |suite: &&Suite| weakest.is_none_or(|weakest| **suite >= weakest);
         let suites: Vec<Suite> = self.config.suites.iter().filter(allowed).copied().collect();
+        if suites.is_empty() {
+            return Err(match (self.config.suites.iter().max(), weakest) {
+                (Some(&chosen), Some(weakest)) => HandshakeError::TooWeak { chosen, weakest },
+                _ => HandshakeError::NoCommonSuite { offered: String::new() },
+            }
+            .into());
+        }
         let exchange = Exchange::start(&suites, &mut self.rng);
         self.send_hello(exchange, Transcript::new())
     }

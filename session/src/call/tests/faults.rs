@@ -91,6 +91,17 @@ fn a_contact_never_gets_a_weaker_suite_than_before() {
 }
 
 #[test]
+fn a_contact_that_needs_more_than_we_have_is_not_even_asked() {
+    let mut setup = Setup::default();
+    setup.dial.weakest = Some(Suite::X25519MlKem768);
+    setup.caller.suites = vec![Suite::Modp2048, Suite::X25519];
+    let pair = Pair::run(setup);
+    assert_eq!(found(&pair.a), HandshakeError::TooWeak { chosen: Suite::X25519, weakest: Suite::X25519MlKem768 });
+    assert_eq!(told(&pair.b), "suite-too-weak");
+    no_media(&pair);
+}
+
+#[test]
 fn nothing_in_common() {
     let mut setup = Setup::default();
     setup.called.suites = vec![Suite::Modp2048];
@@ -256,21 +267,7 @@ fn a_truncated_sealed_message_is_no_message() {
 }
 
 #[test]
-fn a_signature_by_another_key_is_refused_on_either_side() {
-    // The caller proves with a key that is not the one it names.
-    let mut pair = Pair::new(Setup::default());
-    pair.pass(Duration::from_millis(70));
-    pair.between = Box::new(|_, _, _| {});
-    let mut liar = pair::config(1);
-    liar.identity = pair::config(9).identity;
-    let named = pair.a.call.config.identity.public().to_string();
-    pair.a.call.config = Arc::new(liar);
-    pair.pass(Duration::from_millis(35));
-    let said = &mut pair.a.call.outbox.said;
-    assert!(said.iter().any(|(_, sealed, _)| *sealed), "M3 was said");
-    assert!(!said.iter().any(|(_, _, message)| String::from_utf8_lossy(message).contains(&named)));
-
-    // A body that was signed is changed after signing: the same seal, another claim.
+fn a_signature_over_another_exchange_is_refused_on_either_side() {
     let mut pair = Pair::new(Setup::default());
     pair.pass(Duration::from_millis(120));
     if let State::Greeted(greeted) = &mut pair.b.call.state {
