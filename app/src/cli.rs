@@ -11,6 +11,7 @@ mod run;
 mod tools;
 mod words;
 
+use std::fs::File;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -46,6 +47,15 @@ pub fn main() -> ExitCode {
         }
     };
     let screen = Screen::standard(Style::detect(cli.global.json));
+    if let Some(path) = &cli.global.events {
+        match File::create(path) {
+            Ok(file) => screen.record(Box::new(file)),
+            Err(e) => {
+                screen.error(&format!("--events {}: {e}", path.display()));
+                return Exit::Failed.into();
+            }
+        }
+    }
     let exit = perform(cli, &screen).unwrap_or_else(|failure| {
         screen.error(&failure.to_string());
         failure.exit()
@@ -153,7 +163,7 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
             let auto = Allow::together(&args.allow);
             match auto {
                 Auto::Anyone => screen.error("whoever reaches this port can watch, known or not"),
-                Auto::Contacts if book.contacts().keys().next().is_none() => {
+                Auto::Contacts if book.contacts().known().next().is_none() => {
                     screen.error("nobody can watch: you have no contacts with a key; add some, or use --allow");
                 }
                 Auto::Nobody | Auto::Contacts | Auto::Listed(_) => {}
@@ -193,7 +203,7 @@ fn open(profile: &Profile) -> Result<(Identity, Book), Failure> {
 }
 
 fn admission(book: &Book, auto: Auto, calls: bool, viewers: bool) -> Admission {
-    Admission { contacts: book.contacts().keys().collect(), auto, calls, viewers }
+    Admission { contacts: book.contacts().known().collect(), auto, calls, viewers }
 }
 
 fn converse(

@@ -18,6 +18,7 @@ use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
 use crate::address::{Address, is_name};
+use crate::engine::config;
 use crate::profile::{Existing, write_whole};
 
 /// The largest contacts file that is read, in bytes.
@@ -177,9 +178,9 @@ impl Contacts {
         self.list.iter().find(|contact| contact.key.as_ref() == Some(key))
     }
 
-    /// The keys of all who have one.
-    pub fn keys(&self) -> impl Iterator<Item = Fingerprint> + '_ {
-        self.list.iter().filter_map(|contact| contact.key)
+    /// What the engine needs to know of all who have a key.
+    pub fn known(&self) -> impl Iterator<Item = config::Contact> + '_ {
+        self.list.iter().filter_map(|contact| Some(config::Contact { key: contact.key?, weakest: contact.strongest }))
     }
 
     /// Adds somebody new.

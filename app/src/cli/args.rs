@@ -38,6 +38,9 @@ pub(crate) struct Global {
     /// Write one JSON object per line instead of words
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Write the same objects to this file, beside what is shown
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) events: Option<PathBuf>,
     /// What to log to standard error, like `info` or `visavis_net=debug`
     #[arg(long, global = true, value_name = "FILTER", default_value = "warn")]
     pub(crate) log: String,

@@ -42,6 +42,8 @@ pub(crate) struct Screen {
 struct Inner {
     out: Box<dyn Write + Send>,
     err: Box<dyn Write + Send>,
+    /// Where the objects for programs go beside all this.
+    record: Option<Box<dyn Write + Send>>,
     /// Whether standard error shows up on the same terminal as the line at the bottom.
     shared: bool,
     style: Style,
@@ -60,8 +62,13 @@ impl Screen {
     }
 
     pub(crate) fn new(style: Style, out: Box<dyn Write + Send>, err: Box<dyn Write + Send>, shared: bool) -> Self {
-        let inner = Inner { out, err, shared, style, bottom: None, broken: false };
+        let inner = Inner { out, err, record: None, shared, style, bottom: None, broken: false };
         Self { inner: Arc::new(Mutex::new(inner)), style }
+    }
+
+    /// Has every object for programs written to `record` as well, whatever the style.
+    pub(crate) fn record(&self, record: Box<dyn Write + Send>) {
+        self.lock().record = Some(record);
     }
 
     /// How it shows things.
@@ -98,8 +105,10 @@ impl Screen {
 
     /// An object for a program; a person gets [`Screen::line`] instead.
     pub(crate) fn json(&self, value: &Value) {
+        let mut inner = self.lock();
+        inner.note(value);
         if self.style == Style::Json {
-            self.lock().out_line(&value.to_string());
+            inner.out_line(&value.to_string());
         }
     }
 
@@ -145,6 +154,15 @@ impl Screen {
 }
 
 impl Inner {
+    fn note(&mut self, value: &Value) {
+        let Some(record) = &mut self.record else { return };
+        if let Err(e) = writeln!(record, "{value}") {
+            // It is said once; the call goes on.
+            self.record = None;
+            let _ = writeln!(self.err, "visavis: cannot write the events: {e}");
+        }
+    }
+
     fn out_line(&mut self, text: &str) {
         // One write for everything: lines of several threads or processes do not mix.
         match &self.bottom {

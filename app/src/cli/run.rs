@@ -61,6 +61,10 @@ pub(crate) struct Outside {
 const GOODBYE: Duration = Duration::from_secs(3);
 /// A plain line of status this often.
 const PLAIN_STATUS: Duration = Duration::from_secs(5);
+/// How often a program is told how the call stands.
+const STATUS: Duration = Duration::from_secs(1);
+/// How often it is looked at, and shown to a person at a terminal. The others are multiples.
+const TICK: Duration = Duration::from_millis(250);
 
 /// Runs until the goal is reached or given up.
 pub(crate) async fn run(
@@ -72,12 +76,7 @@ pub(crate) async fn run(
     mut wires: Wires,
     mut outside: Outside,
 ) -> Exit {
-    let period = match screen.style() {
-        Style::Terminal => Duration::from_millis(250),
-        Style::Json => Duration::from_secs(1),
-        Style::Plain => PLAIN_STATUS,
-    };
-    let mut ticks = interval(period);
+    let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.reset();
     // A program may send its orders at any time, a person only answers questions.
@@ -147,6 +146,8 @@ struct Desk {
     commands: mpsc::Sender<Command>,
     /// Whether the question stands on the screen.
     asking: bool,
+    /// Looks at the snapshot so far.
+    ticks: u32,
     /// Whether nobody is there to answer it.
     unattended: bool,
     party: Option<Party>,
@@ -179,6 +180,7 @@ impl Desk {
             screen,
             commands,
             asking: false,
+            ticks: 0,
             unattended: false,
             party: None,
             connected: false,
@@ -466,8 +468,12 @@ impl Desk {
     }
 
     fn status(&mut self, snapshot: &Snapshot) {
-        self.screen.json(&json::status(snapshot, self.book.contacts()));
-        if self.asking || self.stopping {
+        self.ticks = self.ticks.wrapping_add(1);
+        let every = |period: Duration| u128::from(self.ticks) % (period.as_millis() / TICK.as_millis()) == 0;
+        if every(STATUS) {
+            self.screen.json(&json::status(snapshot, self.book.contacts()));
+        }
+        if self.asking || self.stopping || (self.screen.style() == Style::Plain && !every(PLAIN_STATUS)) {
             return;
         }
         let width = match self.screen.style() {

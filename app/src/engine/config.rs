@@ -35,7 +35,7 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct Admission {
     /// Those the owner knows by key.
-    pub contacts: Vec<Fingerprint>,
+    pub contacts: Vec<Contact>,
     /// Who is connected without asking: on `answer`, calls; on `stream`, viewers.
     pub auto: Auto,
     /// Whether incoming calls ring at all.
@@ -45,16 +45,31 @@ pub struct Admission {
 }
 
 impl Admission {
+    /// What the owner knows of this key.
+    #[must_use]
+    pub fn contact(&self, peer: Fingerprint) -> Option<&Contact> {
+        self.contacts.iter().find(|contact| contact.key == peer)
+    }
+
     /// Whether this key is connected without asking.
     #[must_use]
     pub fn connects(&self, peer: Fingerprint) -> bool {
         match &self.auto {
             Auto::Nobody => false,
-            Auto::Contacts => self.contacts.contains(&peer),
-            Auto::Listed(listed) => listed.contains(&peer) || self.contacts.contains(&peer),
+            Auto::Contacts => self.contact(peer).is_some(),
+            Auto::Listed(listed) => listed.contains(&peer) || self.contact(peer).is_some(),
             Auto::Anyone => true,
         }
     }
+}
+
+/// Somebody the owner knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// The key.
+    pub key: Fingerprint,
+    /// The strongest suite it has shown before: a weaker one is refused.
+    pub weakest: Option<Suite>,
 }
 
 /// Whom to admit without asking.

@@ -4,13 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rand_core::Rng;
 use visavis_net::buf::{PacketBuf, Pool};
 use visavis_net::carrier::tcp_udp::{Frame, Framer};
 use visavis_net::plan::{Direction, Path, StreamPlan};
 use visavis_net::rtp::codec::MediaKind;
 use visavis_net::rtp::ids::Ssrc;
-use visavis_net::rtp::session::{self, OutFrame, Received, Session, SessionConfig};
+use visavis_net::rtp::session::{self, OutFrame, Received, Session};
 use visavis_session::call::{self, BackInput, Call, CallId, Channel, Input, Purpose};
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
@@ -92,9 +91,8 @@ impl Leg {
     }
 
     /// Keys are agreed: media can be sealed, and the path probed, from now on.
-    pub(super) fn open_session(&mut self, now: Instant, config: SessionConfig, udp_port: u16, rng: &mut impl Rng) {
-        self.remote_ssrc = Some(config.keys.remote_ssrc);
-        let mut session = Session::new(config, rng);
+    pub(super) fn open_session(&mut self, now: Instant, mut session: Session, remote_ssrc: Ssrc, udp_port: u16) {
+        self.remote_ssrc = Some(remote_ssrc);
         session.add_candidate(now, Path::Interleaved);
         // A called peer learns the caller's address from the caller's own authenticated probe.
         if self.dialled.is_some() && udp_port != 0 {

@@ -16,7 +16,7 @@ use visavis_net::buf::{PacketBuf, Pool};
 use visavis_net::plan::Path;
 use visavis_net::rtp::codec::{Codec, MediaKind};
 use visavis_net::rtp::ids::Ssrc;
-use visavis_net::rtp::session::{self, OutFrame, SessionConfig};
+use visavis_net::rtp::session::{self, OutFrame, Session, SessionConfig};
 use visavis_net::rtp::time::WallClock;
 use visavis_session::call::{self, Call, Channel, EndReason};
 
@@ -432,12 +432,13 @@ impl Peer {
             call::Event::Sas(sas) if in_focus => self.tell(Event::Sas { sas }),
             call::Event::Sas(_) => {}
             call::Event::Keys { keys, suite, remote_udp_port } => {
-                let cname = self.cname();
-                let (pool, clock) = (self.pool.clone(), self.clock);
+                let remote_ssrc = keys.remote_ssrc;
+                let config = SessionConfig { keys, cname: self.cname(), pool: self.pool.clone(), clock: self.clock };
+                let mut session = Session::new(config, &mut self.rng);
+                session.limit_video(self.config.quality.max_video_bitrate);
                 if let Some(leg) = self.legs.get_mut(&id) {
                     leg.suite = Some(suite);
-                    let config = SessionConfig { keys, cname, pool, clock };
-                    leg.open_session(now, config, remote_udp_port, &mut self.rng);
+                    leg.open_session(now, session, remote_ssrc, remote_udp_port);
                 }
             }
             call::Event::Ringing { peer } => {

@@ -41,12 +41,12 @@ pub(in crate::engine) enum News {
     Closed,
 }
 
-/// The driver's end of a connection. Dropping it sends what waits, then closes.
+/// The driver's end of a connection. Dropping it sends what waits, says that nothing follows, and reads on until the
+/// other side has said so too: closing over unread bytes would reset the connection and destroy our last words.
 pub(super) struct Connection {
     /// What is to be written. Unbounded as a channel; [`Self::send`] bounds it in bytes.
     outbox: mpsc::UnboundedSender<Vec<u8>>,
     unsent: Arc<AtomicUsize>,
-    reader: AbortHandle,
 }
 
 impl Connection {
@@ -56,8 +56,8 @@ impl Connection {
         let (outbox, waiting) = mpsc::unbounded_channel();
         let unsent = Arc::new(AtomicUsize::new(0));
         tokio::spawn(write_all(conn, write, waiting, Arc::clone(&unsent), news.clone()));
-        let reader = tokio::spawn(read_all(conn, read, news.clone())).abort_handle();
-        Self { outbox, unsent, reader }
+        tokio::spawn(read_all(conn, read, outbox.downgrade(), news.clone()));
+        Self { outbox, unsent }
     }
 
     /// Queues bytes; `false` if the other side has stopped reading.
@@ -69,12 +69,6 @@ impl Connection {
     /// Bytes queued that the kernel has not taken.
     pub(super) fn unsent(&self) -> usize {
         self.unsent.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.reader.abort();
     }
 }
 
@@ -99,12 +93,20 @@ pub(super) fn dial(conn: ConnId, host: String, port: u16, news: mpsc::Sender<(Co
     tokio::spawn(task).abort_handle()
 }
 
-async fn read_all(conn: ConnId, mut stream: OwnedReadHalf, news: mpsc::Sender<(ConnId, News)>) {
+async fn read_all(
+    conn: ConnId,
+    mut stream: OwnedReadHalf,
+    driver: mpsc::WeakUnboundedSender<Vec<u8>>,
+    news: mpsc::Sender<(ConnId, News)>,
+) {
     let mut buffer = vec![0; READ];
     loop {
-        let arrived = match stream.read(&mut buffer).await {
-            Ok(0) | Err(_) => News::Closed,
-            Ok(len) => News::Data(buffer[..len].to_vec()),
+        // `driver` can be upgraded for as long as the driver has not let go.
+        let arrived = match (driver.upgrade().is_some(), timeout(LAST_WORDS, stream.read(&mut buffer)).await) {
+            (true, Err(_)) | (false, Ok(Ok(1..))) => continue,
+            (false, _) => return,
+            (true, Ok(Ok(0) | Err(_))) => News::Closed,
+            (true, Ok(Ok(len))) => News::Data(buffer[..len].to_vec()),
         };
         let over = matches!(arrived, News::Closed);
         if news.send((conn, arrived)).await.is_err() || over {
@@ -128,8 +130,8 @@ async fn write_all(
             stream.write_all(&bytes).await
         };
         unsent.fetch_sub(bytes.len(), Ordering::Relaxed);
-        let event = if written.is_ok() { News::Sent } else { News::Closed };
-        if !waiting.is_closed() && news.send((conn, event)).await.is_err() || written.is_err() {
+        // That it is broken is for the reader to say, after what arrived before that.
+        if written.is_err() || (!waiting.is_closed() && news.send((conn, News::Sent)).await.is_err()) {
             return;
         }
     }

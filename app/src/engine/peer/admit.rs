@@ -23,9 +23,16 @@ impl Peer {
     pub(super) fn incoming(&mut self, now: Instant, id: ConnId, peer: Fingerprint, purpose: Purpose, call_id: CallId) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         (leg.peer, leg.purpose, leg.call_id) = (Some(peer), purpose, Some(call_id));
-        let address = leg.remote;
+        let (address, suite) = (leg.remote, leg.suite);
         let situation = self.situation(peer, address.ip());
-        let decision = admission::decide(&situation, &Visitor { peer, purpose });
+        let weakest = self.config.admission.contact(peer).and_then(|contact| contact.weakest);
+        let decision = if suite < weakest {
+            // Somebody between us may have taken the better ones out of the offer.
+            self.notice(format!("A contact at {address} was refused: it offered weaker keys than before."));
+            Admission::Decline
+        } else {
+            admission::decide(&situation, &Visitor { peer, purpose })
+        };
         if purpose == Purpose::Call && matches!(decision, Admission::Ring | Admission::Accept) {
             self.give_way(now);
             self.focus = Some(id);
