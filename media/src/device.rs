@@ -7,6 +7,8 @@ mod camera;
 mod mjpeg;
 #[cfg(any(feature = "devices", test))]
 mod packed;
+#[cfg(feature = "devices")]
+mod sound_card;
 mod spec;
 mod synthetic;
 pub mod video;

@@ -7,16 +7,21 @@ use std::time::{Duration, Instant};
 
 use hound::{SampleFormat, WavReader};
 
-use super::{AudioSourceSpec, DeviceError, Kind};
+#[cfg(feature = "devices")]
+use super::sound_card::Microphone;
+use super::{AudioSourceSpec, DeviceError};
 use crate::click;
 use crate::pcm::{FRAME, FRAME_TIME, duration};
 use crate::resample::Resampler;
+
+/// The least time between two looks at a microphone.
+#[cfg(feature = "devices")]
+const POLL: Duration = Duration::from_millis(2);
 
 /// A reader this late skips what a microphone's buffer would have lost by then.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Something that yields a frame of sound every 20 ms.
-#[derive(Debug)]
 pub struct AudioSource {
     input: Input,
     start: Instant,
@@ -24,11 +29,15 @@ pub struct AudioSource {
     frames: u64,
 }
 
-#[derive(Debug)]
 enum Input {
     Silence,
     Click,
     Wav(Box<WavFile>),
+    #[cfg(feature = "devices")]
+    Microphone {
+        device: Box<Microphone>,
+        due: Instant,
+    },
 }
 
 impl AudioSource {
@@ -44,9 +53,8 @@ impl AudioSource {
             AudioSourceSpec::None => Input::Silence,
             AudioSourceSpec::Synthetic => Input::Click,
             AudioSourceSpec::Wav { path, repeat } => Input::Wav(Box::new(WavFile::open(path, *repeat)?)),
-            AudioSourceSpec::Default | AudioSourceSpec::Named(_) => {
-                return Err(DeviceError::NotBuilt(Kind::Microphone));
-            }
+            AudioSourceSpec::Default => microphone(None, now)?,
+            AudioSourceSpec::Named(name) => microphone(Some(name), now)?,
         };
         Ok(Self { input, start: now, frames: 0 })
     }
@@ -56,6 +64,18 @@ impl AudioSource {
     /// # Errors
     /// [`DeviceError`] when the device went away or the file broke off; the source is then of no more use.
     pub fn read(&mut self, now: Instant, frame: &mut [i16; FRAME]) -> Result<Option<Instant>, DeviceError> {
+        #[cfg(feature = "devices")]
+        if let Input::Microphone { device, due } = &mut self.input {
+            if !device.poll(now)? {
+                // Looked at again when the rest may have come; callbacks need not keep to that.
+                *due = now + duration((FRAME - device.ready()) as u64).max(POLL);
+                return Ok(None);
+            }
+            let captured = now.checked_sub(duration(device.ready() as u64)).unwrap_or(now);
+            device.take(frame);
+            *due = now + duration(FRAME.saturating_sub(device.ready()) as u64);
+            return Ok(Some(captured));
+        }
         while now.saturating_duration_since(self.next_due()) > PATIENCE {
             self.take(frame)?;
         }
@@ -70,6 +90,10 @@ impl AudioSource {
     /// When the next frame is complete.
     #[must_use]
     pub fn next_due(&self) -> Instant {
+        #[cfg(feature = "devices")]
+        if let Input::Microphone { due, .. } = &self.input {
+            return *due;
+        }
         self.start + duration(self.frames * FRAME as u64) + FRAME_TIME
     }
 
@@ -84,10 +108,22 @@ impl AudioSource {
                 }
             }
             Input::Wav(file) => file.fill(frame)?,
+            #[cfg(feature = "devices")]
+            Input::Microphone { device, .. } => device.take(frame),
         }
         self.frames += 1;
         Ok(())
     }
+}
+
+#[cfg(feature = "devices")]
+fn microphone(name: Option<&str>, now: Instant) -> Result<Input, DeviceError> {
+    Ok(Input::Microphone { device: Box::new(Microphone::open(name, now)?), due: now + FRAME_TIME })
+}
+
+#[cfg(not(feature = "devices"))]
+fn microphone(_: Option<&str>, _: Instant) -> Result<Input, DeviceError> {
+    Err(DeviceError::NotBuilt(super::Kind::Microphone))
 }
 
 /// A WAV file of any rate, width and number of channels, read as it is played.
@@ -188,9 +224,9 @@ impl WavFile {
     }
 }
 
-impl std::fmt::Debug for WavFile {
+impl std::fmt::Debug for AudioSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WavFile").field("path", &self.path).field("repeat", &self.repeat).finish_non_exhaustive()
+        f.debug_struct("AudioSource").field("start", &self.start).field("frames", &self.frames).finish_non_exhaustive()
     }
 }
 

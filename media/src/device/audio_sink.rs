@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use hound::{SampleFormat, WavSpec, WavWriter};
 
 use super::audio::wav_error;
-use super::{AudioSinkSpec, DeviceError, Kind};
+#[cfg(feature = "devices")]
+use super::sound_card::Loudspeaker;
+use super::{AudioSinkSpec, DeviceError};
 use crate::pcm::{BLOCK, SAMPLE_RATE};
 
 /// What a loudspeaker's buffer bridges; a writer later than this leaves a hole that is heard.
@@ -31,7 +33,15 @@ pub struct AudioSink {
 
 enum Output {
     Nothing,
-    Wav { path: PathBuf, writer: WavWriter<BufWriter<File>> },
+    Wav {
+        path: PathBuf,
+        writer: WavWriter<BufWriter<File>>,
+    },
+    #[cfg(feature = "devices")]
+    Loudspeaker {
+        device: Box<Loudspeaker>,
+        due: Instant,
+    },
 }
 
 impl AudioSink {
@@ -43,7 +53,8 @@ impl AudioSink {
         let (output, skew_ppm) = match spec {
             AudioSinkSpec::None => (Output::Nothing, 0.0),
             AudioSinkSpec::Wav { path, skew_ppm } => (create(path)?, *skew_ppm),
-            AudioSinkSpec::Default | AudioSinkSpec::Named(_) => return Err(DeviceError::NotBuilt(Kind::Loudspeaker)),
+            AudioSinkSpec::Default => (loudspeaker(None, now)?, 0.0),
+            AudioSinkSpec::Named(name) => (loudspeaker(Some(name), now)?, 0.0),
         };
         let block_nanos = 10_000_000.0 / (1.0 + skew_ppm.clamp(-100_000.0, 100_000.0) * 1e-6);
         Ok(Self { output, start: now, block_nanos, blocks: 0, missed: 0 })
@@ -52,6 +63,10 @@ impl AudioSink {
     /// When the next block must be written.
     #[must_use]
     pub fn next_due(&self) -> Instant {
+        #[cfg(feature = "devices")]
+        if let Output::Loudspeaker { due, .. } = &self.output {
+            return *due;
+        }
         self.start + Duration::from_nanos((self.blocks as f64 * self.block_nanos) as u64)
     }
 
@@ -60,6 +75,13 @@ impl AudioSink {
     /// # Errors
     /// [`DeviceError`] when the device went away or the file cannot be written; the sink is then of no more use.
     pub fn write(&mut self, now: Instant, pcm: &[i16; BLOCK]) -> Result<(), DeviceError> {
+        #[cfg(feature = "devices")]
+        if let Output::Loudspeaker { device, due } = &mut self.output {
+            // Its own clock sets the pace: the next block is due when there is room for it.
+            *due = now + device.write(now, pcm)?;
+            self.blocks += 1;
+            return Ok(());
+        }
         // What came too late to be heard was heard as silence.
         while now.saturating_duration_since(self.next_due()) > PATIENCE {
             self.put(&[0; BLOCK])?;
@@ -77,12 +99,20 @@ impl AudioSink {
     /// How long after [`Self::write`] a block is heard.
     #[must_use]
     pub fn latency(&self) -> Duration {
-        Duration::ZERO
+        match self.output {
+            Output::Nothing | Output::Wav { .. } => Duration::ZERO,
+            #[cfg(feature = "devices")]
+            Output::Loudspeaker { .. } => Loudspeaker::LATENCY,
+        }
     }
 
     /// Blocks that were silent because nobody wrote them in time.
     #[must_use]
     pub fn missed(&self) -> u64 {
+        #[cfg(feature = "devices")]
+        if let Output::Loudspeaker { device, .. } = &self.output {
+            return device.missed() / BLOCK as u64;
+        }
         self.missed
     }
 
@@ -90,6 +120,8 @@ impl AudioSink {
         self.blocks += 1;
         match &mut self.output {
             Output::Nothing => Ok(()),
+            #[cfg(feature = "devices")]
+            Output::Loudspeaker { .. } => Ok(()),
             Output::Wav { path, writer } => {
                 let mut samples = writer.get_i16_writer(BLOCK as u32);
                 pcm.iter().for_each(|&sample| samples.write_sample(sample));
@@ -103,6 +135,16 @@ impl AudioSink {
     }
 }
 
+#[cfg(feature = "devices")]
+fn loudspeaker(name: Option<&str>, now: Instant) -> Result<Output, DeviceError> {
+    Ok(Output::Loudspeaker { device: Box::new(Loudspeaker::open(name, now)?), due: now })
+}
+
+#[cfg(not(feature = "devices"))]
+fn loudspeaker(_: Option<&str>, _: Instant) -> Result<Output, DeviceError> {
+    Err(DeviceError::NotBuilt(super::Kind::Loudspeaker))
+}
+
 fn create(path: &Path) -> Result<Output, DeviceError> {
     let spec = WavSpec { channels: 1, sample_rate: SAMPLE_RATE, bits_per_sample: 16, sample_format: SampleFormat::Int };
     let writer = WavWriter::create(path, spec).map_err(|error| wav_error(path, error))?;
@@ -113,6 +155,8 @@ impl std::fmt::Debug for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Nothing => f.write_str("Nothing"),
+            #[cfg(feature = "devices")]
+            Self::Loudspeaker { .. } => f.write_str("Loudspeaker"),
             Self::Wav { path, .. } => write!(f, "Wav({})", path.display()),
         }
     }

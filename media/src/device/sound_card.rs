@@ -1,0 +1,276 @@
+//! Real microphones and loudspeakers, through cpal.
+//!
+//! The system's callback and our thread share a ring and a few atomics and nothing else. Callbacks come in sizes of the
+//! system's choosing; the ring is what makes frames and blocks of them. The ring holds mono samples at the device's own
+//! rate; conversion happens on our side of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
+use cpal::{BufferSize, ErrorKind, FromSample, Sample, SampleFormat, SizedSample, StreamConfig};
+use rtrb::{Consumer, Producer, RingBuffer};
+
+use super::{DeviceError, Kind};
+use crate::pcm::{BLOCK, FRAME, SAMPLE_RATE};
+use crate::resample::Resampler;
+
+/// Default sizes lose samples on some systems and buffer seconds on others.
+const CALLBACK: u32 = 480;
+
+/// Both rings hold this much: a microphone's is emptied every 20 ms, a loudspeaker's is kept at [`LEVEL`]. What does not
+/// fit is dropped.
+const RING: Duration = Duration::from_millis(250);
+
+/// What a loudspeaker's ring is kept at: a callback that takes one block while the next is on its way.
+const LEVEL: Duration = Duration::from_millis(20);
+
+/// A device that gives or takes nothing for this long is gone.
+const SILENT: Duration = Duration::from_secs(3);
+
+/// What a callback and our side tell each other.
+#[derive(Debug, Default)]
+struct Shared {
+    /// The system said that the device is gone.
+    failed: AtomicBool,
+    /// Callbacks so far.
+    calls: AtomicU64,
+    /// Samples that found no room, or no sound to play.
+    missed: AtomicU64,
+}
+
+/// A microphone that is running.
+pub(super) struct Microphone {
+    watch: Watch,
+    ring: Consumer<i16>,
+    resampler: Option<Resampler>,
+    /// Converted samples, at most one ring's worth.
+    ready: Vec<i16>,
+    _stream: cpal::Stream,
+}
+
+impl Microphone {
+    /// Opens the default microphone, or the one called `name`.
+    pub(super) fn open(name: Option<&str>, now: Instant) -> Result<Self, DeviceError> {
+        let (device, name) = find(Kind::Microphone, name)?;
+        let watch = Watch::new(Kind::Microphone, name, now);
+        let default = device.default_input_config().map_err(|error| watch.error(&error))?;
+        let (config, rate) = (config(&default), default.sample_rate());
+        let (producer, ring) = RingBuffer::new((RING.as_secs_f64() * f64::from(rate)) as usize);
+        let stream = match default.sample_format() {
+            SampleFormat::I16 => listen::<i16>(&device, config, producer, &watch.shared),
+            SampleFormat::I32 => listen::<i32>(&device, config, producer, &watch.shared),
+            SampleFormat::F32 => listen::<f32>(&device, config, producer, &watch.shared),
+            SampleFormat::U16 => listen::<u16>(&device, config, producer, &watch.shared),
+            SampleFormat::U8 => listen::<u8>(&device, config, producer, &watch.shared),
+            other => return Err(watch.error(&format!("it gives samples as {other}, which we do not take"))),
+        };
+        let stream = stream.and_then(|stream| stream.play().map(|()| stream)).map_err(|error| watch.error(&error))?;
+        let resampler = (rate != SAMPLE_RATE).then(|| Resampler::to_48k(rate));
+        Ok(Self { watch, ring, resampler, ready: Vec::with_capacity(RING_SAMPLES), _stream: stream })
+    }
+
+    /// Takes over what the callback left, and says whether a frame is complete.
+    pub(super) fn poll(&mut self, now: Instant) -> Result<bool, DeviceError> {
+        self.watch.check(now)?;
+        let available = self.ring.slots().min(RING_SAMPLES.saturating_sub(self.ready.len()));
+        if let Ok(chunk) = self.ring.read_chunk(available) {
+            match &mut self.resampler {
+                Some(resampler) => resampler.push(chunk, &mut self.ready),
+                None => self.ready.extend(chunk),
+            }
+        }
+        Ok(self.ready.len() >= FRAME)
+    }
+
+    /// Samples converted and not yet taken.
+    pub(super) fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Takes a complete frame.
+    pub(super) fn take(&mut self, frame: &mut [i16; FRAME]) {
+        frame.copy_from_slice(&self.ready[..FRAME]);
+        self.ready.drain(..FRAME);
+    }
+}
+
+const RING_SAMPLES: usize = SAMPLE_RATE as usize / 4;
+
+/// A loudspeaker that is running.
+pub(super) struct Loudspeaker {
+    watch: Watch,
+    ring: Producer<i16>,
+    rate: u32,
+    resampler: Option<Resampler>,
+    converted: Vec<i16>,
+    _stream: cpal::Stream,
+}
+
+impl Loudspeaker {
+    /// From write to sound: the ring's level and one callback of the system's.
+    pub(super) const LATENCY: Duration = LEVEL.saturating_add(Duration::from_millis(10));
+
+    /// Opens the default loudspeaker, or the one called `name`.
+    pub(super) fn open(name: Option<&str>, now: Instant) -> Result<Self, DeviceError> {
+        let (device, name) = find(Kind::Loudspeaker, name)?;
+        let watch = Watch::new(Kind::Loudspeaker, name, now);
+        let default = device.default_output_config().map_err(|error| watch.error(&error))?;
+        let (config, rate) = (config(&default), default.sample_rate());
+        let (ring, consumer) = RingBuffer::new((RING.as_secs_f64() * f64::from(rate)) as usize);
+        let stream = match default.sample_format() {
+            SampleFormat::I16 => speak::<i16>(&device, config, consumer, &watch.shared),
+            SampleFormat::I32 => speak::<i32>(&device, config, consumer, &watch.shared),
+            SampleFormat::F32 => speak::<f32>(&device, config, consumer, &watch.shared),
+            SampleFormat::U16 => speak::<u16>(&device, config, consumer, &watch.shared),
+            SampleFormat::U8 => speak::<u8>(&device, config, consumer, &watch.shared),
+            other => return Err(watch.error(&format!("it takes samples as {other}, which we do not make"))),
+        };
+        let stream = stream.and_then(|stream| stream.play().map(|()| stream)).map_err(|error| watch.error(&error))?;
+        let resampler = (rate != SAMPLE_RATE).then(|| Resampler::new(SAMPLE_RATE, rate));
+        Ok(Self { watch, ring, rate, resampler, converted: Vec::with_capacity(2 * BLOCK), _stream: stream })
+    }
+
+    /// Takes a block and says how long until the next is wanted.
+    pub(super) fn write(&mut self, now: Instant, pcm: &[i16; BLOCK]) -> Result<Duration, DeviceError> {
+        self.watch.check(now)?;
+        self.converted.clear();
+        match &mut self.resampler {
+            Some(resampler) => resampler.push(pcm.iter().copied(), &mut self.converted),
+            None => self.converted.extend_from_slice(pcm),
+        }
+        let (_, left) = self.ring.push_partial_slice(&self.converted);
+        self.watch.shared.missed.fetch_add(left.len() as u64, Ordering::Relaxed);
+        let level = self.ring.buffer().capacity() - self.ring.slots();
+        Ok(Duration::from_secs_f64(level as f64 / f64::from(self.rate)).saturating_sub(LEVEL))
+    }
+
+    /// Samples of silence played for want of sound, and of sound that found no room.
+    pub(super) fn missed(&self) -> u64 {
+        self.watch.shared.missed.load(Ordering::Relaxed)
+    }
+}
+
+/// Tells a device that works from one that is gone.
+struct Watch {
+    kind: Kind,
+    name: String,
+    shared: Arc<Shared>,
+    last: (u64, Instant),
+}
+
+impl Watch {
+    fn new(kind: Kind, name: String, now: Instant) -> Self {
+        Self { kind, name, shared: Arc::default(), last: (0, now) }
+    }
+
+    fn error(&self, reason: &dyn ToString) -> DeviceError {
+        DeviceError::Backend { kind: self.kind, name: self.name.clone(), reason: reason.to_string() }
+    }
+
+    fn check(&mut self, now: Instant) -> Result<(), DeviceError> {
+        if self.shared.failed.load(Ordering::Relaxed) {
+            return Err(self.error(&"it was unplugged or taken away"));
+        }
+        let calls = self.shared.calls.load(Ordering::Relaxed);
+        if calls != self.last.0 {
+            self.last = (calls, now);
+        }
+        let silent = now.saturating_duration_since(self.last.1);
+        if silent < SILENT {
+            return Ok(());
+        }
+        Err(DeviceError::Stalled { kind: self.kind, name: self.name.clone(), silent })
+    }
+}
+
+fn find(kind: Kind, name: Option<&str>) -> Result<(cpal::Device, String), DeviceError> {
+    let host = cpal::default_host();
+    let called = |device: &cpal::Device| device.description().ok().map(|it| it.name().to_owned());
+    let device = match name {
+        None if kind == Kind::Microphone => host.default_input_device(),
+        None => host.default_output_device(),
+        Some(name) => {
+            let devices = host.devices().map_err(|_| DeviceError::NoDefault(kind))?;
+            let usable = |device: &cpal::Device| {
+                if kind == Kind::Microphone { device.supports_input() } else { device.supports_output() }
+            };
+            let found = devices.into_iter().find(|it| called(it).as_deref() == Some(name) && usable(it));
+            return found
+                .map(|device| (device, name.to_owned()))
+                .ok_or_else(|| DeviceError::NotFound { kind, name: name.to_owned() });
+        }
+    };
+    let device = device.ok_or(DeviceError::NoDefault(kind))?;
+    let name = called(&device).unwrap_or_else(|| "default".to_owned());
+    Ok((device, name))
+}
+
+fn config(default: &cpal::SupportedStreamConfig) -> StreamConfig {
+    StreamConfig {
+        channels: default.channels(),
+        sample_rate: default.sample_rate(),
+        buffer_size: BufferSize::Fixed(CALLBACK * default.sample_rate() / SAMPLE_RATE),
+    }
+}
+
+fn listen<T: SizedSample>(
+    device: &cpal::Device,
+    config: StreamConfig,
+    mut ring: Producer<i16>,
+    shared: &Arc<Shared>,
+) -> Result<cpal::Stream, cpal::Error>
+where
+    i16: FromSample<T>,
+{
+    let (seen, told) = (Arc::clone(shared), Arc::clone(shared));
+    let channels = usize::from(config.channels).max(1);
+    let data = move |input: &[T], _: &cpal::InputCallbackInfo| {
+        seen.calls.fetch_add(1, Ordering::Relaxed);
+        for frame in input.chunks_exact(channels) {
+            let sum: i32 = frame.iter().map(|&sample| i32::from(i16::from_sample(sample))).sum();
+            if ring.push((sum / channels as i32) as i16).is_err() {
+                seen.missed.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    };
+    device.build_input_stream(config, data, move |error| note(&told, &error), None)
+}
+
+fn speak<T: SizedSample + FromSample<i16>>(
+    device: &cpal::Device,
+    config: StreamConfig,
+    mut ring: Consumer<i16>,
+    shared: &Arc<Shared>,
+) -> Result<cpal::Stream, cpal::Error> {
+    let (seen, told) = (Arc::clone(shared), Arc::clone(shared));
+    let channels = usize::from(config.channels).max(1);
+    // A hole starts and ends softly: the level falls and rises over 2 ms instead of at once.
+    let (mut last, mut gain) = (0_i16, 0_i32);
+    let data = move |output: &mut [T], _: &cpal::OutputCallbackInfo| {
+        seen.calls.fetch_add(1, Ordering::Relaxed);
+        for frame in output.chunks_exact_mut(channels) {
+            match ring.pop() {
+                Ok(sample) => (last, gain) = (sample, (gain + 1).min(SOFT)),
+                Err(_) => {
+                    gain = (gain - 1).max(0);
+                    seen.missed.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            frame.fill(T::from_sample((i32::from(last) * gain / SOFT) as i16));
+        }
+    };
+    device.build_output_stream(config, data, move |error| note(&told, &error), None)
+}
+
+/// Samples a loudspeaker fades over where sound is missing.
+const SOFT: i32 = 96;
+
+fn note(shared: &Shared, error: &cpal::Error) {
+    // A hitch or a change of route is no end; these are.
+    if matches!(error.kind(), ErrorKind::DeviceNotAvailable | ErrorKind::StreamInvalidated | ErrorKind::HostUnavailable)
+    {
+        shared.failed.store(true, Ordering::Relaxed);
+    }
+}
