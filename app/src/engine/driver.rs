@@ -52,6 +52,7 @@ pub(super) struct Driver {
     media: Media,
     figures: Arc<Figures>,
     rates: PictureRates,
+    protection: Protection,
     udp: Socket,
     connections: HashMap<ConnId, Connection>,
     /// Connections being made.
@@ -103,6 +104,7 @@ impl Driver {
             media,
             figures,
             rates: PictureRates::default(),
+            protection: Protection::default(),
             udp,
             connections: HashMap::new(),
             dialling: HashMap::new(),
@@ -301,12 +303,7 @@ impl Driver {
         snapshot.sent.frames_per_second = self.rates.sent;
         snapshot.received.frames_per_second = self.rates.shown;
         snapshot.jitter_buffer = Duration::from_micros(self.figures.sound_delay.load(Ordering::Relaxed));
-        // Redundancy follows loss at once and leaves it slowly: bursts come again.
-        let percent = (snapshot.sent.loss * 100.0).ceil() as u32;
-        let before = self.figures.loss_percent.load(Ordering::Relaxed);
-        self.figures
-            .loss_percent
-            .store(percent.max(before.saturating_sub(u32::from(before > 0 && self.rates.fresh))), Ordering::Relaxed);
+        self.protection.follow(snapshot.sent.loss, &self.figures);
         self.wiring.snapshot.send_replace(snapshot);
     }
 
@@ -333,8 +330,6 @@ struct PictureRates {
     since: Option<(Instant, u64, u64)>,
     sent: f32,
     shown: f32,
-    /// Whether the last reading made new rates.
-    fresh: bool,
 }
 
 impl PictureRates {
@@ -343,11 +338,31 @@ impl PictureRates {
         let shown = figures.pictures_shown.load(Ordering::Relaxed);
         let (at, sent_before, shown_before) = *self.since.get_or_insert((now, sent, shown));
         let elapsed = now.saturating_duration_since(at).as_secs_f32();
-        self.fresh = elapsed >= 1.0;
-        if self.fresh {
+        if elapsed >= 1.0 {
             self.sent = (sent - sent_before) as f32 / elapsed;
             self.shown = (shown - shown_before) as f32 / elapsed;
             self.since = Some((now, sent, shown));
         }
+    }
+}
+
+/// How much redundancy sound carries, from the loss that the other side reports.
+#[derive(Default)]
+struct Protection {
+    /// Mean of the last few seconds, 0 to 1.
+    loss: f32,
+}
+
+impl Protection {
+    /// Weight of one reading, four times a second: a mean over some three seconds.
+    const NEWEST: f32 = 0.08;
+    /// Less loss than this is left to repair: redundancy takes bits from the sound of every packet.
+    const LEAST: f32 = 0.003;
+
+    fn follow(&mut self, loss: f32, figures: &Figures) {
+        self.loss += Self::NEWEST * (loss - self.loss);
+        // Losses come in clumps: twice the mean, and some. The encoder is told in steps, for each change costs a little.
+        let percent = if self.loss < Self::LEAST { 0 } else { ((self.loss * 200.0 + 5.0) / 5.0).round() as u32 * 5 };
+        figures.expected_loss.store(percent.min(25), Ordering::Relaxed);
     }
 }

@@ -27,12 +27,12 @@ impl Meter {
         let mut octets = Octets::default();
         for stream in &stats.sent {
             count(&mut sent, &mut octets[0], stream.codec.kind(), stream.packets, stream.lost, stream.bytes);
-            sent.loss = sent.loss.max(stream.fraction_lost);
         }
         for stream in &stats.received {
             count(&mut received, &mut octets[1], stream.codec.kind(), stream.packets, stream.lost, stream.bytes);
-            received.loss = received.loss.max(stream.fraction_lost);
         }
+        sent.loss = mean(stats.sent.iter().map(|stream| (stream.packets, stream.fraction_lost)));
+        received.loss = mean(stats.received.iter().map(|stream| (stream.packets, stream.fraction_lost)));
         let (at, before) = *self.since.get_or_insert((now, octets));
         let elapsed = now.saturating_duration_since(at);
         if elapsed >= WINDOW {
@@ -55,4 +55,11 @@ fn count(flow: &mut Flow, octets: &mut [u64; 2], kind: MediaKind, packets: u64, 
     flow.packets += packets;
     flow.lost += lost;
     octets[kind as usize] += bytes;
+}
+
+/// The loss of all streams together: each counts by its packets.
+fn mean(streams: impl Iterator<Item = (u64, f32)>) -> f32 {
+    let (packets, lost) =
+        streams.fold((0, 0.0), |(packets, lost), (count, fraction)| (packets + count, lost + count as f32 * fraction));
+    if packets == 0 { 0.0 } else { lost / packets as f32 }
 }

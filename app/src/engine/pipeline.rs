@@ -30,8 +30,8 @@ pub const MAX_PAYLOAD: usize = 1200;
 pub struct Figures {
     /// What pictures may cost, in bit/s.
     pub budget: AtomicU32,
-    /// Loss that our receiver reports, in percent: how much redundancy sound carries.
-    pub loss_percent: AtomicU32,
+    /// The loss that sound is protected against, in percent; none when 0.
+    pub expected_loss: AtomicU32,
     /// Pictures handed to the network.
     pub pictures_sent: AtomicU64,
     /// Pictures decoded and shown.
@@ -119,7 +119,7 @@ impl SendAudio {
     /// # Errors
     /// When the source or the encoder cannot be started.
     pub fn open(spec: &AudioSourceSpec, quality: &Quality, now: Instant) -> Result<Self, DeviceError> {
-        let encoder = opus::Encoder::new(quality.opus_bitrate, 5).map_err(|error| codec("Opus", &error))?;
+        let encoder = opus::Encoder::new(quality.opus_bitrate, 0).map_err(|error| codec("Opus", &error))?;
         let source = AudioSource::open(spec, now)?;
         Ok(Self { source, encoder, pcm: [0; FRAME], start: None, time: RtpTime(0) })
     }
@@ -141,8 +141,8 @@ impl Capture for SendAudio {
         if captured.saturating_duration_since(counted) > GAP {
             self.time = RtpTime(ClockRate::OPUS.ticks(captured - start));
         }
-        let loss = figures.loss_percent.load(Ordering::Relaxed).clamp(5, 30) as u8;
-        if loss.abs_diff(self.encoder.expected_loss()) > 2 {
+        let loss = figures.expected_loss.load(Ordering::Relaxed).min(100) as u8;
+        if loss != self.encoder.expected_loss() {
             self.encoder.set_expected_loss(loss).map_err(|error| codec("Opus", &error))?;
         }
         let packet = self.encoder.encode(&self.pcm).map_err(|error| codec("Opus", &error))?;
@@ -218,8 +218,10 @@ impl PlayAudio {
     /// When the sink or the decoder cannot be started.
     pub fn open(spec: &AudioSinkSpec, quality: &Quality, now: Instant) -> Result<Self, DeviceError> {
         let config = PlayoutConfig { initial_delay: quality.initial_delay, ..PlayoutConfig::default() };
-        let playout = Playout::new(config).map_err(|error| codec("Opus", &error))?;
-        Ok(Self { playout, sink: AudioSink::open(spec, now)?, block: [0; BLOCK] })
+        let mut playout = Playout::new(config).map_err(|error| codec("Opus", &error))?;
+        let sink = AudioSink::open(spec, now)?;
+        playout.set_latency(sink.latency());
+        Ok(Self { playout, sink, block: [0; BLOCK] })
     }
 
     /// Everything the jitter buffer counts.
