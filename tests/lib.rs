@@ -3,5 +3,4 @@
 
 pub mod link;
 pub mod measure;
-#[path = "../sim/mod.rs"]
 pub mod sim;
