@@ -13,6 +13,7 @@ mod sound;
 use std::time::{Duration, Instant};
 
 use visavis_net::rtp::ids::ExtSeq;
+use visavis_net::rtp::session::Received;
 use visavis_net::rtp::time::{ClockRate, NtpTime, RtpTime};
 
 use self::sound::Sound;
@@ -104,6 +105,18 @@ pub struct AudioPacket<'a> {
     pub payload: &'a [u8],
     /// Whether it came as a retransmission.
     pub repaired: bool,
+}
+
+impl<'a> From<&'a Received> for AudioPacket<'a> {
+    fn from(received: &'a Received) -> Self {
+        Self {
+            seq: received.seq,
+            time: received.time,
+            arrival: received.arrival,
+            payload: &received.payload,
+            repaired: received.repaired,
+        }
+    }
 }
 
 /// How play-out goes. Counters are of samples at 48 kHz since the start unless said otherwise.

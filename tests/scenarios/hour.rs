@@ -59,7 +59,7 @@ fn clocks_apart_and_a_changing_network_do_not_let_anything_grow() {
     for (index, node) in world.nodes.iter().enumerate() {
         let stats = node.sound.as_ref().expect("coded").stats();
         println!("peer {index}: longest jitter-buffer delay {:?}, at the end {:?}", longest[index], stats);
-        assert!(longest[index] < Duration::from_millis(400), "{:?}", of_minutes);
+        assert!(longest[index] < Duration::from_millis(400), "{of_minutes:?}");
         assert!(node.arrived_since(MediaKind::Video, since).count() >= 20, "pictures still come");
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use visavis_media::codec::opus::Encoder;
-use visavis_media::playout::{AudioPacket, Playout, PlayoutConfig, PlayoutStats};
+use visavis_media::playout::{Playout, PlayoutConfig, PlayoutStats};
 use visavis_media::{BLOCK, FRAME};
 use visavis_net::rtp::session::Received;
 
@@ -48,13 +48,7 @@ impl Sound {
     }
 
     pub(super) fn push(&mut self, received: &Received) {
-        self.playout.push(AudioPacket {
-            seq: received.seq,
-            time: received.time,
-            arrival: received.arrival,
-            payload: &received.payload,
-            repaired: received.repaired,
-        });
+        self.playout.push(received.into());
     }
 
     pub(super) fn next_due(&self) -> Instant {

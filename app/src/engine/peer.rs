@@ -181,7 +181,7 @@ impl Peer {
             Command::Accept => self.ask_focus(now, "accept", |call| call.accept(now)),
             Command::Decline => self.ask_focus(now, "decline", |call| call.decline(now)),
             Command::HangUp if self.focus.is_none() && self.is_idle() => {
-                self.notice("There is no call to hang up.".into())
+                self.notice("There is no call to hang up.".into());
             }
             Command::HangUp => self.hang_up(now),
             Command::Shutdown => {

@@ -12,7 +12,7 @@ use visavis_media::device::video_sink::VideoSink;
 use visavis_media::device::{AudioSinkSpec, AudioSourceSpec, DeviceError, VideoSinkSpec, VideoSourceSpec};
 use visavis_media::encode::VideoEncoder;
 use visavis_media::pcm::{BLOCK, FRAME};
-use visavis_media::playout::{AudioPacket, Playout, PlayoutConfig};
+use visavis_media::playout::{Playout, PlayoutConfig};
 use visavis_media::sync::{ClockMap, PlayPoint};
 use visavis_media::video_playout::VideoPlayout;
 use visavis_net::payload;
@@ -245,13 +245,7 @@ impl Play for PlayAudio {
             tracing::debug!(%error, "sound packet refused");
             return;
         }
-        self.playout.push(AudioPacket {
-            seq: received.seq,
-            time: received.time,
-            arrival: received.arrival,
-            payload: &received.payload,
-            repaired: received.repaired,
-        });
+        self.playout.push(received.into());
     }
 
     fn clock_map(&mut self, time: RtpTime, ntp: NtpTime) {
