@@ -1,7 +1,7 @@
 //! Play-out of received sound: decides when each packet is heard, and what is heard in place of a lost one.
 //!
 //! A packet's *lateness* is its arrival minus its media time; play-out has one too: the moment a packet is decoded minus
-//! its media time. Sound is whole as long as play-out is later than the packets are. [`Arrivals`] says how late is worth
+//! its media time. Sound is whole as long as play-out is later than the packets are. `Arrivals` says how late is worth
 //! being; where play-out is later than that, sound is shortened, where it is less, lengthened, preferably in pauses.
 //!
 //! What is missing at its moment is made up: from the redundancy in the next packet if that is there, else by the

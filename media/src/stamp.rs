@@ -2,7 +2,7 @@
 //!
 //! 16 by 6 cells of 8 by 8 pixels in the top left corner, dark for 0 and light for 1, in luma only: each cell is one
 //! DCT block, so its mean survives any JPEG quality, and colour subsampling does not touch it. Row by row, most
-//! significant bit first: 16 bits of [`MAGIC`], 32 of the counter, 32 of milliseconds, 16 of CRC over both.
+//! significant bit first: 16 bits of `MAGIC`, 32 of the counter, 32 of milliseconds, 16 of CRC over both.
 
 use crate::picture::Picture;
 

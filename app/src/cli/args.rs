@@ -1,4 +1,5 @@
 //! What can be typed.
+#![allow(rustdoc::broken_intra_doc_links, reason = "comments here are the help that people read: brackets are options")]
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
