@@ -32,7 +32,7 @@ struct Args {
     #[arg(long, default_value_t = 80)]
     quality: i32,
     /// Opus bit rate, bit/s.
-    #[arg(long, default_value_t = 32_000)]
+    #[arg(long, default_value_t = 48_000)]
     bitrate: i32,
 }
 
@@ -125,8 +125,8 @@ fn code_pictures(pictures: &Pictures, count: usize, quality: i32) -> anyhow::Res
 fn code_sound(sound: &[i16], count: usize, bitrate: i32) -> anyhow::Result<()> {
     let mut encoder = opus::Encoder::new(48_000, Channels::Mono, Application::Voip)?;
     encoder.set_bitrate(Bitrate::Bits(bitrate))?;
-    encoder.set_inband_fec(true)?;
-    encoder.set_packet_loss_perc(5)?;
+    encoder.set_inband_fec(false)?;
+    encoder.set_packet_loss_perc(0)?;
     let mut decoder = opus::Decoder::new(48_000, Channels::Mono)?;
     let frames = sound.len() / 960;
     ensure!(frames > 0, "less than 20 ms of sound");

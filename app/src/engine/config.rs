@@ -102,7 +102,7 @@ impl Default for Quality {
     fn default() -> Self {
         Self {
             jpeg_quality: 80,
-            opus_bitrate: 32_000,
+            opus_bitrate: 48_000,
             initial_delay: Duration::from_millis(60),
             max_video_bitrate: 40_000_000,
         }

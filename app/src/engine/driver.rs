@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use visavis_net::io::tcp::Listener;
 use visavis_net::io::udp::{RecvBatch, SendBatch, Socket};
 
-use self::connection::{Connection, News};
+use self::connection::{Connection, LAST_WORDS, News, Outlet};
 use super::clock;
 use super::command::Command;
 use super::event::Event;
@@ -55,9 +55,11 @@ pub(super) struct Driver {
     protection: Protection,
     udp: Socket,
     connections: HashMap<ConnId, Connection>,
+    /// Reads and writes of connections, those included that the peer has let go of.
+    tasks: JoinSet<()>,
     /// Connections being made.
     dialling: HashMap<ConnId, AbortHandle>,
-    news: mpsc::Sender<(ConnId, News)>,
+    news: Outlet,
     wiring: Wiring,
     /// Events the owner has no room for yet. At most [`EVENT_BACKLOG`].
     backlog: VecDeque<Event>,
@@ -107,6 +109,7 @@ impl Driver {
             protection: Protection::default(),
             udp,
             connections: HashMap::new(),
+            tasks: JoinSet::new(),
             dialling: HashMap::new(),
             news,
             wiring,
@@ -151,6 +154,7 @@ impl Driver {
                 Ok(permit) = self.wiring.events.reserve(), if !self.backlog.is_empty() => {
                     self.backlog.pop_front().map_or(Wake::Due, |event| { permit.send(event); Wake::Due })
                 },
+                Some(_) = self.tasks.join_next() => Wake::Due,
                 _ = ticks.tick() => Wake::Snapshot,
                 () = &mut timer, if due.is_some() => Wake::Due,
             };
@@ -175,7 +179,7 @@ impl Driver {
             Wake::Command(Some(command)) => self.peer.command(now, command),
             Wake::Accepted(Ok((stream, remote))) => {
                 let conn = self.peer.name_connection();
-                self.connections.insert(conn, Connection::new(conn, stream, &self.news));
+                self.connections.insert(conn, Connection::new(conn, stream, &self.news, &mut self.tasks));
                 self.peer.accepted(now, conn, remote);
             }
             Wake::Accepted(Err(error)) => {
@@ -198,7 +202,7 @@ impl Driver {
             News::Connected(stream, remote) => {
                 // Given up meanwhile: dropping the stream closes it.
                 if self.dialling.remove(&conn).is_some() {
-                    self.connections.insert(conn, Connection::new(conn, stream, &self.news));
+                    self.connections.insert(conn, Connection::new(conn, stream, &self.news, &mut self.tasks));
                     self.peer.connected(now, conn, remote);
                 }
             }
@@ -311,6 +315,9 @@ impl Driver {
     async fn farewell(mut self) {
         self.settle();
         self.connections.clear();
+        // What was said last has to arrive: a program that ends takes its connections with it.
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = timeout(LAST_WORDS, all).await;
         let last = self.backlog.drain(..).chain([Event::Stopped]);
         for event in last {
             // An owner that takes no events gets none.

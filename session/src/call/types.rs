@@ -162,7 +162,7 @@ impl FromStr for CallId {
 pub enum Input<'a> {
     /// One whole plain RTSP message from the control connection.
     Rtsp(&'a [u8]),
-    /// The content of one `$` frame of channel [`CONTROL_CHANNEL`](super::CONTROL_CHANNEL).
+    /// The content of one `$` frame of channel [`CONTROL_CHANNEL`](visavis_net::carrier::tcp_udp::CONTROL_CHANNEL).
     Sealed(&'a [u8]),
     /// What came on the control connection is neither: its framing broke. The connection is of no more use.
     Broken,
@@ -183,7 +183,7 @@ pub enum BackInput<'a> {
     Failed,
     /// One whole plain RTSP message.
     Rtsp(&'a [u8]),
-    /// The content of one `$` frame of channel [`CONTROL_CHANNEL`](super::CONTROL_CHANNEL).
+    /// The content of one `$` frame of channel [`CONTROL_CHANNEL`](visavis_net::carrier::tcp_udp::CONTROL_CHANNEL).
     Sealed(&'a [u8]),
     /// It was closed or failed.
     Closed,

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 use visavis_net::io::tcp;
 
@@ -22,7 +22,7 @@ const READ: usize = 16 * 1024;
 const MAX_UNSENT: usize = 1 << 20;
 
 /// What still waits when a connection is closed gets this long to leave.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How long a name may take to resolve and all its addresses to answer.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);
@@ -41,6 +41,9 @@ pub(in crate::engine) enum News {
     Closed,
 }
 
+/// Where connections tell their news.
+pub(super) type Outlet = mpsc::Sender<(ConnId, News)>;
+
 /// The driver's end of a connection. Dropping it sends what waits, says that nothing follows, and reads on until the
 /// other side has said so too: closing over unread bytes would reset the connection and destroy our last words.
 pub(super) struct Connection {
@@ -50,13 +53,14 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(conn: ConnId, stream: TcpStream, news: &mpsc::Sender<(ConnId, News)>) -> Self {
+    /// Its two tasks go into `tasks`; both end when the connection does.
+    pub(super) fn new(conn: ConnId, stream: TcpStream, news: &Outlet, tasks: &mut JoinSet<()>) -> Self {
         tcp::prepare(&stream);
         let (read, write) = stream.into_split();
         let (outbox, waiting) = mpsc::unbounded_channel();
         let unsent = Arc::new(AtomicUsize::new(0));
-        tokio::spawn(write_all(conn, write, waiting, Arc::clone(&unsent), news.clone()));
-        tokio::spawn(read_all(conn, read, outbox.downgrade(), news.clone()));
+        tasks.spawn(write_all(conn, write, waiting, Arc::clone(&unsent), news.clone()));
+        tasks.spawn(read_all(conn, read, outbox.downgrade(), news.clone()));
         Self { outbox, unsent }
     }
 
@@ -73,7 +77,7 @@ impl Connection {
 }
 
 /// Resolves and connects; says how it went.
-pub(super) fn dial(conn: ConnId, host: String, port: u16, news: mpsc::Sender<(ConnId, News)>) -> AbortHandle {
+pub(super) fn dial(conn: ConnId, host: String, port: u16, news: Outlet) -> AbortHandle {
     let task = async move {
         let outcome = match timeout(DIAL_LIMIT, tokio::net::lookup_host((host.as_str(), port))).await {
             Err(_) => Err(format!("the name {host} could not be resolved in {} s", DIAL_LIMIT.as_secs())),
@@ -93,12 +97,7 @@ pub(super) fn dial(conn: ConnId, host: String, port: u16, news: mpsc::Sender<(Co
     tokio::spawn(task).abort_handle()
 }
 
-async fn read_all(
-    conn: ConnId,
-    mut stream: OwnedReadHalf,
-    driver: mpsc::WeakUnboundedSender<Vec<u8>>,
-    news: mpsc::Sender<(ConnId, News)>,
-) {
+async fn read_all(conn: ConnId, mut stream: OwnedReadHalf, driver: mpsc::WeakUnboundedSender<Vec<u8>>, news: Outlet) {
     let mut buffer = vec![0; READ];
     loop {
         // `driver` can be upgraded for as long as the driver has not let go.
@@ -120,7 +119,7 @@ async fn write_all(
     mut stream: OwnedWriteHalf,
     mut waiting: mpsc::UnboundedReceiver<Vec<u8>>,
     unsent: Arc<AtomicUsize>,
-    news: mpsc::Sender<(ConnId, News)>,
+    news: Outlet,
 ) {
     while let Some(bytes) = waiting.recv().await {
         // Once the driver has let go of this connection, a peer that does not read cannot hold it.
