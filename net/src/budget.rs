@@ -35,6 +35,8 @@ const BACK_OFF: f64 = 0.80;
 const NEAR_CEILING: f64 = 0.86;
 /// How long a ceiling is young.
 const CEILING_REST: Duration = Duration::from_secs(6);
+/// The fastest climb past a ceiling, as a share of the rate a second.
+const MOST_DARING: f64 = 0.25;
 /// The rate grows only when at least this share of it is being used.
 const USED: f64 = 0.55;
 /// Arrivals are measured over this long.
@@ -276,17 +278,18 @@ impl Budget {
                     (self.target * (1.0 + 0.5 * seconds)).min(near)
                 } else if age < CEILING_REST {
                     return;
-                } else if self.target > ceiling * 1.15 {
-                    // No trouble where there was some: the link has become wider.
-                    self.ceiling = None;
-                    self.target * 1.5
                 } else {
+                    // No trouble where there was some: the link has become wider, or was never that narrow. Faster
+                    // and faster, but never by so much in a round trip and a report that a queue overflows unseen.
                     let daring = 0.04 * ((age - CEILING_REST).as_secs_f64() / 2.0).exp2();
-                    self.target * (1.0 + daring.min(0.5) * seconds)
+                    self.target * (1.0 + daring.min(MOST_DARING) * seconds)
                 }
             }
         };
         self.target = grown.min(self.max);
+        if self.target >= self.max {
+            self.ceiling = None;
+        }
         self.changed = Some(now);
     }
 }
