@@ -40,6 +40,9 @@ pub struct ConnId(pub u64);
 /// Conversations at once, ringing and half-made ones included. One more connection is closed at once.
 pub const MAX_LEGS: usize = 256;
 
+/// Sources of datagrams that are remembered.
+const MAX_ROUTES: usize = 4 * MAX_LEGS;
+
 /// What the shell does for the peer.
 #[derive(Debug)]
 pub enum Output {
@@ -93,7 +96,8 @@ pub struct Peer {
     legs: BTreeMap<ConnId, Leg>,
     /// Second connections, with the leg each belongs to once that is known.
     backs: BTreeMap<ConnId, ConnId>,
-    /// Sources of authenticated datagrams: the fast way from a datagram to its leg.
+    /// Sources of authenticated datagrams: the fast way from a datagram to its leg. At most [`MAX_ROUTES`]; when it is
+    /// full it begins anew, and the next datagram of each source is found by what it claims.
     routes: BTreeMap<SocketAddr, ConnId>,
     /// A connection we asked the shell for, and what it is for.
     dialling: Option<(ConnId, Dial)>,
@@ -313,6 +317,9 @@ impl Peer {
         let mut authentic = false;
         self.with_leg(now, id, |leg, out| authentic = leg.packet(now, Path::Udp(from), packet, out));
         if authentic && self.legs.contains_key(&id) {
+            if self.routes.len() >= MAX_ROUTES {
+                self.routes.clear();
+            }
             self.routes.insert(from, id);
         }
     }
