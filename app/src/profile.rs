@@ -9,6 +9,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use data_encoding::BASE64;
 use rand_core::CryptoRng;
@@ -197,11 +198,14 @@ pub(crate) enum Existing {
     Replace,
 }
 
+/// Files written by this process so far.
+static WRITES: AtomicU64 = AtomicU64::new(0);
+
 /// Writes a file that only its owner can read, so that it is either there completely or not at all.
 pub(crate) fn write_whole(path: &Path, contents: &[u8], existing: Existing) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
-    // The process tells apart who else may be writing; one process writes from one thread.
-    name.push(format!(".{}.new", std::process::id()));
+    // Whoever else is writing, in this process or another, writes a file of another name.
+    name.push(format!(".{}-{}.new", std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed)));
     let new = path.with_file_name(name);
     // Left behind by a process of the same number that was killed.
     let _ = fs::remove_file(&new);

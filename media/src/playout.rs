@@ -47,8 +47,9 @@ const HOPELESS: i64 = 14_400;
 /// A sudden slowing of the path is followed by this much at most: 200 ms.
 const HOLD: i64 = 9_600;
 
-/// Blocks of speech for which play-out may stay a little too late before it is shortened in speech after all: 5 s.
-const PATIENCE: u32 = 500;
+/// Blocks of speech for which play-out may stay a little too late before it is shortened in speech after all: 15 s, longer
+/// than anybody speaks without a pause. Each cut within a word is heard; some milliseconds of delay are not.
+const PATIENCE: u32 = 1_500;
 
 /// Blocks between two changes of speech: cuts closer than that are heard as roughness.
 const REST: u32 = 8;

@@ -226,7 +226,7 @@ pub(crate) struct Sending {
     #[arg(long, value_name = "RATE", visible_alias = "video-bitrate", default_value = "40M", value_parser = video_rate)]
     pub(crate) bitrate: u32,
     /// What sound takes, in bit/s, like 32k
-    #[arg(long, value_name = "RATE", default_value = "32k", value_parser = audio_rate)]
+    #[arg(long, value_name = "RATE", default_value = "48k", value_parser = audio_rate)]
     pub(crate) audio_bitrate: u32,
 }
 
