@@ -489,7 +489,10 @@ impl Playout {
     fn catch_up(&mut self, at: i64, spare: usize) {
         let quiet = self.sound.is_quiet();
         let urgent = spare > URGENT;
-        if spare < LEAST_SPARE || !quiet && (!(urgent || self.too_late > PATIENCE) || self.rested < REST) {
+        // Without hurry there will be a pause between phrases soon: cut there, the change is not heard at all.
+        let hurry = urgent || self.too_late > PATIENCE;
+        let may = self.sound.is_between_phrases() || hurry && (quiet || self.rested >= REST);
+        if spare < LEAST_SPARE || !may {
             return;
         }
         // Cutting needs to see what comes; what is there is decoded a little early.

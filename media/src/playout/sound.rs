@@ -14,6 +14,8 @@ const PAUSE: f32 = 400.0;
 
 /// Blocks after which a pause is one and no consonant: 60 ms.
 const PAUSE_BLOCKS: u32 = 6;
+/// Blocks after which it is one between phrases, where a change of tempo is not even measured: 200 ms.
+const REST_BLOCKS: u32 = 20;
 
 /// Mean power below which all is silence, about -62 dBFS.
 const SILENT: f32 = 700.0;
@@ -93,6 +95,11 @@ impl Sound {
     pub(super) fn is_quiet(&self) -> bool {
         let ahead = &self.samples[self.at..];
         self.pause >= PAUSE_BLOCKS && self.is_low(power(&ahead[..ahead.len().min(stretch::AHEAD)]))
+    }
+
+    /// Whether nobody has spoken for long enough to be between two phrases.
+    pub(super) fn is_between_phrases(&self) -> bool {
+        self.pause >= REST_BLOCKS && self.is_quiet()
     }
 
     fn is_low(&self, power: f32) -> bool {
