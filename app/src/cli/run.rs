@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, Sleep, interval, sleep, sleep_until};
+use tokio::time::{MissedTickBehavior, Sleep, interval, sleep};
 use visavis_session::call::{EndReason, Purpose};
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
@@ -18,7 +18,6 @@ use super::tools::is_link_local;
 use super::{json, words};
 use crate::address::Address;
 use crate::contacts::Learned;
-use crate::engine::clock;
 use crate::engine::command::{Command, Dial};
 use crate::engine::event::Event;
 use crate::engine::snapshot::{Phase, Snapshot};
@@ -526,7 +525,7 @@ impl Desk {
         if !self.stopping {
             self.stopping = true;
             self.stop_asking();
-            self.deadline = Some(Box::pin(sleep_until((clock::now() + GOODBYE).into())));
+            self.deadline = Some(Box::pin(sleep(GOODBYE)));
             self.send(Command::Shutdown);
         }
     }
