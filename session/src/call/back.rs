@@ -89,13 +89,13 @@ impl Call {
     /// Goes on without the second connection.
     pub(super) fn back_failed(&mut self, why: &str) -> Step {
         self.timers.stop(Timer::Back);
+        self.client.forget(Channel::Back);
+        self.outbox.forget(Channel::Back);
         match self.back {
             Back::Unused | Back::Gone => return Ok(()),
             Back::Dialling | Back::Binding { .. } | Back::Open(_) => {}
         }
         self.back = Back::Gone;
-        self.client.forget(Channel::Back);
-        self.outbox.forget(Channel::Back);
         self.events.push_back(Event::Notice(format!("{why}; the call goes on over the first")));
         self.pull_if_ready()
     }
