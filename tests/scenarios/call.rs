@@ -293,6 +293,23 @@ fn separate_channels_carry_a_whole_call() {
 }
 
 #[test]
+fn a_second_connection_is_known_however_its_first_message_arrives() {
+    let setup = Setup { separate_channels: true, suites: vec![Suite::X25519], ..Setup::default() };
+    // Longer than that message, so that every place where it can be cut is tried, and none as well.
+    for cut in 1..=256 {
+        let conditions = Conditions { tcp_piece: Some(cut), ..clean(20 * MS) };
+        let mut world = World::new(21, conditions, &[setup.clone(), setup.clone()]);
+        world.dial(A, B, Purpose::Call);
+        // A second connection that was not recognised holds the caller's media back for three seconds.
+        world.run_for(Duration::from_millis(300));
+        for node in &world.nodes {
+            assert!(node.first_media().is_some(), "cut after {cut} bytes: no media, {:?}", node.events);
+            assert!(!node.told(|event| matches!(event, Event::Notice { .. })), "cut after {cut}: {:?}", node.events);
+        }
+    }
+}
+
+#[test]
 fn the_wrong_key_is_refused_before_anything_is_sent() {
     let mut world = World::new(17, clean(50 * MS), &[Setup::default(), Setup::default(), Setup::default()]);
     let address = world.nodes[B].address;

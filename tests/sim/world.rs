@@ -30,6 +30,8 @@ pub struct Conditions {
     pub udp_blocked: bool,
     /// Everything vanishes, connections included, without a word.
     pub cut: bool,
+    /// What is written to a connection at once arrives in two pieces, of which the first has this many bytes.
+    pub tcp_piece: Option<usize>,
 }
 
 /// A simulated world.
@@ -235,7 +237,11 @@ impl World {
                     Destination::Udp(to) => self.datagrams(index, to, &bytes, transmit.segment),
                     Destination::Tcp(conn) => {
                         if let Some((other, theirs)) = self.nodes[index].connections.get(&conn).copied() {
-                            self.pipe(other, Segment::Data { conn: theirs, bytes: bytes.clone() });
+                            let first = self.conditions.tcp_piece.unwrap_or(bytes.len()).min(bytes.len());
+                            let (first, second) = bytes.split_at(first);
+                            for piece in [first, second].into_iter().filter(|piece| !piece.is_empty()) {
+                                self.pipe(other, Segment::Data { conn: theirs, bytes: piece.to_vec() });
+                            }
                             // The pipe takes everything at once.
                             self.nodes[index].peer.tcp_backlog(conn, 0);
                         }

@@ -32,6 +32,8 @@ pub(super) enum Happening {
     Call(call::Event),
     Session(session::Event),
     Received(Received),
+    /// The first message on a connection that we accepted asks for a place in this call, and is not yet taken.
+    DialledBack(CallId, Vec<u8>),
 }
 
 pub(super) struct Leg {
@@ -123,8 +125,8 @@ impl Leg {
         self.remote_ssrc == Some(ssrc) || self.streams(Direction::Receive).any(|plan| plan.ssrc == ssrc)
     }
 
-    /// Whether nothing has happened on it yet.
-    pub(super) fn is_untouched(&self) -> bool {
+    /// Whether it was accepted, and nothing is known of who made it.
+    fn is_untouched(&self) -> bool {
         self.dialled.is_none() && self.suite.is_none()
     }
 
@@ -183,7 +185,15 @@ impl Leg {
         }
         while let Some(connection) = self.connection(channel) {
             match (channel, connection.framer.next(pool)) {
-                (Channel::Primary, Ok(Some(Frame::Rtsp(message)))) => self.input(now, Input::Rtsp(&message), out),
+                (Channel::Primary, Ok(Some(Frame::Rtsp(message)))) => {
+                    let named = self.is_untouched().then(|| Call::bind_request(&message)).flatten();
+                    if let Some(call_id) = named {
+                        // What is behind it goes wherever the connection goes.
+                        out.push(Happening::DialledBack(call_id, message));
+                        return;
+                    }
+                    self.input(now, Input::Rtsp(&message), out);
+                }
                 (Channel::Primary, Ok(Some(Frame::Control(sealed)))) => self.input(now, Input::Sealed(&sealed), out),
                 (Channel::Back, Ok(Some(Frame::Rtsp(message)))) => {
                     self.input(now, Input::Back(BackInput::Rtsp(&message)), out);
@@ -219,12 +229,22 @@ impl Leg {
         }
     }
 
-    /// The second connection is up: we dialled it, or the peer did and named this call.
+    /// The second connection that we dialled is up.
     pub(super) fn attach_back(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Happening>) {
         self.back = Some(Connection { id: conn, framer: Framer::new() });
-        if self.dialled.is_none() {
-            self.input(now, Input::Back(BackInput::Connected), out);
-        }
+        self.input(now, Input::Back(BackInput::Connected), out);
+    }
+
+    /// The peer dialled us back: the connection of `stranger` is our second one, and `bind` its first message.
+    pub(super) fn adopt(&mut self, now: Instant, stranger: Self, bind: &[u8], pool: &Pool, out: &mut Vec<Happening>) {
+        self.back = Some(stranger.primary);
+        self.input(now, Input::Back(BackInput::Rtsp(bind)), out);
+        self.tcp(now, Channel::Back, &[], pool, out);
+    }
+
+    /// Nobody here asked to be dialled back for the call that `bind` names.
+    pub(super) fn refuse_back(&mut self, now: Instant, bind: &[u8], out: &mut Vec<Happening>) {
+        self.input(now, Input::Rtsp(bind), out);
     }
 
     /// The second connection could not be made.
@@ -281,16 +301,18 @@ impl Leg {
         }
     }
 
-    /// Control bytes first, then media; appends to `out`.
+    /// Control bytes first, then media; appends to `out`, which the caller hands in empty.
     pub(super) fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
-        if let Some(channel) = self.call.poll_transmit(out) {
+        while let Some(channel) = self.call.poll_transmit(out) {
             let conn = match channel {
                 Channel::Primary => Some(self.primary.id),
                 Channel::Back => self.back.as_ref().map(|connection| connection.id),
             };
-            // The call learns of a lost connection by its own input; bytes for it have nowhere to go.
-            let to = Destination::Tcp(conn?);
-            return Some(Transmit { to, segment: out.len() });
+            match conn {
+                Some(conn) => return Some(Transmit { to: Destination::Tcp(conn), segment: out.len() }),
+                // Its connection is lost; what follows is for somebody else.
+                None => out.clear(),
+            }
         }
         let transmit = self.session.as_mut()?.poll_transmit(now, out)?;
         let to = match transmit.path {

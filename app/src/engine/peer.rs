@@ -283,9 +283,6 @@ impl Peer {
 
     /// Bytes arrived on a connection.
     pub fn tcp(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
-        if !self.backs.contains_key(&conn) {
-            self.recognise_back(now, conn, bytes);
-        }
         let pool = self.pool.clone();
         let (id, channel) = self.locate(conn);
         self.with_leg(now, id, |leg, out| leg.tcp(now, channel, bytes, &pool, out));
@@ -401,6 +398,7 @@ impl Peer {
                 Happening::Received(received) => self.received(id, received),
                 Happening::Session(event) => self.session_event(id, event),
                 Happening::Call(event) => self.call_event(now, id, event),
+                Happening::DialledBack(call_id, bind) => self.dialled_back(now, id, call_id, &bind),
             }
         }
     }

@@ -32,6 +32,10 @@ impl Call {
             return Err(reason);
         }
         let cseq = message::cseq(&request)?;
+        if message::value(&request, name::BIND).is_some() {
+            self.reply(Channel::Primary, cseq, Answer::new(StatusCode::Forbidden))?;
+            return Err(PeerFault::Unexpected("second connection").into());
+        }
         let required = message::value(&request, "Require").unwrap_or_default();
         if required.is_empty() && message::value(&request, name::VERSION).is_none() {
             // A plain player: it may ask what we do, and gets nothing more.

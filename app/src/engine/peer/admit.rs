@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use visavis_session::admission::{self, Admission, Outgoing, Situation, Visitor};
-use visavis_session::call::{Call, CallId, Purpose};
+use visavis_session::call::{CallId, Purpose};
 use visavis_session::identity::Fingerprint;
 
 use super::{ConnId, Output, Peer};
@@ -92,16 +92,16 @@ impl Peer {
         self.outputs.push_back(Output::Dial { conn, host, port });
     }
 
-    /// The first message of an accepted connection may name a call that asked to be dialled back.
-    pub(super) fn recognise_back(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
-        let fresh = self.legs.get(&conn).is_some_and(Leg::is_untouched);
-        let Some(call_id) = fresh.then(|| Call::bind_request(bytes)).flatten() else { return };
-        let owner = self.legs.iter_mut().find_map(|(id, leg)| (leg.awaits_back(call_id)).then_some(*id));
-        if let Some(id) = owner {
-            self.legs.remove(&conn);
-            self.backs.insert(conn, id);
-            self.with_leg(now, id, |leg, out| leg.attach_back(now, conn, out));
-        }
+    /// The first message of an accepted connection asks for a place in a call: gives it to that call if it is ours.
+    pub(super) fn dialled_back(&mut self, now: Instant, conn: ConnId, call_id: CallId, bind: &[u8]) {
+        let owner = self.legs.iter().find_map(|(id, leg)| leg.awaits_back(call_id).then_some(*id));
+        let Some(owner) = owner else {
+            return self.with_leg(now, conn, |leg, out| leg.refuse_back(now, bind, out));
+        };
+        let Some(stranger) = self.legs.remove(&conn) else { return };
+        self.backs.insert(conn, owner);
+        let pool = self.pool.clone();
+        self.with_leg(now, owner, |leg, out| leg.adopt(now, stranger, bind, &pool, out));
     }
 }
 

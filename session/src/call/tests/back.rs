@@ -115,6 +115,29 @@ fn a_forged_or_second_binding_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn a_refusal_for_a_connection_that_is_gone_goes_nowhere() {
+    let mut pair = Pair::active(Setup::default());
+    let bind = b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nVisavis-Bind: 00000000000000000000000000000000\r\n\r\n";
+    let now = pair.now;
+    pair.a.call.handle_input(now, Input::Back(BackInput::Rtsp(bind)));
+    pair.a.call.handle_input(now, Input::Back(BackInput::Closed));
+    assert_eq!(pair.a.call.poll_transmit(&mut Vec::new()), None);
+}
+
+#[test]
+fn a_binding_to_no_call_is_refused() {
+    let mut pair = Pair::new(Setup::default());
+    pair.a.dead = true;
+    let bind = b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nRequire: org.visavis.call\r\nVisavis-Version: 1\r\n\
+        Visavis-Bind: 00000000000000000000000000000000\r\n\r\n";
+    pair.inject(Side::A, Channel::Primary, bind);
+    pair.pass(Duration::from_secs(1));
+    let [(Side::B, Channel::Primary, answer)] = pair.crossed.as_slice() else { panic!("{:?}", pair.crossed) };
+    assert!(answer.starts_with(b"RTSP/1.0 403 "));
+    assert_eq!(pair.b.ended(), Some(EndReason::Peer(PeerFault::Unexpected("second connection"))));
+}
+
+#[test]
 fn no_one_dials_back_unasked() {
     let pair = Pair::active(Setup::default());
     assert_eq!(pair.b.count("dial-back"), 0);
