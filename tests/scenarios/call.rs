@@ -235,6 +235,18 @@ fn watching_is_one_way() {
 }
 
 #[test]
+fn who_is_only_watched_does_not_see_the_viewer_by_calling_it() {
+    for apart in (0..=120).step_by(5) {
+        let mut world = World::new(22, clean(50 * MS), &[ringing(), Setup::default()]);
+        world.dial(B, A, Purpose::Call);
+        world.run_for(apart * MS);
+        world.dial(A, B, Purpose::Watch);
+        world.run_for(Duration::from_secs(3));
+        assert!(world.nodes[B].arrived.is_empty(), "{apart} ms apart: nobody accepted, {:?}", world.nodes[A].events);
+    }
+}
+
+#[test]
 fn one_stream_serves_many_viewers_beside_a_call() {
     let mut world = World::new(13, clean(50 * MS), &vec![Setup::default(); 5]);
     world.dial(A, B, Purpose::Call);

@@ -214,8 +214,9 @@ impl Peer {
     }
 
     fn hang_up(&mut self, now: Instant) {
-        self.yielded = None;
-        if let Some((conn, _)) = self.dialling.take() {
+        if self.yielded.take().is_some() {
+            self.tell_ended(now, None, EndReason::Cancelled);
+        } else if let Some((conn, _)) = self.dialling.take() {
             self.outputs.push_back(Output::Close { conn });
             self.tell_ended(now, None, EndReason::Cancelled);
         } else if let Some(id) = self.focus {

@@ -195,7 +195,8 @@ impl Call {
             RINGING => {}
             "busy" => return Err(EndReason::Busy),
             "declined" => return Err(EndReason::Declined),
-            "glare" => return Err(EndReason::Glare),
+            // Only a call can cross another; to who watches, this would announce a call that nobody here asked for.
+            "glare" if self.purpose == Purpose::Call => return Err(EndReason::Glare),
             _ => return Err(PeerFault::Malformed(name::CALL).into()),
         }
         let identity = message::required(response, name::IDENTITY)?;

@@ -56,8 +56,11 @@ impl Peer {
 
     pub(super) fn situation(&self, visitor: Fingerprint, address: IpAddr) -> Situation {
         let in_focus = self.focus.and_then(|id| self.legs.get(&id));
+        // Who is only watched was not asked to see us: a call from there has to ring like any other.
         let outgoing = match (in_focus, &self.yielded, &self.dialling) {
-            (Some(Leg { dialled: Some(dial), connected_at: None, peer, remote, .. }), _, _) => {
+            (Some(Leg { dialled: Some(dial), connected_at: None, peer, remote, .. }), _, _)
+                if dial.purpose == Purpose::Call =>
+            {
                 let same_address = remote.ip() == address;
                 Some(Outgoing { peer: peer.or(dial.expected), same_address, connected: true })
             }
@@ -65,7 +68,7 @@ impl Peer {
                 let same_address = yielded.address == address;
                 Some(Outgoing { peer: yielded.peer, same_address, connected: false })
             }
-            (None, None, Some((_, dial))) => {
+            (None, None, Some((_, dial))) if dial.purpose == Purpose::Call => {
                 let same_address = dial.host.parse() == Ok(address);
                 Some(Outgoing { peer: dial.expected, same_address, connected: false })
             }
@@ -74,7 +77,7 @@ impl Peer {
         let admission = &self.config.admission;
         Situation {
             own: self.config.identity.public().fingerprint(),
-            engaged: in_focus.is_some() && outgoing.is_none(),
+            engaged: (in_focus.is_some() || self.dialling.is_some()) && outgoing.is_none(),
             outgoing,
             calls: admission.calls,
             viewers: admission.viewers,

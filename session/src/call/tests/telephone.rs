@@ -108,6 +108,14 @@ fn turned_away_without_showing_who_we_are() {
 }
 
 #[test]
+fn who_watches_does_not_make_way_for_a_call() {
+    let mut setup = Setup { admission: Some(Admission::Glare), ..Setup::default() };
+    setup.dial.purpose = Purpose::Watch;
+    let pair = Pair::run(setup);
+    assert_eq!(pair.a.ended(), Some(EndReason::Peer(PeerFault::Malformed("Visavis-Call"))));
+}
+
+#[test]
 fn the_caller_gives_up_while_it_rings() {
     let mut pair = Pair::run(Setup::default());
     pair.act(Side::A, Call::hang_up);
