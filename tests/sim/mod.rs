@@ -3,10 +3,12 @@
 //! Payloads are opaque here: a scenario looks at signalling, paths, repair and adaptation. The simulated TCP pipe keeps
 //! order and adds delay, nothing else; it supports no claim about quality on a lossy link.
 
+mod hostile;
 mod node;
 mod sound;
 mod world;
 
+pub use hostile::Hostile;
 pub use node::{Arrived, Node, Setup, SoundClocks};
 pub use sound::Sound;
 pub use world::{A, B, Conditions, World};

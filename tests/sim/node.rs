@@ -249,6 +249,16 @@ impl Node {
         }
     }
 
+    /// A frame that nobody asked for.
+    pub(super) fn any_frame(&self, kind: MediaKind, captured: Instant) -> OutFrame {
+        let passed = captured.saturating_duration_since(self.peer.wall_clock().at);
+        let number = |period: Duration| (passed.as_nanos() / period.as_nanos()) as u32;
+        match kind {
+            Audio => self.sound_frame(captured, number(SOUND_PERIOD)),
+            Video => self.picture(captured, number(PICTURE_PERIOD)),
+        }
+    }
+
     /// A frame is encoded when the last of it has been captured.
     fn due(&self, sources: &Sourcing, kind: MediaKind) -> Instant {
         let fast = self.sound.as_ref().map_or(0.0, |sound| sound.clocks.capture);

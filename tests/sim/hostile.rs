@@ -1,0 +1,399 @@
+//! The other end of one real peer, made by hand: it holds the keys it is entitled to, keeps to the handshake for as long as it
+//! likes, answers 200 to everything, opens every media path, and says whatever a test has it say.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use visavis::engine::clock;
+use visavis::engine::command::{Command, Dial};
+use visavis::engine::peer::{ConnId, Destination, MediaOutput, Output};
+use visavis_net::carrier::tcp_udp::{Frame, Framer, frame_control};
+use visavis_net::plan::{Direction, Path, StreamPlan};
+use visavis_net::rtp::codec::{Codec, MediaKind};
+use visavis_net::rtp::ids::Ssrc;
+use visavis_net::rtp::session::{Session, SessionConfig};
+use visavis_net::rtp::time::WallClock;
+use visavis_session::call::Purpose;
+use visavis_session::handshake::exchange::{Exchange, KeyShare, respond};
+use visavis_session::handshake::keys::{Confirm, KeySource, Keys};
+use visavis_session::handshake::proof::{CalleeClaims, CallerClaims};
+use visavis_session::handshake::seal::{Open, Seal};
+use visavis_session::handshake::suite::Suite;
+use visavis_session::handshake::transcript::Transcript;
+use visavis_session::handshake::{Nonce, Role};
+use visavis_session::identity::{Identity, PublicKey};
+use visavis_session::sas::{Commitment, SasNonce};
+
+use super::node::{Node, Setup};
+
+const STEP: Duration = Duration::from_millis(10);
+const CALL_ID: &str = "00112233445566778899aabbccddeeff";
+const URL: &str = "rtsp://peer.invalid/call";
+const SDP: &str = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n\
+    m=audio 0 RTP/SAVPF 96\r\na=rtpmap:96 opus/48000/2\r\nm=video 0 RTP/SAVPF 26\r\n";
+/// The sources of its own sound and pictures.
+const SOURCES: [(Codec, Ssrc, u8); 2] = [(Codec::Opus, Ssrc(0x0101_0101), 0), (Codec::Jpeg, Ssrc(0x0202_0202), 2)];
+
+/// It, and the real peer that it has a connection to.
+pub struct Hostile {
+    /// The real peer.
+    pub node: Node,
+    /// Its key.
+    pub identity: Identity,
+    /// Packets of sound and pictures that left the real peer.
+    pub media: usize,
+    /// Whether the real peer ever asked for its microphone and camera.
+    pub captured: bool,
+    /// What the real peer said under the seal, oldest first.
+    pub said: Vec<String>,
+    /// Whether the real peer closed the connection.
+    pub closed: bool,
+    now: Instant,
+    rng: ChaCha20Rng,
+    clock: WallClock,
+    address: SocketAddr,
+    conn: ConnId,
+    framer: Framer,
+    plain: Vec<Vec<u8>>,
+    transcript: Transcript,
+    seal: Option<(Seal, Open)>,
+    confirm: Option<Confirm>,
+    session: Option<Session>,
+    nonce: SasNonce,
+    next: u32,
+}
+
+impl Hostile {
+    fn new(setup: &Setup) -> Self {
+        let now = clock::now();
+        let clock = WallClock { at: now, unix: Duration::from_secs(1_800_000_000) };
+        let mut rng = ChaCha20Rng::from_seed([9; 32]);
+        Self {
+            node: Node::new(SocketAddr::from(([10, 0, 0, 1], 8554)), setup, clock, [1; 32]),
+            identity: Identity::generate(&mut rng),
+            media: 0,
+            captured: false,
+            said: Vec::new(),
+            closed: false,
+            now,
+            clock,
+            address: SocketAddr::from(([10, 0, 0, 2], 8554)),
+            conn: ConnId(0),
+            framer: Framer::new(),
+            plain: Vec::new(),
+            transcript: Transcript::new(),
+            seal: None,
+            confirm: None,
+            session: None,
+            nonce: SasNonce::generate(&mut rng),
+            next: 1,
+            rng,
+        }
+    }
+
+    /// A connection that it made to a real peer, with M1 and M2 behind it.
+    #[must_use]
+    pub fn caller(setup: &Setup) -> Self {
+        let mut this = Self::new(setup);
+        this.conn = this.node.peer.name_connection();
+        this.node.peer.accepted(this.now, this.conn, this.address);
+        let exchange = Exchange::start(&[Suite::X25519], &mut this.rng);
+        let (nonce, shares) = (Nonce::generate(&mut this.rng), KeyShare::list(&exchange.shares()));
+        let hello = format!(
+            "OPTIONS * RTSP/1.0\r\nCSeq: 0\r\nRequire: org.visavis.call\r\nVisavis-Version: 1\r\n\
+             Visavis-Suites: x25519\r\nVisavis-Nonce: {nonce}\r\nVisavis-Share: {shares}\r\nVisavis-UDP-Port: 8554\r\n\r\n"
+        );
+        this.transcript.message(Role::Caller, hello.as_bytes());
+        this.say_plain(&hello);
+        let answer = this.plain.pop().expect("an answer to M1");
+        this.transcript.message(Role::Callee, &answer);
+        let share = KeyShare::parse(&header(&answer, "Visavis-Share"), Role::Callee).expect("a share");
+        let secret = exchange.finish(&share).expect("a secret");
+        this.take_keys(KeySource::Exchange { secret, transcript: this.transcript.hash() }.derive(Role::Caller));
+        this
+    }
+
+    /// A connection that a real peer made to it, with M1 and M2 behind it, and M3 heard.
+    #[must_use]
+    pub fn callee(setup: &Setup, purpose: Purpose) -> Self {
+        let mut this = Self::new(setup);
+        let host = this.address.ip().to_string();
+        let dial = Dial { host, port: this.address.port(), expected: None, weakest: None, purpose };
+        this.node.command(this.now, Command::Dial(dial));
+        this.settle();
+        this.node.peer.connected(this.now, this.conn, this.address);
+        this.settle();
+        let hello = this.plain.pop().expect("M1");
+        this.transcript.message(Role::Caller, &hello);
+        let shares = KeyShare::parse_list(&header(&hello, "Visavis-Share")).expect("shares");
+        let share = shares.iter().find(|share| share.suite() == Suite::X25519).expect("a share of X25519");
+        let (answer, secret) = respond(share, &mut this.rng).expect("a secret");
+        let nonce = Nonce::generate(&mut this.rng);
+        let answer = format!(
+            "RTSP/1.0 200 OK\r\nCSeq: {}\r\nVisavis-Version: 1\r\nVisavis-Suite: x25519\r\nVisavis-Nonce: {nonce}\r\n\
+             Visavis-Share: {answer}\r\nVisavis-UDP-Port: 8554\r\n\r\n",
+            header(&hello, "CSeq")
+        );
+        this.transcript.message(Role::Callee, answer.as_bytes());
+        let transcript = this.transcript.hash();
+        this.take_keys(KeySource::Exchange { secret, transcript }.derive(Role::Callee));
+        this.say_plain(&answer);
+        this
+    }
+
+    fn take_keys(&mut self, keys: Keys) {
+        let config = SessionConfig {
+            keys: keys.media,
+            cname: "x".into(),
+            pool: self.node.peer.pool().clone(),
+            clock: self.clock,
+        };
+        let mut session = Session::new(config, &mut self.rng);
+        for path in [Path::Udp(self.node.address), Path::Interleaved] {
+            session.add_candidate(self.now, path);
+        }
+        for (codec, ssrc, channel) in SOURCES {
+            let (direction, payload_type) = (Direction::Send, codec.payload_type());
+            session.add(StreamPlan { direction, codec, payload_type, ssrc, channel });
+        }
+        self.session = Some(session);
+        self.seal = Some((keys.seal, keys.open));
+        self.confirm = Some(keys.confirm);
+    }
+
+    /// M3, true and signed.
+    pub fn prove(&mut self) {
+        let caller = self.identity.public();
+        let claims = CallerClaims {
+            transcript: self.transcript.hash(),
+            caller,
+            dialled: None,
+            commitment: Commitment::new(&self.nonce, &caller),
+            purpose: "call",
+            call_id: CALL_ID,
+            body: SDP.as_bytes(),
+        };
+        let signature = claims.sign(&self.identity, self.confirm.as_ref().expect("keys"));
+        let headers = format!(
+            "Visavis-Identity: {caller}\r\nVisavis-Signature: {signature}\r\nVisavis-SAS-Commitment: {}\r\n\
+             Visavis-Purpose: call\r\nVisavis-Call-ID: {CALL_ID}\r\nContent-Type: application/sdp\r\n",
+            claims.commitment
+        );
+        self.ask("ANNOUNCE", "", &headers, SDP);
+    }
+
+    /// M4 that says `word`, and is true and signed as if it said `ringing`.
+    pub fn answer_proof(&mut self, word: &str) {
+        let at = self.said.iter().position(|said| said.starts_with("ANNOUNCE ")).expect("M3");
+        let proof = self.said.remove(at);
+        self.transcript.message(Role::Caller, proof.as_bytes());
+        let callee = self.identity.public();
+        let caller: PublicKey = header(proof.as_bytes(), "Visavis-Identity").parse().expect("a key");
+        let claims = CalleeClaims {
+            transcript: self.transcript.hash(),
+            caller,
+            callee,
+            nonce: self.nonce,
+            state: "ringing",
+            call_id: &header(proof.as_bytes(), "Visavis-Call-ID"),
+            body: SDP.as_bytes(),
+        };
+        let signature = claims.sign(&self.identity, self.confirm.as_ref().expect("keys"));
+        let cseq = header(proof.as_bytes(), "CSeq");
+        let nonce = self.nonce;
+        let len = SDP.len();
+        self.say(&format!(
+            "RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\nVisavis-Call: {word}\r\nVisavis-Identity: {callee}\r\n\
+             Visavis-SAS-Nonce: {nonce}\r\nVisavis-Signature: {signature}\r\nContent-Type: application/sdp\r\n\
+             Content-Length: {len}\r\n\r\n{SDP}"
+        ));
+        self.answer_everything();
+    }
+
+    /// Answers 200 to all that was asked, and grants every stream.
+    pub fn answer_everything(&mut self) {
+        for asked in std::mem::take(&mut self.said).into_iter().filter(|said| !said.starts_with("RTSP/")) {
+            let ssrc = if asked.contains("/audio ") { SOURCES[0].1 } else { SOURCES[1].1 };
+            let cseq = header(asked.as_bytes(), "CSeq");
+            let body = "call: accepted\r\n";
+            self.say(&format!(
+                "RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\nSession: 1\r\nVisavis-Call: accepted\r\n\
+                 Transport: RTP/SAVPF/UDP;unicast;client_port=8554;server_port=8554;RTCP-mux;ssrc={ssrc}\r\n\
+                 Content-Type: text/parameters\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            ));
+        }
+    }
+
+    /// Sets up both streams of the real peer and has them played.
+    pub fn pull(&mut self) {
+        for track in ["/audio", "/video"] {
+            let transport = "Transport: RTP/SAVPF/UDP;unicast;client_port=8554;RTCP-mux, \
+                RTP/SAVPF/TCP;unicast;interleaved=0-1\r\n";
+            self.ask("SETUP", track, transport, "");
+        }
+        self.ask("PLAY", "", "Range: npt=now-\r\n", "");
+    }
+
+    /// One word about the call.
+    pub fn word(&mut self, word: &str) {
+        self.ask("SET_PARAMETER", "", "Content-Type: text/parameters\r\n", &format!("call: {word}\r\n"));
+    }
+
+    /// The caller's number, that it committed to.
+    pub fn reveal(&mut self) {
+        let reveal = format!("Visavis-SAS-Nonce: {}\r\n", self.nonce);
+        self.ask("SET_PARAMETER", "", &reveal, "");
+    }
+
+    /// Any request under the seal.
+    pub fn ask(&mut self, method: &str, track: &str, headers: &str, body: &str) {
+        let request = self.request(method, track, headers, body);
+        self.say(&request);
+    }
+
+    /// The same, in the clear.
+    pub fn ask_plain(&mut self, method: &str, headers: &str, body: &str) {
+        let request = self.request(method, "", headers, body);
+        self.say_plain(&request);
+    }
+
+    fn request(&mut self, method: &str, track: &str, headers: &str, body: &str) -> String {
+        let cseq = self.next;
+        self.next += 1;
+        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        format!("{method} {URL}{track} RTSP/1.0\r\nCSeq: {cseq}\r\n{headers}{length}\r\n{body}")
+    }
+
+    /// Any text under the seal.
+    pub fn say(&mut self, message: &str) {
+        let (mut sealed, mut framed) = (Vec::new(), Vec::new());
+        let (seal, _) = self.seal.as_mut().expect("keys");
+        seal.seal(message.as_bytes(), &mut sealed).expect("it is short");
+        frame_control(&sealed, &mut framed);
+        self.node.peer.tcp(self.now, self.conn, &framed);
+        self.settle();
+    }
+
+    fn say_plain(&mut self, message: &str) {
+        self.node.peer.tcp(self.now, self.conn, message.as_bytes());
+        self.settle();
+    }
+
+    /// Lets time pass in which it sends its media and the real peer's microphone and camera are offered to be sent.
+    pub fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now += STEP;
+            if self.node.peer.poll_timeout().is_some_and(|due| due <= self.now) {
+                self.node.peer.handle_timeout(self.now);
+            }
+            for kind in [MediaKind::Audio, MediaKind::Video] {
+                let frame = self.node.any_frame(kind, self.now);
+                self.node.peer.send(self.now, kind, frame);
+            }
+            if let Some(session) = &mut self.session {
+                for (codec, ssrc, _) in SOURCES {
+                    let _ = session.send(self.now, ssrc, Arc::new(self.node.any_frame(codec.kind(), self.now)));
+                }
+                session.handle_timeout(self.now);
+            }
+            self.settle();
+        }
+    }
+
+    /// Carries everything both ways until neither has more.
+    fn settle(&mut self) {
+        loop {
+            let mut moved = self.take_outputs();
+            let mut bytes = Vec::new();
+            while let Some(transmit) = self.node.peer.poll_transmit(self.now, &mut bytes) {
+                moved = true;
+                let bytes = std::mem::take(&mut bytes);
+                match transmit.to {
+                    Destination::Udp(_) => {
+                        for packet in bytes.chunks(transmit.segment) {
+                            self.hear_media(Path::Udp(self.node.address), packet);
+                        }
+                    }
+                    Destination::Tcp(conn) if conn == self.conn => self.hear(&bytes),
+                    Destination::Tcp(_) => {}
+                }
+            }
+            while let Some(transmit) = self.session.as_mut().and_then(|s| s.poll_transmit(self.now, &mut bytes)) {
+                moved = true;
+                let bytes = std::mem::take(&mut bytes);
+                match transmit.path {
+                    Path::Interleaved => self.node.peer.tcp(self.now, self.conn, &bytes),
+                    Path::Udp(_) => {
+                        for packet in bytes.chunks(transmit.segment) {
+                            let packet = self.node.peer.pool().copy_of(packet).expect("a packet");
+                            self.node.peer.udp(self.now, self.address, packet);
+                        }
+                    }
+                }
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn take_outputs(&mut self) -> bool {
+        let mut moved = false;
+        while let Some(output) = self.node.peer.poll_output() {
+            moved = true;
+            match output {
+                Output::Dial { conn, .. } => self.conn = conn,
+                Output::Close { conn } => self.closed |= conn == self.conn,
+                Output::Event(event) => self.node.events.push((self.now, event)),
+                Output::Media(output) => {
+                    self.captured |= matches!(output, MediaOutput::StartSending);
+                    self.node.media(self.now, output);
+                }
+            }
+        }
+        moved
+    }
+
+    fn hear(&mut self, bytes: &[u8]) {
+        self.framer.push(bytes);
+        while let Some(frame) = self.framer.next(self.node.peer.pool()).expect("the real peer keeps to the framing") {
+            match (frame, self.seal.as_mut()) {
+                (Frame::Rtsp(message), _) => self.plain.push(message),
+                (Frame::Control(sealed), Some((_, open))) => {
+                    let message = open.open(&sealed).expect("the real peer keeps to the seal");
+                    self.said.push(String::from_utf8(message).expect("text"));
+                }
+                (Frame::Control(_), None) => panic!("sealed before there were keys"),
+                (Frame::Media { packet, .. }, _) => self.hear_media(Path::Interleaved, &packet),
+            }
+        }
+    }
+
+    fn hear_media(&mut self, path: Path, packet: &[u8]) {
+        // RFC 5761 §4: what is not RTCP is RTP.
+        self.media += usize::from(!packet.get(1).is_some_and(|kind| (192..=223).contains(kind)));
+        let packet = self.node.peer.pool().copy_of(packet).expect("a packet");
+        if let Some(session) = &mut self.session {
+            // Its probes are answered, so that every way is open; what else it says does not matter.
+            let _ = session.receive(self.now, path, packet);
+        }
+    }
+
+    /// Has the real peer's owner ask for something.
+    pub fn command(&mut self, command: Command) {
+        self.node.command(self.now, command);
+        self.settle();
+    }
+}
+
+/// The value of a header of a message.
+fn header(message: &[u8], name: &str) -> String {
+    let text = String::from_utf8_lossy(message);
+    let found = text.lines().filter_map(|line| line.split_once(": ")).find(|(key, _)| *key == name);
+    found.map(|(_, value)| value.to_owned()).unwrap_or_default()
+}
