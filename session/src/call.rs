@@ -19,11 +19,12 @@ use rand_core::{CryptoRng, SeedableRng};
 use rtsp_types::Method;
 
 pub use crate::admission::Admission;
-pub use crate::error::{EndReason, PeerFault, VerificationFault};
+pub use crate::error::{AtFault, EndReason, PeerFault, VerificationFault};
 pub use types::{BackInput, CallId, Channel, Config, Dial, Event, Input, Presentation, Purpose, RING_TIMEOUT};
 
+use crate::error::PROTOCOL_FAULT;
 use crate::handshake::keys::BackKey;
-use crate::handshake::seal::{Open, Seal};
+use crate::handshake::seal::{Open, Seal, SealError};
 use crate::handshake::suite::Suite;
 use crate::handshake::transcript::Transcript;
 use crate::handshake::{HandshakeError, Role};
@@ -103,7 +104,7 @@ impl Call {
         call.purpose = purpose;
         call.call_id = Some(CallId::draw(&mut call.rng));
         let sent = call.say_hello();
-        call.conclude(now, sent);
+        call.conclude(sent);
         call
     }
 
@@ -182,28 +183,28 @@ impl Call {
             }
             Input::Back(input) => self.back_input(now, input),
         };
-        self.conclude(now, step);
+        self.conclude(step);
     }
 
     /// Answers [`Event::Incoming`]; no effect at any other time.
     pub fn admit(&mut self, now: Instant, admission: Admission) {
         let step = self.admitted(now, admission);
-        self.conclude(now, step);
+        self.conclude(step);
     }
 
     /// The owner takes the call that rings here; no effect at any other time.
-    pub fn accept(&mut self, now: Instant) {
+    pub fn accept(&mut self, _now: Instant) {
         if matches!(self.state, State::Ringing) {
             let step = self.pick_up();
-            self.conclude(now, step);
+            self.conclude(step);
         }
     }
 
     /// The owner refuses the call that rings here; no effect at any other time.
-    pub fn decline(&mut self, now: Instant) {
+    pub fn decline(&mut self, _now: Instant) {
         if matches!(self.state, State::Ringing) {
             let step = self.part("declined", EndReason::Declined);
-            self.conclude(now, step);
+            self.conclude(step);
         }
     }
 
@@ -218,7 +219,7 @@ impl Call {
             State::Ringing => self.part("declined", EndReason::Declined),
             State::Active => self.part("ended", EndReason::HungUp { by_peer: false }),
         };
-        self.conclude(now, step);
+        self.conclude(step);
     }
 
     /// Appends the next message to `out`, ready for the wire, and says which connection it is for.
@@ -244,7 +245,7 @@ impl Call {
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(timer) = self.timers.expire(now) {
             let step = self.expired(now, timer);
-            self.conclude(now, step);
+            self.conclude(step);
         }
     }
 
@@ -312,11 +313,18 @@ impl Call {
             other => {
                 self.state = other;
                 match message::parse(bytes)? {
-                    Incoming::Request(request) => Err(reported(&request).unwrap_or(PLAIN)),
+                    Incoming::Request(request) => Err(self.reported_plainly(&request).unwrap_or(PLAIN)),
                     Incoming::Response(_) => Err(PLAIN),
                 }
             }
         }
+    }
+
+    /// A fault that the other side may report in the clear although we have keys: as long as it has none itself, any; later
+    /// only that ours do not fit. Nobody on the way can put other words into its mouth.
+    fn reported_plainly(&self, request: &rtsp_types::Request<Vec<u8>>) -> Option<EndReason> {
+        let unfit = message::value(request, name::FAULT) == Some(HandshakeError::Seal(SealError::Altered).code());
+        reported(request).filter(|_| unfit || matches!(self.state, State::Greeted(_)))
     }
 
     /// A sealed message on either connection.
@@ -343,7 +351,7 @@ impl Call {
                     return Err(reason);
                 }
                 match &mut self.state {
-                    State::Greeted(_) => self.proven(now, &request, bytes),
+                    State::Greeted(_) => self.proven(&request, bytes),
                     State::Deciding(deciding) => deciding.hold(bytes),
                     // On its own connection the other half may be ahead of the first one's M4.
                     State::Proof(_) if channel == Channel::Back => self.serve(channel, &request),
@@ -388,19 +396,18 @@ impl Call {
     }
 
     /// Ends the call if a step says so, and tells the peer what was wrong with it.
-    fn conclude(&mut self, _now: Instant, step: Step) {
+    fn conclude(&mut self, step: Step) {
         let Err(reason) = step else { return };
-        let code = match &reason {
-            EndReason::Verification(VerificationFault::Found(fault)) => Some(fault.code()),
-            EndReason::Peer(PeerFault::Reported) => None,
-            EndReason::Peer(_) => Some(PROTOCOL_FAULT),
-            _ => None,
-        };
-        if let Some(code) = code {
-            tracing::warn!(state = self.state.name(), role = %self.role, code, "the peer is at fault: {reason}");
-            self.report(&reason, code);
-        } else {
-            tracing::info!(role = %self.role, "the call is over: {reason}");
+        let (state, role) = (self.state.name(), self.role);
+        match reason.fault() {
+            Some((at_fault, code)) => tracing::warn!(state, %role, code, %at_fault, "the call failed: {reason}"),
+            None => tracing::info!(state, %role, "the call is over: {reason}"),
+        }
+        match &reason {
+            EndReason::Verification(VerificationFault::Reported { .. }) | EndReason::Peer(PeerFault::Reported) => {}
+            EndReason::Verification(VerificationFault::Found(fault)) => self.report(&reason, fault.code()),
+            EndReason::Peer(_) => self.report(&reason, PROTOCOL_FAULT),
+            _ => {}
         }
         self.state = State::Over;
         self.timers.clear();
@@ -426,8 +433,6 @@ impl Call {
 
 /// A plain message where only sealed ones are taken.
 const PLAIN: EndReason = EndReason::Peer(PeerFault::Unexpected("plain message"));
-/// The word for a fault that is none of the handshake's.
-const PROTOCOL_FAULT: &str = "protocol";
 
 /// The end that a peer announces for a fault it found.
 fn reported(message: &impl AsRef<rtsp_types::Headers>) -> Option<EndReason> {

@@ -5,6 +5,7 @@ use std::fmt;
 use thiserror::Error;
 
 use crate::handshake::HandshakeError;
+use crate::handshake::seal::SealError;
 
 /// Why a call or a stream is over. `{}` is a sentence for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,44 @@ pub enum EndReason {
     NotVisavis,
     /// The peer broke the protocol.
     Peer(PeerFault),
+}
+
+/// The word for a fault that is none of the handshake's.
+pub(crate) const PROTOCOL_FAULT: &str = "protocol";
+
+/// Who is to blame for a call that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtFault {
+    /// The other side, or somebody on the way who changed what it said.
+    Peer,
+    /// We, as the other side says; or our own limits.
+    Us,
+    /// The two are set up so that they do not go together.
+    Settings,
+}
+
+impl fmt::Display for AtFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Peer => "peer",
+            Self::Us => "us",
+            Self::Settings => "settings",
+        })
+    }
+}
+
+impl EndReason {
+    /// Who is at fault, and the word for it that both sides log and that `docs/protocol.md` lists; `None` for the ways in
+    /// which calls end without a fault.
+    #[must_use]
+    pub fn fault(&self) -> Option<(AtFault, &str)> {
+        match self {
+            Self::Verification(fault) => Some((fault.at_fault(), fault.code())),
+            Self::Peer(PeerFault::Reported) => Some((AtFault::Us, PROTOCOL_FAULT)),
+            Self::Peer(_) => Some((AtFault::Peer, PROTOCOL_FAULT)),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for EndReason {
@@ -102,11 +141,28 @@ impl VerificationFault {
         }
     }
 
-    /// Takes a peer's word for its fault, cut to what is printable.
-    pub(crate) fn reported(code: &str) -> Self {
-        let printable = |character: &char| character.is_ascii_alphanumeric() || *character == '-';
-        Self::Reported { code: code.chars().filter(printable).take(32).collect() }
+    fn at_fault(&self) -> AtFault {
+        match self {
+            Self::Found(HandshakeError::NoCommonSuite { .. } | HandshakeError::TooWeak { .. }) => AtFault::Settings,
+            Self::Found(HandshakeError::Seal(SealError::TooLong { .. } | SealError::Exhausted)) => AtFault::Us,
+            Self::Found(_) => AtFault::Peer,
+            Self::Reported { code } if matches!(code.as_str(), "no-common-suite" | "suite-too-weak") => {
+                AtFault::Settings
+            }
+            Self::Reported { .. } => AtFault::Us,
+        }
     }
+
+    /// Takes a peer's word for its fault.
+    pub(crate) fn reported(code: &str) -> Self {
+        Self::Reported { code: printable(code, 32) }
+    }
+}
+
+/// At most `len` characters of a peer's word, without those that could move a terminal's cursor.
+pub(crate) fn printable(word: &str, len: usize) -> String {
+    let harmless = |character: &char| character.is_ascii_alphanumeric() || matches!(character, '-' | '.');
+    word.chars().filter(harmless).take(len).collect()
 }
 
 /// A sentence for the codes that a person can do something about.
@@ -115,6 +171,10 @@ fn explain(code: &str) -> String {
         "seal" => "it could not open our messages, so the key exchange was changed on the way".to_owned(),
         "not-dialled" => "it is not the peer that was dialled; check its fingerprint".to_owned(),
         "no-common-suite" => "it accepts none of our key agreements; allow one more with --suites".to_owned(),
+        "suite-too-weak" => {
+            "it has had a stronger key agreement with you before and takes no weaker one; allow that one with --suites"
+                .to_owned()
+        }
         "wrong-identity" => "it expected somebody else; it may have to verify your contact again".to_owned(),
         other => format!("it found a fault in ours ({other})"),
     }

@@ -7,7 +7,7 @@ use visavis_net::rtp::codec::MediaKind;
 
 use super::caller::RINGING;
 use super::{Admission, Call, CallId, Channel, Event, Link, PeerFault, Purpose, Step, reported};
-use crate::error::{EndReason, VerificationFault};
+use crate::error::{EndReason, PROTOCOL_FAULT, VerificationFault, printable};
 use crate::handshake::exchange::{KeyShare, respond};
 use crate::handshake::keys::KeySource;
 use crate::handshake::proof::{CalleeClaims, CallerClaims};
@@ -66,7 +66,7 @@ impl Call {
                     EndReason::Peer(PeerFault::Version(_)) => {
                         Answer::new(StatusCode::OptionNotSupported).header("Unsupported", FEATURE)
                     }
-                    _ => Answer::new(StatusCode::BadRequest).header(name::FAULT, super::PROTOCOL_FAULT),
+                    _ => Answer::new(StatusCode::BadRequest).header(name::FAULT, PROTOCOL_FAULT),
                 };
                 let answer = answer.header(name::VERSION, VERSION);
                 self.reply(Channel::Primary, cseq, answer)?;
@@ -85,7 +85,7 @@ impl Call {
     ) -> Result<Greeting, EndReason> {
         let version = message::value(request, name::VERSION).unwrap_or("0");
         if version != VERSION || required.split(',').any(|tag| tag.trim() != FEATURE) {
-            return Err(PeerFault::Version(version.chars().take(8).collect()).into());
+            return Err(PeerFault::Version(printable(version, 8)).into());
         }
         if request.method() != Method::Options {
             return Err(PeerFault::Unexpected("request").into());
@@ -93,7 +93,8 @@ impl Call {
         let Listening { mut transcript, retried, .. } = listening;
         transcript.message(Role::Caller, raw);
         let remote_udp_port: u16 = message::parsed(request, name::UDP_PORT)?;
-        let nonce = Nonce::from_base64(message::required(request, name::NONCE)?)?;
+        // It counts as part of the transcript.
+        Nonce::from_base64(message::required(request, name::NONCE)?)?;
         let offered = suite::parse_list(message::required(request, name::SUITES)?)?;
         let shares = KeyShare::parse_list(message::required(request, name::SHARE)?)?;
         let suite = suite::choose(&offered, &self.config.suites)?;
@@ -102,9 +103,6 @@ impl Call {
             (Some(share), _) => {
                 let (answer, secret) = respond(share, &mut self.rng)?;
                 let ours = Nonce::generate(&mut self.rng);
-                if ours == nonce {
-                    return Err(HandshakeError::Reflected.into());
-                }
                 let answer = Answer::ok()
                     .header(name::VERSION, VERSION)
                     .header(name::SUITE, suite.to_string())
@@ -147,7 +145,7 @@ impl Call {
     }
 
     /// Takes M3.
-    pub(super) fn proven(&mut self, _now: Instant, request: &Request<Vec<u8>>, raw: &[u8]) -> Step {
+    pub(super) fn proven(&mut self, request: &Request<Vec<u8>>, raw: &[u8]) -> Step {
         let State::Greeted(greeted) = std::mem::replace(&mut self.state, State::Over) else { return Ok(()) };
         let Greeted { mut transcript, confirm, sas } = *greeted;
         if request.method() != Method::Announce {

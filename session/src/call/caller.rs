@@ -6,7 +6,7 @@ use rtsp_types::{Method, Response, StatusCode};
 use visavis_net::rtp::codec::MediaKind;
 
 use super::{Call, Channel, Event, Link, PeerFault, Purpose, Step, reported};
-use crate::error::EndReason;
+use crate::error::{EndReason, printable};
 use crate::handshake::exchange::{Exchange, KeyShare};
 use crate::handshake::keys::KeySource;
 use crate::handshake::proof::{CalleeClaims, CallerClaims};
@@ -73,7 +73,7 @@ impl Call {
         match message::value(&response, name::VERSION) {
             None => return Err(EndReason::NotVisavis),
             Some(VERSION) => {}
-            Some(other) => return Err(PeerFault::Version(other.chars().take(8).collect()).into()),
+            Some(other) => return Err(PeerFault::Version(printable(other, 8)).into()),
         }
         match self.client.answered(Channel::Primary, message::cseq(&response)?)? {
             Purport::Hello => {}

@@ -268,7 +268,9 @@ pub fn respond(
         }
         Suite::Modp3072 | Suite::Modp2048 => {
             let ours = modp::Secret::generate(modp::group(suite), rng);
-            (ours.public(), ours.agree(&share.bytes).map_err(|fault| fault.into_error(suite))?)
+            // Theirs first: a share that is refused costs no power.
+            let secret = ours.agree(&share.bytes).map_err(|fault| fault.into_error(suite))?;
+            (ours.public(), secret)
         }
     };
     Ok((KeyShare { suite, bytes }, SharedSecret { suite, bytes: secret }))

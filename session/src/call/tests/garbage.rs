@@ -186,7 +186,7 @@ proptest! {
                     let channel = if *back { Channel::Back } else { Channel::Primary };
                     let step = call.opened(now, channel, bytes);
                     if !call.is_over() || step.is_err() {
-                        call.conclude(now, step);
+                        call.conclude(step);
                     }
                 }
                 Blow::Opened(..) => {}

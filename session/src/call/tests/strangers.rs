@@ -34,6 +34,9 @@ fn a_plain_server_is_no_peer() {
 fn another_version_says_so() {
     let answer = "RTSP/1.0 551 Option not supported\r\nCSeq: 1\r\nVisavis-Version: 2\r\n\r\n";
     assert_eq!(dialled(answer.as_bytes()), Some(EndReason::Peer(PeerFault::Version("2".to_owned()))));
+    // What is shown to a person cannot move the cursor of a terminal.
+    let answer = "RTSP/1.0 551 Option not supported\r\nCSeq: 1\r\nVisavis-Version: 2\u{1b}[2J\u{7}\r\n\r\n";
+    assert_eq!(dialled(answer.as_bytes()), Some(EndReason::Peer(PeerFault::Version("22J".to_owned()))));
     let mut pair = Pair::new(Setup::default());
     pair.between = Box::new(|from, _, message| {
         if from == Side::A {
@@ -121,7 +124,7 @@ fn a_peer_that_asks_without_reading_is_cut_off() {
             pair.b
                 .call
                 .opened(pair.now, Channel::Primary, &ask)
-                .map_or_else(|reason| pair.b.call.conclude(pair.now, Err(reason)), |()| {});
+                .map_or_else(|reason| pair.b.call.conclude(Err(reason)), |()| {});
         }
     }
     assert!(pair.b.call.is_over());
