@@ -17,6 +17,8 @@ use suite::Suite;
 pub mod exchange;
 pub mod keys;
 mod modp;
+#[cfg(test)]
+pub(crate) use modp::tests::improper;
 pub mod proof;
 pub mod seal;
 pub mod suite;

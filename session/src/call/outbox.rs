@@ -12,13 +12,19 @@ use crate::handshake::HandshakeError;
 const MAX_WAITING: usize = 128;
 
 /// Up to [`MAX_WAITING`] messages in wire form, of at most 16 KiB each; beyond that the peer is at fault.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Outbox {
     waiting: VecDeque<(Channel, Vec<u8>)>,
     /// What was said, before it was sealed: what `docs/protocol.md` shows.
     #[cfg(test)]
     pub(super) said: Vec<(Channel, bool, Vec<u8>)>,
+    /// Changes what is about to be sealed: a peer that has the keys and does not keep to the protocol.
+    #[cfg(test)]
+    pub(super) forge: Option<Forge>,
 }
+
+#[cfg(test)]
+pub(super) type Forge = Box<dyn FnMut(&mut Vec<u8>) + Send>;
 
 impl Outbox {
     /// Queues a message, sealed and framed if there is a `link`, plain if there is none.
@@ -27,7 +33,7 @@ impl Outbox {
             return Err(PeerFault::Flood.into());
         }
         #[cfg(test)]
-        self.said.push((channel, link.is_some(), message.to_vec()));
+        let message = &self.forged(channel, link.is_some(), message);
         let wire = match link {
             None => message.to_vec(),
             Some(link) => {
@@ -40,6 +46,16 @@ impl Outbox {
         };
         self.waiting.push_back((channel, wire));
         Ok(())
+    }
+
+    #[cfg(test)]
+    fn forged(&mut self, channel: Channel, sealed: bool, message: &[u8]) -> Vec<u8> {
+        let mut message = message.to_vec();
+        if let Some(forge) = self.forge.as_mut().filter(|_| sealed) {
+            forge(&mut message);
+        }
+        self.said.push((channel, sealed, message.clone()));
+        message
     }
 
     pub(super) fn pop(&mut self) -> Option<(Channel, Vec<u8>)> {

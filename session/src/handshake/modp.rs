@@ -202,4 +202,4 @@ fn low_bits(number: &BigUint) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -157,10 +157,7 @@ fn our_own_share_is_refused() {
 fn modp_shares_out_of_range_are_refused_on_both_sides() {
     let mut rng = rng(6);
     for suite in [Suite::Modp2048, Suite::Modp3072] {
-        let len = share_len(suite, Role::Caller);
-        let mut one = vec![0; len];
-        one[len - 1] = 1;
-        for bytes in [vec![0; len], one, vec![0xff; len]] {
+        for (_, bytes) in modp::tests::improper(suite) {
             let bad = share(suite, Role::Caller, &bytes);
             assert_eq!(respond(&bad, &mut rng).unwrap_err(), HandshakeError::ShareValue(suite));
             let exchange = Exchange::start(&[suite], &mut rng);

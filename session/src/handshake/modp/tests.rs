@@ -111,22 +111,39 @@ fn encode(value: &BigUint, len: usize) -> Vec<u8> {
     out
 }
 
+/// Every kind of value that no honest peer sends, of the right length.
+pub(crate) fn improper(suite: Suite) -> Vec<(&'static str, Vec<u8>)> {
+    let group = group(suite);
+    let p = &*group.prime;
+    let small = |value: u8| BigUint::from(value);
+    let largest = (small(1) << (group.len * 8)) - 1u8;
+    let values = [
+        ("0", small(0)),
+        ("1", small(1)),
+        ("p-1", p - 1u8),
+        ("p", p.clone()),
+        ("p+1", p + 1u8),
+        ("p+2", p + 2u8),
+        ("p+4", p + 4u8),
+        ("the largest of its length", largest),
+        // In range, but as −2 and −4 they are no squares.
+        ("p-2", p - 2u8),
+        ("p-4", p - 4u8),
+    ];
+    values.into_iter().map(|(name, value)| (name, encode(&value, group.len))).collect()
+}
+
 #[test]
 fn values_outside_the_group_are_refused() {
     let mut rng = ChaCha20Rng::seed_from_u64(2);
     for suite in [Suite::Modp2048, Suite::Modp3072] {
         let group = group(suite);
         let secret = Secret::generate(group, &mut rng);
-        let p = &*group.prime;
-        let small = |value: u8| BigUint::from(value);
-        let largest = (small(1) << (group.len * 8)) - 1u8;
-        // p−2 and p−4 are in range, but as −2 and −4 they are no squares.
-        let bad = [small(0), small(1), p - 1u8, p.clone(), p + 1u8, p + 2u8, p + 4u8, largest, p - 2u8, p - 4u8];
-        for value in bad {
-            assert_eq!(secret.agree(&encode(&value, group.len)).err(), Some(Fault::Value), "{value:x}");
+        for (name, value) in improper(suite) {
+            assert_eq!(secret.agree(&value).err(), Some(Fault::Value), "{name}");
         }
-        for value in [2, 4] {
-            assert!(secret.agree(&encode(&small(value), group.len)).is_ok());
+        for value in [2u8, 4] {
+            assert!(secret.agree(&encode(&BigUint::from(value), group.len)).is_ok());
         }
     }
 }

@@ -122,6 +122,14 @@ fn a_callers_proof_is_no_callees() {
     let claims = scene.m4();
     let as_caller = scene.callee.sign(&message(Role::Caller, &claims.hash(), &scene.at_callee));
     assert_eq!(claims.verify(&as_caller, &scene.at_caller, None), FORGED, "the MAC is the other side's");
+    let claims = scene.m3();
+    let as_callee = scene.caller.sign(&message(Role::Callee, &claims.hash(), &scene.at_caller));
+    assert_eq!(
+        claims.verify(&as_callee, &scene.at_callee, &scene.callee.public()),
+        FORGED,
+        "the MAC is the other side's"
+    );
+    let claims = scene.m4();
     let m3 = scene.m3().sign(&scene.caller, &scene.at_caller);
     let swapped = CalleeClaims { callee: scene.caller.public(), caller: scene.callee.public(), ..claims };
     assert_eq!(swapped.verify(&m3, &scene.at_caller, None), FORGED);
