@@ -11,7 +11,7 @@ use visavis_media::device::video::VideoSource;
 use visavis_media::device::video_sink::VideoSink;
 use visavis_media::device::{AudioSinkSpec, AudioSourceSpec, DeviceError, VideoSinkSpec, VideoSourceSpec};
 use visavis_media::encode::VideoEncoder;
-use visavis_media::pcm::{BLOCK, FRAME};
+use visavis_media::pcm::{BLOCK, FRAME, FRAME_TIME};
 use visavis_media::playout::{Playout, PlayoutConfig};
 use visavis_media::sync::{ClockMap, PlayPoint};
 use visavis_media::video_playout::VideoPlayout;
@@ -105,13 +105,9 @@ pub struct SendAudio {
     source: AudioSource,
     encoder: opus::Encoder,
     pcm: [i16; FRAME],
-    /// The moment that RTP time zero stands for, once the first frame has come.
     start: Option<Instant>,
-    time: RtpTime,
+    clock: SampleClock,
 }
-
-/// A source whose samples lag or lead their own count by more than this had a gap: its clock is set anew.
-const GAP: Duration = Duration::from_millis(100);
 
 impl SendAudio {
     /// Opens the source.
@@ -121,7 +117,7 @@ impl SendAudio {
     pub fn open(spec: &AudioSourceSpec, quality: &Quality, now: Instant) -> Result<Self, DeviceError> {
         let encoder = opus::Encoder::new(quality.opus_bitrate, 0).map_err(|error| codec("Opus", &error))?;
         let source = AudioSource::open(spec, now)?;
-        Ok(Self { source, encoder, pcm: [0; FRAME], start: None, time: RtpTime(0) })
+        Ok(Self { source, encoder, pcm: [0; FRAME], start: None, clock: SampleClock::default() })
     }
 }
 
@@ -136,19 +132,40 @@ impl Capture for SendAudio {
 
     fn step(&mut self, now: Instant, figures: &Figures) -> Result<Option<OutFrame>, DeviceError> {
         let Some(captured) = self.source.read(now, &mut self.pcm)? else { return Ok(None) };
-        let start = *self.start.get_or_insert(captured);
-        let counted = start + ClockRate::OPUS.duration(self.time.0);
-        if captured.saturating_duration_since(counted) > GAP {
-            self.time = RtpTime(ClockRate::OPUS.ticks(captured - start));
-        }
+        self.start.get_or_insert(captured);
         let loss = figures.expected_loss.load(Ordering::Relaxed).min(100) as u8;
         if loss != self.encoder.expected_loss() {
             self.encoder.set_expected_loss(loss).map_err(|error| codec("Opus", &error))?;
         }
         let packet = self.encoder.encode(&self.pcm).map_err(|error| codec("Opus", &error))?;
-        let time = self.time;
-        self.time = time.add(FRAME as u32);
+        let time = self.clock.time(captured);
         Ok(Some(OutFrame { time, captured, payloads: vec![packet.into()], marker: false }))
+    }
+}
+
+/// The RTP clock of captured sound: it counts samples, not seconds (RFC 7587 §4.1), and passes over what was not captured.
+///
+/// A microphone that runs slow or fast is no gap, however far its count and the wall clock have come apart: sender
+/// reports tell the receiver, who evens it out.
+#[derive(Debug, Default)]
+struct SampleClock {
+    /// When the next frame begins if nothing is missing before it, and its time.
+    next: Option<(Instant, RtpTime)>,
+}
+
+impl SampleClock {
+    /// Frames further apart than this have a gap between them: more than a callback's jitter, less than anybody misses.
+    const GAP: Duration = Duration::from_millis(100);
+
+    /// The time of the next frame, captured then.
+    fn time(&mut self, captured: Instant) -> RtpTime {
+        let (expected, mut time) = self.next.unwrap_or((captured, RtpTime(0)));
+        let missing = captured.saturating_duration_since(expected);
+        if missing > Self::GAP {
+            time = time.add(ClockRate::OPUS.ticks(missing));
+        }
+        self.next = Some((captured + FRAME_TIME, time.add(FRAME as u32)));
+        time
     }
 }
 
@@ -340,3 +357,6 @@ impl Play for PlayVideo {
 fn codec(what: &'static str, error: &impl ToString) -> DeviceError {
     DeviceError::Codec { what, reason: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests;
