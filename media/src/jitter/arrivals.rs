@@ -1,10 +1,17 @@
 //! How late packets come, and the delay that is worth waiting for them.
 
+use std::collections::VecDeque;
+use std::ops::Range;
+
 /// Packets looked back on: half a minute of 20 ms. What helps against rare bursts is kept that long.
 const WINDOW: usize = 1_536;
 
 /// The newest packets, looked at on their own as well, so that a delay grows soon: five seconds.
 const SHORT: usize = 256;
+
+/// Packets that show that the path is another one, all of them later than any delay: 1.3 s. A stall of the network, too,
+/// lets packets come late, each less than the one before.
+const ANOTHER: usize = 64;
 
 /// Packets between two looks at the whole window.
 const INTERVAL: usize = 8;
@@ -30,8 +37,8 @@ const WORTH_SHORT: usize = 20;
 /// packet is not.
 #[derive(Debug)]
 pub(crate) struct Arrivals {
-    lateness: Vec<i64>,
-    oldest: usize,
+    /// Newest last, at most [`WINDOW`].
+    lateness: VecDeque<i64>,
     since_look: usize,
     seen: u64,
     earliest: i64,
@@ -44,8 +51,7 @@ pub(crate) struct Arrivals {
 impl Arrivals {
     pub(crate) fn new() -> Self {
         Self {
-            lateness: Vec::with_capacity(WINDOW),
-            oldest: 0,
+            lateness: VecDeque::with_capacity(WINDOW),
             since_look: 0,
             seen: 0,
             earliest: i64::MAX,
@@ -61,12 +67,10 @@ impl Arrivals {
             self.recent.rotate_right(1);
             self.recent[0] = lateness;
         }
-        if self.lateness.len() < WINDOW {
-            self.lateness.push(lateness);
-        } else {
-            self.lateness[self.oldest] = lateness;
-            self.oldest = (self.oldest + 1) % WINDOW;
+        if self.lateness.len() == WINDOW {
+            self.lateness.pop_front();
         }
+        self.lateness.push_back(lateness);
         self.seen += 1;
         self.earliest = self.earliest.min(lateness);
         self.since_look += 1;
@@ -102,33 +106,36 @@ impl Arrivals {
     }
 
     fn look(&mut self) {
-        self.earliest = self.lateness.iter().copied().min().unwrap_or(i64::MAX);
-        let (len, oldest) = (self.lateness.len(), self.oldest);
-        let long = best(&mut self.bins, self.earliest, &self.lateness, WORTH);
-        // The newest packets end where the oldest begin.
-        let (wrapped, newest) = self.lateness.split_at(if len < WINDOW { len } else { oldest });
-        let short = match wrapped.len().checked_sub(SHORT) {
-            Some(start) => best(&mut self.bins, self.earliest, &wrapped[start..], WORTH_SHORT),
-            None if newest.is_empty() => long,
-            None => best(&mut self.bins, self.earliest, &newest[newest.len() - SHORT + wrapped.len()..], WORTH_SHORT),
-        };
+        let count = self.lateness.len();
+        let least = |range: Range<usize>| self.lateness.range(range).copied().min();
+        let changed = count.saturating_sub(ANOTHER);
+        let (before, now) = (least(0..changed), least(changed..count).unwrap_or(i64::MAX));
+        if before.is_some_and(|before| before.abs_diff(now) > (BINS as i64 * BIN).unsigned_abs()) {
+            self.lateness.drain(..changed);
+            return self.look();
+        }
+        self.earliest = before.map_or(now, |before| before.min(now));
+        let long = best(&mut self.bins, self.earliest, self.lateness.iter(), WORTH);
+        let short =
+            best(&mut self.bins, self.earliest, self.lateness.range(count.saturating_sub(SHORT)..), WORTH_SHORT);
         self.delay = long.max(short);
     }
 }
 
 /// The delay over `earliest` that is worth it for these packets.
-fn best(bins: &mut [u16], earliest: i64, lateness: &[i64], worth: usize) -> i64 {
+fn best<'a>(bins: &mut [u16], earliest: i64, lateness: impl ExactSizeIterator<Item = &'a i64>, worth: usize) -> i64 {
     bins.fill(0);
+    let count = lateness.len();
     for lateness in lateness {
         // Rounded up: a delay of `n` bins is enough for what is in bin `n`.
         let bin = lateness.saturating_sub(earliest).saturating_add(BIN - 1) / BIN;
         bins[(bin.max(0) as usize).min(BINS - 1)] += 1;
     }
-    let (mut later, mut best, mut best_cost) = (lateness.len(), 0, usize::MAX);
-    for (bin, &count) in bins.iter().enumerate() {
-        later -= usize::from(count);
+    let (mut later, mut best, mut best_cost) = (count, 0, usize::MAX);
+    for (bin, &here) in bins.iter().enumerate() {
+        later -= usize::from(here);
         // In hundredths of a bin, so that the share of late packets is not rounded away.
-        let cost = bin * 100 + worth * 100 * 100 * later / lateness.len().max(1);
+        let cost = bin * 100 + worth * 100 * 100 * later / count.max(1);
         if cost < best_cost {
             (best, best_cost) = (bin, cost);
         }
@@ -169,6 +176,25 @@ mod tests {
         assert_eq!(arrivals.delay(), 1_920);
         (0..1_540).for_each(|_| arrivals.push(2_000, false));
         assert_eq!((arrivals.earliest(), arrivals.delay()), (2_000, 0));
+    }
+
+    #[test]
+    fn what_is_new_counts_at_any_moment() {
+        // The newest five seconds are looked at on their own, wherever in the half minute they lie.
+        for before in (1_300..3_200).step_by(100) {
+            let mut arrivals = with((0..before).map(|_| 0));
+            (0..SHORT / 2).for_each(|i| arrivals.push(if i % 10 == 0 { 2_880 } else { 0 }, false));
+            assert_eq!(arrivals.delay(), 2_880, "after {before}");
+        }
+    }
+
+    #[test]
+    fn another_path_is_learned_at_once() {
+        for base in [48_000, -48_000] {
+            let mut arrivals = with((0..1_536).map(|i| i % 2 * 960));
+            (0..ANOTHER as i64 + 8).for_each(|i| arrivals.push(base + i % 4 * 96, false));
+            assert_eq!((arrivals.earliest(), arrivals.delay()), (base, 3 * 96));
+        }
     }
 
     #[test]

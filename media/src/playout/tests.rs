@@ -151,6 +151,18 @@ fn a_slower_path_is_followed_without_a_hole() {
 }
 
 #[test]
+fn a_path_that_becomes_slower_than_any_delay_is_learned_within_seconds() {
+    let (mut dice, pcm) = (Dice(7), speech(30));
+    let late = |i: usize, dice: &mut Dice| if i < 600 { 1.0 } else { 1_001.0 + dice.roll() * 30.0 };
+    let trips = (0..1_500).map(|i| (sent(i) + late(i, &mut dice), i, false)).collect();
+    let run = Run::new(&encode(&pcm, 0), trips, 0.0, 30);
+    let concealed = run.playout.stats().concealed / 48;
+    // The second nobody can fill, and what jitter costs until the path is known for another one.
+    println!("{concealed} ms made up");
+    assert!((1_000..2_000).contains(&concealed), "{concealed} ms");
+}
+
+#[test]
 fn single_losses_are_recovered_from_the_next_packet() {
     let (mut dice, pcm) = (Dice(11), speech(30));
     let trips: Vec<_> = (0..1_500).filter(|_| dice.roll() > 0.04).map(|i| (sent(i) + 5.0, i, false)).collect();
