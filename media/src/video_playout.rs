@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use visavis_net::rtp::time::{NtpTime, RtpTime};
+use visavis_net::rtp::time::{ClockRate, NtpTime, RtpTime};
 
 use crate::codec::jpeg::{Decoder, JpegError};
 use crate::picture::{Picture, Recycler};
@@ -18,6 +18,10 @@ pub const MAX_WAITING_BYTES: usize = 8 << 20;
 /// A picture is shown this long after it came, whatever the clocks say: bounds what a false sender report can do.
 /// Longer than sound is ever buffered.
 pub const MAX_WAIT: Duration = Duration::from_millis(600);
+
+/// A picture this much older than the last one shown is no straggler, which repair gives up far sooner: the sender's
+/// clock began anew. 5 s.
+const ANEW: i32 = 5 * ClockRate::VIDEO.0.cast_signed();
 
 /// A picture to be shown now.
 #[derive(Clone, Debug)]
@@ -82,9 +86,13 @@ impl VideoPlayout {
 
     /// Takes a complete picture that came at `arrival`; `captured` is its time by the sender's wall clock, if known.
     pub fn push(&mut self, arrival: Instant, time: RtpTime, captured: Option<NtpTime>, jpeg: Bytes) {
-        if self.latest.is_some_and(|latest| time.since(latest) <= 0) {
-            self.stats.late += 1;
-            return;
+        match self.latest.map(|latest| time.since(latest)) {
+            Some(behind) if behind < -ANEW => self.begin_anew(),
+            Some(behind) if behind <= 0 => {
+                self.stats.late += 1;
+                return;
+            }
+            Some(_) | None => {}
         }
         // A repaired picture completes after its followers.
         let place = self.waiting.iter().rposition(|other| time.since(other.time) > 0).map_or(0, |index| index + 1);
@@ -130,6 +138,14 @@ impl VideoPlayout {
     #[must_use]
     pub const fn stats(&self) -> VideoStats {
         self.stats
+    }
+
+    /// Forgets what waits by a clock that no longer holds.
+    fn begin_anew(&mut self) {
+        self.latest = None;
+        while self.pop().is_some() {
+            self.stats.skipped += 1;
+        }
     }
 
     fn pop(&mut self) -> Option<Waiting> {

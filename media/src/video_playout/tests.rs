@@ -211,3 +211,21 @@ fn a_damaged_picture_is_counted_and_the_next_one_shown() {
     assert_eq!(counter(playout.step(sender.at(1), None)), Some(1));
     assert_eq!((playout.stats().damaged, playout.stats().shown), (1, 1));
 }
+
+#[test]
+fn a_clock_that_begins_anew_does_not_freeze_the_picture() {
+    let sender = Sender::new();
+    let mut playout = VideoPlayout::new().expect("memory");
+    // One picture from hours ahead, and one of its kind that still waits, then the clock as it was.
+    playout.push(sender.at(0), RtpTime(1 << 30), None, Sender::jpeg(0));
+    assert_eq!(counter(playout.step(sender.at(0), None)), Some(0));
+    playout.push(sender.at(1), RtpTime((1 << 30) + TICKS), None, Sender::jpeg(1));
+    for n in 2..5 {
+        playout.push(sender.at(n), RtpTime(n * TICKS), None, Sender::jpeg(n));
+        assert_eq!(counter(playout.step(sender.at(n), None)), Some(n));
+    }
+    // What is only a little older is a straggler still.
+    playout.push(sender.at(5), RtpTime(3 * TICKS), None, Sender::jpeg(3));
+    assert!(playout.step(sender.at(5), None).is_none());
+    assert_eq!(playout.stats(), VideoStats { shown: 4, skipped: 1, late: 1, damaged: 0 });
+}
