@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_millis(40);
 /// Blocks between updates of a file's header, so that a killed program leaves a whole file: one second.
 const FLUSH: u64 = 100;
 
+/// Blocks a WAV file holds: it counts its bytes in 32 bits, which is twelve hours and a half.
+const MAX_BLOCKS: u64 = (u32::MAX as u64 - 1_024) / (BLOCK as u64 * 2);
+
 /// Something that takes a block of sound every 10 ms of its own clock.
 #[derive(Debug)]
 pub struct AudioSink {
@@ -122,6 +125,9 @@ impl AudioSink {
             Output::Nothing => Ok(()),
             #[cfg(feature = "devices")]
             Output::Loudspeaker { .. } => Ok(()),
+            Output::Wav { path, .. } if self.blocks > MAX_BLOCKS => {
+                Err(DeviceError::format(&*path, "is full: a WAV file holds twelve hours of sound, record to another"))
+            }
             Output::Wav { path, writer } => {
                 let mut samples = writer.get_i16_writer(BLOCK as u32);
                 pcm.iter().for_each(|&sample| samples.write_sample(sample));

@@ -64,3 +64,15 @@ fn a_file_that_cannot_be_made_is_named() {
     let error = AudioSink::open(&spec, start()).unwrap_err();
     assert!(error.to_string().contains("/nowhere/at/all.wav"), "{error}");
 }
+
+#[test]
+fn a_full_file_says_so_before_its_header_lies() {
+    let path = path("full");
+    let mut sink = AudioSink::open(&AudioSinkSpec::Wav { path: path.clone(), skew_ppm: 0.0 }, start()).unwrap();
+    sink.blocks = MAX_BLOCKS - 1;
+    sink.write(sink.next_due(), &[0; BLOCK]).unwrap();
+    let error = sink.write(sink.next_due(), &[0; BLOCK]).unwrap_err();
+    assert!(error.to_string().contains("twelve hours"), "{error}");
+    drop(sink);
+    fs::remove_file(path).unwrap();
+}
