@@ -235,9 +235,8 @@ impl PlayAudio {
     /// When the sink or the decoder cannot be started.
     pub fn open(spec: &AudioSinkSpec, quality: &Quality, now: Instant) -> Result<Self, DeviceError> {
         let config = PlayoutConfig { initial_delay: quality.initial_delay, ..PlayoutConfig::default() };
-        let mut playout = Playout::new(config).map_err(|error| codec("Opus", &error))?;
+        let playout = Playout::new(config).map_err(|error| codec("Opus", &error))?;
         let sink = AudioSink::open(spec, now)?;
-        playout.set_latency(sink.latency());
         Ok(Self { playout, sink, block: [0; BLOCK] })
     }
 
@@ -271,6 +270,7 @@ impl Play for PlayAudio {
 
     fn step(&mut self, now: Instant, figures: &Figures) -> Result<(), DeviceError> {
         while self.sink.next_due() <= now {
+            self.playout.set_latency(self.sink.latency());
             self.playout.step(now, &mut self.block);
             self.sink.write(now, &self.block)?;
             figures.set_play_point(self.playout.playing());

@@ -99,13 +99,13 @@ impl AudioSink {
         self.start
     }
 
-    /// How long after [`Self::write`] a block is heard.
+    /// How long after [`Self::write`] a block is heard; a loudspeaker's is known once it has asked for sound.
     #[must_use]
     pub fn latency(&self) -> Duration {
-        match self.output {
+        match &self.output {
             Output::Nothing | Output::Wav { .. } => Duration::ZERO,
             #[cfg(feature = "devices")]
-            Output::Loudspeaker { .. } => Loudspeaker::LATENCY,
+            Output::Loudspeaker { device, .. } => device.latency(),
         }
     }
 

@@ -9,21 +9,23 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
-use cpal::{BufferSize, ErrorKind, FromSample, Sample, SampleFormat, SizedSample, StreamConfig};
+use cpal::{BufferSize, ErrorKind, FromSample, Sample, SampleFormat, SizedSample, StreamConfig, SupportedBufferSize};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::{DeviceError, Kind};
-use crate::pcm::{BLOCK, FRAME, SAMPLE_RATE};
+use crate::pcm::{BLOCK, BLOCK_TIME, FRAME, SAMPLE_RATE};
 use crate::resample::Resampler;
 
-/// Default sizes lose samples on some systems and buffer seconds on others.
+/// Samples of a callback, at 48 kHz, if the device can: default sizes lose samples on some systems and buffer seconds on
+/// others.
 const CALLBACK: u32 = 480;
 
 /// Both rings hold this much: a microphone's is emptied every 20 ms, a loudspeaker's is kept at [`LEVEL`]. What does not
 /// fit is dropped.
 const RING: Duration = Duration::from_millis(250);
 
-/// What a loudspeaker's ring is kept at: a callback that takes one block while the next is on its way.
+/// What a loudspeaker's ring is kept at: a callback that takes one block while the next is on its way. Where callbacks
+/// are larger, one of theirs and a block.
 const LEVEL: Duration = Duration::from_millis(20);
 
 /// A device that gives or takes nothing for this long is gone.
@@ -36,6 +38,8 @@ struct Shared {
     failed: AtomicBool,
     /// Callbacks so far.
     calls: AtomicU64,
+    /// Samples of the largest of them.
+    largest: AtomicU64,
     /// Samples that found no room, or no sound to play.
     missed: AtomicU64,
 }
@@ -109,9 +113,6 @@ pub(super) struct Loudspeaker {
 }
 
 impl Loudspeaker {
-    /// From write to sound: the ring's level and one callback of the system's.
-    pub(super) const LATENCY: Duration = LEVEL.saturating_add(Duration::from_millis(10));
-
     /// Opens the default loudspeaker, or the one called `name`.
     pub(super) fn open(name: Option<&str>, now: Instant) -> Result<Self, DeviceError> {
         let (device, name) = find(Kind::Loudspeaker, name)?;
@@ -143,7 +144,24 @@ impl Loudspeaker {
         let (_, left) = self.ring.push_partial_slice(&self.converted);
         self.watch.shared.missed.fetch_add(left.len() as u64, Ordering::Relaxed);
         let level = self.ring.buffer().capacity() - self.ring.slots();
-        Ok(Duration::from_secs_f64(level as f64 / f64::from(self.rate)).saturating_sub(LEVEL))
+        Ok(self.lasts(level as u64).saturating_sub(self.level()))
+    }
+
+    /// From write to sound: the ring's level and one callback of the system's.
+    pub(super) fn latency(&self) -> Duration {
+        self.level() + self.callback()
+    }
+
+    fn level(&self) -> Duration {
+        LEVEL.max(self.callback() + BLOCK_TIME)
+    }
+
+    fn callback(&self) -> Duration {
+        self.lasts(self.watch.shared.largest.load(Ordering::Relaxed)).clamp(BLOCK_TIME, RING / 2)
+    }
+
+    fn lasts(&self, samples: u64) -> Duration {
+        Duration::from_secs_f64(samples as f64 / f64::from(self.rate))
     }
 
     /// Samples of silence played for want of sound, and of sound that found no room.
@@ -208,10 +226,15 @@ fn find(kind: Kind, name: Option<&str>) -> Result<(cpal::Device, String), Device
 }
 
 fn config(default: &cpal::SupportedStreamConfig) -> StreamConfig {
+    let wanted = CALLBACK * default.sample_rate() / SAMPLE_RATE;
+    let size = match *default.buffer_size() {
+        SupportedBufferSize::Range { min, max } => wanted.min(max).max(min),
+        SupportedBufferSize::Unknown => wanted,
+    };
     StreamConfig {
         channels: default.channels(),
         sample_rate: default.sample_rate(),
-        buffer_size: BufferSize::Fixed(CALLBACK * default.sample_rate() / SAMPLE_RATE),
+        buffer_size: BufferSize::Fixed(size),
     }
 }
 
@@ -250,6 +273,7 @@ fn speak<T: SizedSample + FromSample<i16>>(
     let (mut last, mut gain) = (0_i16, 0_i32);
     let data = move |output: &mut [T], _: &cpal::OutputCallbackInfo| {
         seen.calls.fetch_add(1, Ordering::Relaxed);
+        seen.largest.fetch_max((output.len() / channels) as u64, Ordering::Relaxed);
         for frame in output.chunks_exact_mut(channels) {
             match ring.pop() {
                 Ok(sample) => (last, gain) = (sample, (gain + 1).min(SOFT)),
