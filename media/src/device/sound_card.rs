@@ -12,6 +12,7 @@ use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
 use cpal::{BufferSize, ErrorKind, FromSample, Sample, SampleFormat, SizedSample, StreamConfig, SupportedBufferSize};
 use rtrb::{Consumer, Producer, RingBuffer};
 
+use super::names::{self, Listed};
 use super::{DeviceError, Kind};
 use crate::pcm::{BLOCK, BLOCK_TIME, FRAME, SAMPLE_RATE};
 use crate::resample::Resampler;
@@ -203,26 +204,43 @@ impl Watch {
     }
 }
 
-fn find(kind: Kind, name: Option<&str>) -> Result<(cpal::Device, String), DeviceError> {
+/// The names that open devices of this kind.
+pub(super) fn names(kind: Kind) -> Vec<String> {
+    let listed: Vec<Listed> = listed(kind).into_iter().map(|(_, listed)| listed).collect();
+    names::shown(&listed)
+}
+
+/// All that the system lists of this kind.
+fn listed(kind: Kind) -> Vec<(cpal::Device, Listed)> {
     let host = cpal::default_host();
-    let called = |device: &cpal::Device| device.description().ok().map(|it| it.name().to_owned());
-    let device = match name {
-        None if kind == Kind::Microphone => host.default_input_device(),
-        None => host.default_output_device(),
-        Some(name) => {
-            let devices = host.devices().map_err(|_| DeviceError::NoDefault(kind))?;
-            let usable = |device: &cpal::Device| {
-                if kind == Kind::Microphone { device.supports_input() } else { device.supports_output() }
-            };
-            let found = devices.into_iter().find(|it| called(it).as_deref() == Some(name) && usable(it));
-            return found
-                .map(|device| (device, name.to_owned()))
-                .ok_or_else(|| DeviceError::NotFound { kind, name: name.to_owned() });
-        }
+    let alsa = host.id().name() == "ALSA";
+    let devices = host.devices().into_iter().flatten().filter(|device| match kind {
+        Kind::Microphone => device.supports_input(),
+        Kind::Loudspeaker | Kind::Camera => device.supports_output(),
+    });
+    let described = devices.filter_map(|device| {
+        let description = device.description().ok()?;
+        let pcm = description.driver().filter(|_| alsa).map(str::to_owned);
+        let listed = Listed { pcm, description: description.name().to_owned() };
+        Some((device, listed))
+    });
+    described.collect()
+}
+
+fn find(kind: Kind, name: Option<&str>) -> Result<(cpal::Device, String), DeviceError> {
+    let Some(name) = name.filter(|name| *name != names::DEFAULT) else {
+        let host = cpal::default_host();
+        let device = match kind {
+            Kind::Microphone => host.default_input_device(),
+            Kind::Loudspeaker | Kind::Camera => host.default_output_device(),
+        };
+        return device.map(|device| (device, names::DEFAULT.to_owned())).ok_or(DeviceError::NoDefault(kind));
     };
-    let device = device.ok_or(DeviceError::NoDefault(kind))?;
-    let name = called(&device).unwrap_or_else(|| "default".to_owned());
-    Ok((device, name))
+    let (mut devices, listed): (Vec<_>, Vec<_>) = listed(kind).into_iter().unzip();
+    match names::find(&listed, name) {
+        Some(place) => Ok((devices.swap_remove(place), name.to_owned())),
+        None => Err(DeviceError::NotFound { kind, name: name.to_owned() }),
+    }
 }
 
 fn config(default: &cpal::SupportedStreamConfig) -> StreamConfig {
