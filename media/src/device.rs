@@ -6,6 +6,8 @@ pub mod audio_sink;
 mod camera;
 mod mjpeg;
 #[cfg(any(feature = "devices", test))]
+mod names;
+#[cfg(any(feature = "devices", test))]
 mod packed;
 #[cfg(feature = "devices")]
 mod sound_card;
@@ -132,17 +134,14 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// Asks the system; what cannot be asked counts as not there.
+    /// Asks the system; what cannot be asked counts as not there. Plug-ins and other routes to a card are left out.
     #[must_use]
     pub fn list() -> Self {
         #[cfg(feature = "devices")]
         {
-            use cpal::traits::{DeviceTrait, HostTrait};
-            let host = cpal::default_host();
-            let name = |device: cpal::Device| device.description().ok().map(|it| it.name().to_owned());
             Self {
-                microphones: host.input_devices().into_iter().flatten().filter_map(name).collect(),
-                loudspeakers: host.output_devices().into_iter().flatten().filter_map(name).collect(),
+                microphones: sound_card::names(Kind::Microphone),
+                loudspeakers: sound_card::names(Kind::Loudspeaker),
                 cameras: camera::names(),
             }
         }
