@@ -1,6 +1,7 @@
 //! Who gets through: one pure decision for each caller that has proven its key.
 
 use crate::call::Purpose;
+use crate::handshake::suite::Suite;
 use crate::identity::Fingerprint;
 
 /// The answer to somebody who calls.
@@ -17,6 +18,14 @@ pub enum Admission {
     /// Both call each other and ours is the call that survives. Our identity stays hidden here: it is shown
     /// to the same peer on the other connection.
     Glare,
+    /// Refuse a contact that is known to be able to do better: somebody may have taken the better out of the offer. Says
+    /// so to it; our identity stays hidden.
+    TooWeak {
+        /// How the keys of this call were agreed.
+        chosen: Suite,
+        /// The least that this contact gets.
+        weakest: Suite,
+    },
 }
 
 /// A caller.
@@ -26,6 +35,8 @@ pub struct Visitor {
     pub peer: Fingerprint,
     /// What it wants.
     pub purpose: Purpose,
+    /// How the keys were agreed.
+    pub suite: Suite,
 }
 
 /// How we stand when somebody calls.
@@ -43,6 +54,8 @@ pub struct Situation {
     pub viewers: bool,
     /// Whether the owner's policy connects this key without asking.
     pub auto: bool,
+    /// The strongest suite that this key has shown before, if it is a contact's: no call with it has a weaker one.
+    pub weakest: Option<Suite>,
 }
 
 /// A call of our own that is under way.
@@ -66,6 +79,10 @@ impl Outgoing {
 /// [`Admission::Accept`] with an outgoing call to the same peer, that one is to be dropped.
 #[must_use]
 pub fn decide(situation: &Situation, visitor: &Visitor) -> Admission {
+    let chosen = visitor.suite;
+    if let Some(weakest) = situation.weakest.filter(|weakest| chosen < *weakest) {
+        return Admission::TooWeak { chosen, weakest };
+    }
     match visitor.purpose {
         // Streams are served beside a call and to many; nobody is asked.
         Purpose::Watch if situation.viewers && situation.auto => return Admission::Accept,

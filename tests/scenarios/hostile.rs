@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use visavis::engine::command::Command;
-use visavis::engine::config::Auto;
+use visavis::engine::config::{Auto, Contact};
 use visavis::engine::event::Event;
 use visavis_session::call::{EndReason, Purpose};
 use visavis_session::handshake::suite::Suite;
@@ -174,6 +174,22 @@ fn a_called_peer_gets_nothing_before_it_has_proven_itself() {
         hostile.pass(12 * SECOND);
         gave_nothing(&hostile, name);
         assert!(ended(&hostile).is_some(), "{name}: {:?}", hostile.node.events);
+    }
+}
+
+#[test]
+fn a_contact_that_calls_with_weaker_keys_than_before_does_not_ring() {
+    let key = Hostile::fingerprint();
+    for (weakest, rings) in [(Suite::X25519MlKem768, false), (Suite::X25519, true)] {
+        let contacts = vec![Contact { key, weakest: Some(weakest) }];
+        let mut hostile = Hostile::caller(&Setup { contacts, auto: Auto::Contacts, ..careful() });
+        hostile.prove();
+        hostile.pull();
+        hostile.pass(SECOND);
+        assert_eq!(hostile.node.told(|event| matches!(event, Event::Incoming { .. })), rings);
+        assert_eq!(hostile.captured, rings);
+        let told = hostile.said.iter().any(|said| said.contains("Visavis-Fault: suite-too-weak"));
+        assert_eq!((told, hostile.closed), (!rings, !rings), "{:?}", hostile.said);
     }
 }
 

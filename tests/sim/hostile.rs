@@ -24,7 +24,7 @@ use visavis_session::handshake::seal::{Open, Seal};
 use visavis_session::handshake::suite::Suite;
 use visavis_session::handshake::transcript::Transcript;
 use visavis_session::handshake::{Nonce, Role};
-use visavis_session::identity::{Identity, PublicKey};
+use visavis_session::identity::{Fingerprint, Identity, PublicKey};
 use visavis_session::sas::{Commitment, SasNonce};
 
 use super::node::{Node, Setup};
@@ -142,6 +142,12 @@ impl Hostile {
         this.take_keys(KeySource::Exchange { secret, transcript }.derive(Role::Callee));
         this.say_plain(&answer);
         this
+    }
+
+    /// What it is known by: the same in every world.
+    #[must_use]
+    pub fn fingerprint() -> Fingerprint {
+        Self::new(&Setup::default()).identity.public().fingerprint()
     }
 
     fn take_keys(&mut self, keys: Keys) {

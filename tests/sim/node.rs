@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rand_core::SeedableRng;
 use visavis::engine::command::Command;
-use visavis::engine::config::{Admission, Auto, Config, Quality};
+use visavis::engine::config::{Admission, Auto, Config, Contact, Quality};
 use visavis::engine::event::Event;
 use visavis::engine::peer::{ConnId, MediaOutput, Peer};
 use visavis_media::device::{AudioSinkSpec, AudioSourceSpec, Sinks, Sources, VideoSinkSpec, VideoSourceSpec};
@@ -80,6 +80,8 @@ struct Sourcing {
 pub struct Setup {
     /// Who is connected without asking.
     pub auto: Auto,
+    /// Whom the owner knows.
+    pub contacts: Vec<Contact>,
     /// Whether calls ring.
     pub calls: bool,
     /// Whether the stream may be watched.
@@ -107,6 +109,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             auto: Auto::Anyone,
+            contacts: Vec::new(),
             calls: true,
             viewers: true,
             suites: vec![Suite::X25519MlKem768, Suite::X25519],
@@ -124,7 +127,7 @@ impl Node {
         let config = Config {
             identity: Arc::clone(&identity),
             admission: Admission {
-                contacts: Vec::new(),
+                contacts: setup.contacts.clone(),
                 auto: setup.auto.clone(),
                 calls: setup.calls,
                 viewers: setup.viewers,

@@ -1,15 +1,16 @@
 use super::*;
+use crate::handshake::suite::Suite;
 
 fn key(byte: u8) -> Fingerprint {
     Fingerprint::from_bytes([byte; 32])
 }
 
 fn idle() -> Situation {
-    Situation { own: key(5), engaged: false, outgoing: None, calls: true, viewers: true, auto: false }
+    Situation { own: key(5), engaged: false, outgoing: None, calls: true, viewers: true, auto: false, weakest: None }
 }
 
 fn caller(byte: u8) -> Visitor {
-    Visitor { peer: key(byte), purpose: Purpose::Call }
+    Visitor { peer: key(byte), purpose: Purpose::Call, suite: Suite::X25519 }
 }
 
 #[test]
@@ -24,6 +25,22 @@ fn an_engaged_line_is_busy_even_for_those_who_are_let_in() {
     assert_eq!(decide(&Situation { engaged: true, auto: true, ..idle() }, &caller(1)), Admission::Busy);
     let outgoing = Some(Outgoing { peer: Some(key(9)), same_address: false, connected: true });
     assert_eq!(decide(&Situation { outgoing, ..idle() }, &caller(1)), Admission::Busy);
+}
+
+#[test]
+fn a_contact_that_comes_with_less_than_before_is_refused_whatever_it_wants() {
+    let (chosen, weakest) = (Suite::X25519, Suite::X25519MlKem768);
+    let outgoing = Some(Outgoing { peer: Some(key(1)), same_address: true, connected: true });
+    for outgoing in [None, outgoing] {
+        for purpose in [Purpose::Call, Purpose::Watch] {
+            let situation = Situation { weakest: Some(weakest), auto: true, outgoing, ..idle() };
+            let visitor = Visitor { purpose, ..caller(1) };
+            assert_eq!(decide(&situation, &visitor), Admission::TooWeak { chosen, weakest });
+        }
+    }
+    for weakest in [Suite::Modp2048, Suite::X25519] {
+        assert_eq!(decide(&Situation { weakest: Some(weakest), ..idle() }, &caller(1)), Admission::Ring);
+    }
 }
 
 #[test]

@@ -208,6 +208,7 @@ impl Call {
             Admission::Busy => return self.turn_away(deciding.cseq, "busy", EndReason::Busy),
             Admission::Decline => return self.turn_away(deciding.cseq, "declined", EndReason::Declined),
             Admission::Glare => return self.turn_away(deciding.cseq, "glare", EndReason::Glare),
+            Admission::TooWeak { chosen, weakest } => return Err(HandshakeError::TooWeak { chosen, weakest }.into()),
         };
         let callee = self.config.identity.public();
         let nonce = SasNonce::generate(&mut self.rng);

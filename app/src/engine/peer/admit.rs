@@ -23,16 +23,16 @@ impl Peer {
     pub(super) fn incoming(&mut self, now: Instant, id: ConnId, peer: Fingerprint, purpose: Purpose, call_id: CallId) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         (leg.peer, leg.purpose, leg.call_id) = (Some(peer), purpose, Some(call_id));
-        let (address, suite) = (leg.remote, leg.suite);
-        let situation = self.situation(peer, address.ip());
-        let weakest = self.config.admission.contact(peer).and_then(|contact| contact.weakest);
-        let decision = if suite < weakest {
-            // Somebody between us may have taken the better ones out of the offer.
-            self.notice(format!("A contact at {address} was refused: it offered weaker keys than before."));
-            Admission::Decline
-        } else {
-            admission::decide(&situation, &Visitor { peer, purpose })
-        };
+        // There are keys before anybody can prove anything with them.
+        let (address, Some(suite)) = (leg.remote, leg.suite) else { return };
+        let decision = admission::decide(&self.situation(peer, address.ip()), &Visitor { peer, purpose, suite });
+        if let Admission::TooWeak { chosen, weakest } = decision {
+            let who = peer.short();
+            self.notice(format!(
+                "Your contact {who} at {address} was refused: it came with {chosen} and has had {weakest} with you before. \
+                 Somebody between you may have weakened the call."
+            ));
+        }
         if purpose == Purpose::Call && matches!(decision, Admission::Ring | Admission::Accept) {
             self.give_way(now);
             self.focus = Some(id);
@@ -82,6 +82,7 @@ impl Peer {
             calls: admission.calls,
             viewers: admission.viewers,
             auto: admission.connects(visitor),
+            weakest: admission.contact(visitor).and_then(|contact| contact.weakest),
         }
     }
 

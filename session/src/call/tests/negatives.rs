@@ -11,6 +11,7 @@
 //! | our own identity | `our_own_identity_…` | `our_own_identity_…` |
 //! | the other role | `handshake::proof::tests::a_callers_proof_is_no_callees`, `two_that_only_answer_…` | the same, `faults::two_callers_…` |
 //! | sealed messages that were cut or changed | `sealed_messages_that_were_cut_…` | `sealed_messages_that_were_cut_…` |
+//! | a weaker suite than the contact has shown | `a_contact_that_calls_with_less_…` | `faults::a_contact_never_gets_…` |
 //! | another peer than was meant | `faults::a_pinned_peer_that_is_another_refuses_…` | `faults::…_and_hides_it_is_found_out` |
 
 use std::sync::Mutex;
@@ -284,6 +285,16 @@ fn our_own_identity_on_the_other_side_is_refused_on_both_sides() {
     pair.act(Side::B, |call, now| call.admit(now, Admission::Ring));
     pair.pass(Duration::from_secs(1));
     ends_with(&pair, Side::A, "reflected", "the called peer has our key");
+}
+
+#[test]
+fn a_contact_that_calls_with_less_than_before_is_refused_on_both_sides() {
+    let (chosen, weakest) = (Suite::X25519, Suite::X25519MlKem768);
+    let mut setup = only(chosen);
+    setup.admission = Some(Admission::TooWeak { chosen, weakest });
+    let pair = Pair::run(setup);
+    ends_with(&pair, Side::B, "suite-too-weak", "a call from a contact");
+    assert_eq!(pair.a.call.peer(), None, "the called peer does not show itself");
 }
 
 #[test]
