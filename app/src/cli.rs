@@ -226,9 +226,7 @@ fn converse(
         quality: media.quality,
         ring_timeout: setup.ring_timeout,
     };
-    // One worker for the engine's driver: this thread writes to a terminal, which may block.
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(Failure::Runtime)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
     let exit = runtime.block_on(async {
         let engine = Engine::spawn(config)?;
         let wires = Wires { commands: engine.commands, events: engine.events, snapshot: engine.snapshot };

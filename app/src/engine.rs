@@ -1,7 +1,7 @@
 //! The engine: commands in, discrete events out, and a snapshot to look at in between.
 //!
-//! [`Engine::spawn`] binds one port, starts one driver task and returns the three ends an owner holds. The owner may be
-//! the command line, a window or a test; none of them sees a packet.
+//! [`Engine::spawn`] binds one port, starts the driver on a thread of its own and returns the three ends an owner holds.
+//! The owner may be the command line, a window or a test; none of them sees a packet, and none can hold one up.
 
 pub mod clock;
 pub mod command;
@@ -18,8 +18,10 @@ mod threads;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::thread;
 
 use rand_core::Rng;
+use tokio::runtime;
 use tokio::sync::{mpsc, watch};
 use visavis_net::io::interfaces;
 use visavis_net::io::tcp::Listener;
@@ -67,18 +69,26 @@ pub enum EngineError {
     /// There is no randomness for keys.
     #[error("the operating system gives no randomness: {0}")]
     Randomness(getrandom::Error),
+    /// There is no thread, or no way to wait for sockets.
+    #[error("the operating system gives no thread to work on: {0}")]
+    Thread(#[source] io::Error),
 }
 
 /// How often another free port is tried when UDP does not have the one that TCP got.
 const FREE_PORT_TRIES: usize = 8;
 
 impl Engine {
-    /// Binds the port and starts the driver on the current tokio runtime.
+    /// Binds the port and starts the driver on a thread of its own, which ends with the engine.
     ///
     /// # Errors
-    /// When the port cannot be had or there is no randomness.
+    /// When the port cannot be had, or there is no randomness or no thread.
     pub fn spawn(config: Config) -> Result<Self, EngineError> {
-        let (listener, udp) = bind(config.listen)?;
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(EngineError::Thread)?;
+        let (listener, udp) = {
+            // Sockets belong to the runtime that waits for them.
+            let _entered = runtime.enter();
+            bind(config.listen)?
+        };
         let clock = clock::wall();
         let mut seed = [0; 32];
         clock::rng().map_err(EngineError::Randomness)?.fill_bytes(&mut seed);
@@ -98,7 +108,12 @@ impl Engine {
         let media = Media::new(config, clock, Arc::clone(&figures), frame_outbox, device_outbox);
         let wiring = Wiring { commands: command_inbox, events: event_outbox, snapshot: snapshot_outbox };
         let (driver, news) = Driver::new(peer, udp, wiring, media, figures);
-        tokio::spawn(driver.run(listener, news, Inbox { frames, devices }));
+        let drive = move || {
+            runtime.block_on(driver.run(listener, news, Inbox { frames, devices }));
+            // Looking a name up cannot be given up: whoever waits for it does so without us.
+            runtime.shutdown_background();
+        };
+        thread::Builder::new().name("driver".into()).spawn(drive).map_err(EngineError::Thread)?;
         Ok(Self { commands, events, snapshot })
     }
 }

@@ -20,7 +20,7 @@ use self::connection::{Connection, LAST_WORDS, News, Outlet};
 use super::clock;
 use super::command::Command;
 use super::event::Event;
-use super::peer::{ConnId, Destination, Output, Peer};
+use super::peer::{ConnId, Destination, MediaOutput, Output, Peer};
 use super::pipeline::Figures;
 use super::snapshot::Snapshot;
 use super::threads::{Encoded, Media};
@@ -134,8 +134,8 @@ impl Driver {
                 break;
             }
             let due = [self.peer.poll_timeout(), self.stop_at].into_iter().flatten().min();
-            if let Some(due) = due {
-                timer.as_mut().reset(due.into());
+            if let Some(due) = due.map(Into::into).filter(|due| *due != timer.deadline()) {
+                timer.as_mut().reset(due);
             }
             let wake = tokio::select! {
                 result = self.udp.recv(&mut received) => match result {
@@ -314,6 +314,9 @@ impl Driver {
     /// Lets the last bytes leave and tells the owner that nothing follows.
     async fn farewell(mut self) {
         self.settle();
+        // Files are complete before the owner hears of the end and goes.
+        self.media.handle(MediaOutput::StopSending);
+        self.media.handle(MediaOutput::StopReceiving);
         self.connections.clear();
         // What was said last has to arrive: a program that ends takes its connections with it.
         let all = async { while self.tasks.join_next().await.is_some() {} };
