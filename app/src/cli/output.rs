@@ -156,7 +156,8 @@ impl Screen {
 impl Inner {
     fn note(&mut self, value: &Value) {
         let Some(record) = &mut self.record else { return };
-        if let Err(e) = writeln!(record, "{value}") {
+        // One write for a line: who follows the file sees whole ones.
+        if let Err(e) = record.write_all(format!("{value}\n").as_bytes()) {
             // It is said once; the call goes on.
             self.record = None;
             let _ = writeln!(self.err, "visavis: cannot write the events: {e}");
