@@ -22,8 +22,10 @@ const MAX_WAIT: Duration = Duration::from_millis(50);
 const HASTE: f64 = 1.5;
 /// How much of the pacing rate leaves at once.
 const BURST: Duration = Duration::from_millis(5);
-/// The most packets of one picture that leave at once.
-const MAX_BURST: usize = 16;
+/// The most packets of one picture that leave at once: one call of the kernel takes that many.
+const MAX_BURST: usize = 48;
+/// As many leave at once, however slow the budget, on a link that has never shown a queue: calls of the kernel cost more.
+const CLEAR_BURST: usize = 8;
 /// The share of the budget that repairs of pictures may take.
 const REPAIR_SHARE: f64 = 0.25;
 /// What repairs may save up, in bytes.
@@ -181,6 +183,11 @@ impl Pacer {
         self.next_pictures(now)
     }
 
+    /// Whether a piece of sound leaves next.
+    pub(crate) fn has_sound(&self) -> bool {
+        !self.sound.is_empty()
+    }
+
     /// Takes what a repair of a picture cost, in bytes.
     pub(crate) fn repaired(&mut self, bytes: usize) {
         self.repair_credit -= bytes as f64;
@@ -206,8 +213,7 @@ impl Pacer {
         let payloads = &picture.frame.payloads;
         let segment = payloads.get(first).map_or(0, crate::buf::Payload::len);
         let fitting = (rate * BURST.as_secs_f64() / 8.0) as usize / sealed_len(segment);
-        // System calls cost more than a queue of 8 packets on a link that has never shown one.
-        let least = if self.clear && self.budget > 4e6 { MAX_BURST / 2 } else { 1 };
+        let least = if self.clear && self.budget > 4e6 { CLEAR_BURST } else { 1 };
         let limit = fitting.clamp(least, MAX_BURST);
         let mut count = 0;
         let mut bytes = 0;

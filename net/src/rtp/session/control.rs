@@ -17,6 +17,8 @@ use crate::srtp;
 const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 /// Between arrival reports while pictures come: on a fast and on a slow stream.
 const FEEDBACK_INTERVAL: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(100)];
+/// An arrival report leaves this much early where sound leaves anyway: both sides wake up once for the two.
+const COMPANY: Duration = Duration::from_millis(20);
 /// What makes a stream a fast one, in bytes since the last arrival report.
 const FAST: usize = 500_000 / 8 / 20;
 /// A compound with feedback is no longer than this before sealing, so that no path fragments it.
@@ -266,7 +268,8 @@ impl Session {
                 rtcp::write_nack(out, local, stream.plan.ssrc, missing.into_iter());
             }
         }
-        if self.control.feedback_at.is_some_and(|at| at <= now) {
+        let early = if self.pacer.has_sound() { COMPANY } else { Duration::ZERO };
+        if self.control.feedback_at.is_some_and(|at| at <= now + early) {
             self.control.feedback_at = None;
             self.control.picture_bytes = 0;
             let mut writer = ArrivalsWriter::new(out, local);
