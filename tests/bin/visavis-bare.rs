@@ -3,16 +3,18 @@
 //! Calls turbojpeg and libopus as any program would, without a line of this project in between.
 #![allow(clippy::print_stdout, reason = "a command line program")]
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, thread};
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
 use opus::{Application, Bitrate, Channels};
 use serde_json::json;
 use turbojpeg::{Compressor, Decompressor, Subsamp, YuvImage};
+use visavis::engine::clock;
 
-/// Encode and decode sound and pictures as fast as possible; print the processor time as JSON.
+/// Encode and decode sound and pictures; print the processor time as JSON.
 #[derive(Debug, Parser)]
 #[command(name = "visavis-bare")]
 struct Args {
@@ -34,6 +36,10 @@ struct Args {
     /// Opus bit rate, bit/s.
     #[arg(long, default_value_t = 48_000)]
     bitrate: i32,
+    /// Each picture and each 20 ms of sound at its moment, as in a call, instead of one after the other: caches and
+    /// clock rates are then what a call finds.
+    #[arg(long)]
+    paced: bool,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -41,16 +47,33 @@ fn main() -> anyhow::Result<()> {
     let pictures = Pictures::read(&args.video)?;
     let mut wav = hound::WavReader::open(&args.audio).with_context(|| args.audio.display().to_string())?;
     let sound: Vec<i16> = wav.samples().collect::<Result<_, _>>()?;
+    let mut video = VideoWork::new(&pictures, args.quality)?;
+    let mut audio = AudioWork::new(&sound, args.bitrate)?;
+    let (pictures, frames) = (args.seconds * args.fps, args.seconds * 50);
     let before = processor_seconds()?;
-    let bytes = code_pictures(&pictures, args.seconds * args.fps, args.quality)?;
-    let video = processor_seconds()?;
-    code_sound(&sound, args.seconds * 50, args.bitrate)?;
-    let audio = processor_seconds()?;
+    if args.paced {
+        let start = clock::now();
+        let at = |number: usize, rate: usize| Duration::from_secs_f64(number as f64 / rate as f64);
+        let (mut picture, mut frame) = (0, 0);
+        while picture < pictures || frame < frames {
+            let due = at(picture, args.fps).min(at(frame, 50));
+            thread::sleep(due.saturating_sub(clock::now() - start));
+            if at(picture, args.fps) <= due {
+                video.step(picture)?;
+                picture += 1;
+            } else {
+                audio.step(frame)?;
+                frame += 1;
+            }
+        }
+    } else {
+        (0..pictures).try_for_each(|number| video.step(number))?;
+        (0..frames).try_for_each(|number| audio.step(number))?;
+    }
     let result = json!({
-        "video_cpu_seconds": video - before,
-        "audio_cpu_seconds": audio - video,
-        "cpu_seconds": audio - before,
-        "video_bits_per_second": bytes * 8 / args.seconds,
+        "cpu_seconds": processor_seconds()? - before,
+        "paced": args.paced,
+        "video_bits_per_second": video.bytes * 8 / args.seconds,
     });
     println!("{result}");
     Ok(())
@@ -91,52 +114,64 @@ impl Pictures {
     }
 }
 
-/// Gives the bytes of all JPEGs.
-fn code_pictures(pictures: &Pictures, count: usize, quality: i32) -> anyhow::Result<usize> {
-    let (mut compressor, mut decompressor) = (Compressor::new()?, Decompressor::new()?);
-    compressor.set_quality(quality)?;
-    compressor.set_subsamp(Subsamp::Sub2x2)?;
-    let mut jpeg = vec![0; compressor.buf_len(pictures.width, pictures.height)?];
-    let mut decoded = vec![0; pictures.size()];
-    let mut bytes = 0;
-    for number in 0..count {
-        let start = number % (pictures.data.len() / pictures.size()) * pictures.size();
-        let shape = |pixels| YuvImage {
-            pixels,
-            width: pictures.width,
-            align: 1,
-            height: pictures.height,
-            subsamp: Subsamp::Sub2x2,
-        };
-        let len = compressor.compress_yuv_to_slice(shape(&pictures.data[start..start + pictures.size()]), &mut jpeg)?;
-        let image = YuvImage {
-            pixels: decoded.as_mut_slice(),
-            width: pictures.width,
-            align: 1,
-            height: pictures.height,
-            subsamp: Subsamp::Sub2x2,
-        };
-        decompressor.decompress_to_yuv(&jpeg[..len], image)?;
-        bytes += len;
-    }
-    Ok(bytes)
+/// JPEG there and back.
+struct VideoWork<'a> {
+    pictures: &'a Pictures,
+    compressor: Compressor,
+    decompressor: Decompressor,
+    jpeg: Vec<u8>,
+    decoded: Vec<u8>,
+    /// Of all JPEGs.
+    bytes: usize,
 }
 
-fn code_sound(sound: &[i16], count: usize, bitrate: i32) -> anyhow::Result<()> {
-    let mut encoder = opus::Encoder::new(48_000, Channels::Mono, Application::Voip)?;
-    encoder.set_bitrate(Bitrate::Bits(bitrate))?;
-    encoder.set_inband_fec(false)?;
-    encoder.set_packet_loss_perc(0)?;
-    let mut decoder = opus::Decoder::new(48_000, Channels::Mono)?;
-    let frames = sound.len() / 960;
-    ensure!(frames > 0, "less than 20 ms of sound");
-    let (mut packet, mut pcm) = ([0; 1275], [0; 960]);
-    for number in 0..count {
-        let start = number % frames * 960;
-        let len = encoder.encode(&sound[start..start + 960], &mut packet)?;
-        decoder.decode(&packet[..len], &mut pcm, false)?;
+impl<'a> VideoWork<'a> {
+    fn new(pictures: &'a Pictures, quality: i32) -> anyhow::Result<Self> {
+        let (mut compressor, decompressor) = (Compressor::new()?, Decompressor::new()?);
+        compressor.set_quality(quality)?;
+        compressor.set_subsamp(Subsamp::Sub2x2)?;
+        let jpeg = vec![0; compressor.buf_len(pictures.width, pictures.height)?];
+        Ok(Self { pictures, compressor, decompressor, jpeg, decoded: vec![0; pictures.size()], bytes: 0 })
     }
-    Ok(())
+
+    fn step(&mut self, number: usize) -> anyhow::Result<()> {
+        let Pictures { width, height, ref data } = *self.pictures;
+        let size = self.pictures.size();
+        let start = number % (data.len() / size) * size;
+        let subsamp = Subsamp::Sub2x2;
+        let image = YuvImage { pixels: &data[start..start + size], width, align: 1, height, subsamp };
+        let len = self.compressor.compress_yuv_to_slice(image, &mut self.jpeg)?;
+        let image = YuvImage { pixels: self.decoded.as_mut_slice(), width, align: 1, height, subsamp };
+        self.decompressor.decompress_to_yuv(&self.jpeg[..len], image)?;
+        self.bytes += len;
+        Ok(())
+    }
+}
+
+/// Opus there and back.
+struct AudioWork<'a> {
+    sound: &'a [i16],
+    encoder: opus::Encoder,
+    decoder: opus::Decoder,
+}
+
+impl<'a> AudioWork<'a> {
+    fn new(sound: &'a [i16], bitrate: i32) -> anyhow::Result<Self> {
+        ensure!(sound.len() >= 960, "less than 20 ms of sound");
+        let mut encoder = opus::Encoder::new(48_000, Channels::Mono, Application::Voip)?;
+        encoder.set_bitrate(Bitrate::Bits(bitrate))?;
+        encoder.set_inband_fec(false)?;
+        encoder.set_packet_loss_perc(0)?;
+        Ok(Self { sound, encoder, decoder: opus::Decoder::new(48_000, Channels::Mono)? })
+    }
+
+    fn step(&mut self, number: usize) -> anyhow::Result<()> {
+        let start = number % (self.sound.len() / 960) * 960;
+        let (mut packet, mut pcm) = ([0; 1275], [0; 960]);
+        let len = self.encoder.encode(&self.sound[start..start + 960], &mut packet)?;
+        self.decoder.decode(&packet[..len], &mut pcm, false)?;
+        Ok(())
+    }
 }
 
 /// User and system time of this process so far. proc(5): fields 14 and 15 of `stat`, in ticks of 10 ms.
