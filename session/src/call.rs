@@ -23,15 +23,16 @@ pub use crate::error::{AtFault, EndReason, PeerFault, VerificationFault};
 pub use types::{BackInput, CallId, Channel, Config, Dial, Event, Input, Presentation, Purpose, RING_TIMEOUT};
 
 use crate::error::PROTOCOL_FAULT;
-use crate::handshake::keys::BackKey;
+use crate::handshake::keys::{BackKey, Confirm, Keys};
 use crate::handshake::seal::{Open, Seal, SealError};
-use crate::handshake::suite::Suite;
+use crate::handshake::suite::{self, Suite};
 use crate::handshake::transcript::Transcript;
 use crate::handshake::{HandshakeError, Role};
-use crate::identity::{Fingerprint, PublicKey};
+use crate::identity::{Fingerprint, PublicKey, Signature};
 use crate::rtsp::client::{Client, Purport};
 use crate::rtsp::message::{self, Answer, Ask, Incoming, name};
 use crate::rtsp::server::Server;
+use crate::sas::SasKey;
 use crate::sdp::Offer;
 use crate::state::{Awaited, Listening, State};
 use crate::timer::{HANDSHAKE_TIMEOUT, PING_INTERVAL, SILENCE_LIMIT, Timer, Timers};
@@ -124,9 +125,7 @@ impl Call {
         presentation: Presentation,
         host: &str,
     ) -> Self {
-        let mut seed = [0; 32];
-        rng.fill_bytes(&mut seed);
-        let mut rng = ChaCha20Rng::from_seed(seed);
+        let mut rng = ChaCha20Rng::from_rng(rng);
         let server = Server::new(presentation, config.udp_port, &mut rng);
         let mut timers = Timers::default();
         timers.set(Timer::Handshake, now + HANDSHAKE_TIMEOUT);
@@ -190,6 +189,15 @@ impl Call {
     pub fn admit(&mut self, now: Instant, admission: Admission) {
         let step = self.admitted(now, admission);
         self.conclude(step);
+    }
+
+    /// Holds the other side, now that it has proven who it is, to the strongest suite it has shown before: ends the call if
+    /// this one has a weaker. For a caller that learned only from [`Event::Ringing`] whom it dialled.
+    pub fn hold_to(&mut self, weakest: Suite) {
+        if let Some(chosen) = self.suite.filter(|_| !self.is_over()) {
+            let step = suite::check_floor(chosen, Some(weakest)).map_err(EndReason::from);
+            self.conclude(step);
+        }
     }
 
     /// The owner takes the call that rings here; no effect at any other time.
@@ -365,6 +373,19 @@ impl Call {
         }
     }
 
+    /// Puts the keys to use that M1 and M2 gave, but for those of the rest of the handshake.
+    fn take_keys(&mut self, keys: Keys, suite: Suite, remote_udp_port: u16) -> (Confirm, SasKey) {
+        // From its state the secrets of the exchange could be drawn again, and those are to be gone now.
+        self.rng = ChaCha20Rng::from_rng(&mut self.rng);
+        self.suite = Some(suite);
+        self.primary = Some(Link { seal: keys.seal, open: keys.open });
+        self.back_key = Some(keys.back);
+        self.server.avoid(keys.media.local_ssrc);
+        self.server.avoid(keys.media.remote_ssrc);
+        self.events.push_back(Event::Keys { keys: keys.media, suite, remote_udp_port });
+        (keys.confirm, keys.sas)
+    }
+
     /// Sends a request of our client half.
     fn ask(&mut self, channel: Channel, purport: Purport, ask: Ask) -> Step {
         let message = self.client.ask(channel, purport, ask).ok_or(PeerFault::Flood)?;
@@ -433,6 +454,13 @@ impl Call {
 
 /// A plain message where only sealed ones are taken.
 const PLAIN: EndReason = EndReason::Peer(PeerFault::Unexpected("plain message"));
+
+/// Whose proof a message is, and the signature under it.
+fn prover(message: &impl AsRef<rtsp_types::Headers>) -> Result<(PublicKey, Signature), EndReason> {
+    let key = message::required(message, name::IDENTITY)?.parse().map_err(HandshakeError::Identity)?;
+    let signature = message::required(message, name::SIGNATURE)?.parse().map_err(HandshakeError::Identity)?;
+    Ok((key, signature))
+}
 
 /// The end that a peer announces for a fault it found.
 fn reported(message: &impl AsRef<rtsp_types::Headers>) -> Option<EndReason> {

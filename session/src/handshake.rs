@@ -10,6 +10,7 @@ use data_encoding::BASE64;
 use rand_core::CryptoRng;
 use thiserror::Error;
 
+use crate::base64;
 use crate::identity::{Fingerprint, IdentityError};
 use seal::SealError;
 use suite::Suite;
@@ -66,6 +67,11 @@ impl Nonce {
     pub fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
         let mut bytes = [0; Self::LEN];
         rng.fill_bytes(&mut bytes);
+        Self(bytes)
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
         Self(bytes)
     }
 
@@ -194,14 +200,9 @@ impl HandshakeError {
     }
 }
 
-/// Decodes a header value of exactly `N` bytes, looking at its length before anything is allocated.
+/// Decodes a header value of exactly `N` bytes.
 pub(crate) fn decode_base64<const N: usize>(what: &'static str, text: &str) -> Result<[u8; N], HandshakeError> {
-    let malformed = HandshakeError::Malformed { what };
-    if text.len() != BASE64.encode_len(N) {
-        return Err(malformed);
-    }
-    let Ok(bytes) = BASE64.decode(text.as_bytes()) else { return Err(malformed) };
-    bytes.try_into().map_err(|_| malformed)
+    base64::decode(text).ok_or(HandshakeError::Malformed { what })
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::base64;
+
 /// Separates a fingerprint from every other use of SHA-256 here.
 const FINGERPRINT_LABEL: &[u8] = b"visavis/1 fingerprint";
 
@@ -282,14 +284,9 @@ impl FromStr for Fingerprint {
     }
 }
 
-/// Decodes a header value of exactly `N` bytes, looking at its length before anything is allocated.
+/// Decodes a header value of exactly `N` bytes.
 fn decode_base64<const N: usize>(text: &str) -> Result<[u8; N], IdentityError> {
-    let wrong = IdentityError::Base64 { expected: N };
-    if text.len() != BASE64.encode_len(N) {
-        return Err(wrong);
-    }
-    let bytes = BASE64.decode(text.as_bytes()).map_err(|_| wrong)?;
-    bytes.try_into().map_err(|_| wrong)
+    base64::decode(text).ok_or(IdentityError::Base64 { expected: N })
 }
 
 #[cfg(test)]

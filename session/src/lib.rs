@@ -4,6 +4,7 @@
 //! generator of randomness come in; bytes, keys and stream plans go out.
 
 pub mod admission;
+mod base64;
 pub mod call;
 pub mod error;
 pub mod handshake;

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::handshake::HandshakeError;
+use crate::handshake::{HandshakeError, Nonce};
 use crate::identity::PublicKey;
 
 const COMMITMENT_LABEL: &[u8] = b"visavis/1 sas commitment";
@@ -25,18 +25,16 @@ const STRINGS: u64 = 100_000_000;
 
 /// One side's contribution: `rA` of the caller, `rB` of the callee.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct SasNonce([u8; Self::LEN]);
+pub struct SasNonce(Nonce);
 
 impl SasNonce {
     /// Bytes of a contribution.
-    pub const LEN: usize = 32;
+    pub const LEN: usize = Nonce::LEN;
 
     /// Draws one; never used for a second call.
     #[must_use]
     pub fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
-        let mut bytes = [0; Self::LEN];
-        rng.fill_bytes(&mut bytes);
-        Self(bytes)
+        Self(Nonce::generate(rng))
     }
 
     /// Reads a peer's from a header.
@@ -44,20 +42,20 @@ impl SasNonce {
     /// # Errors
     /// [`HandshakeError::Malformed`] for anything but base64 of 32 bytes.
     pub fn from_base64(text: &str) -> Result<Self, HandshakeError> {
-        crate::handshake::decode_base64("SAS nonce", text).map(Self)
+        Nonce::from_base64(text).map(Self)
     }
 
     /// Its bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
-        &self.0
+        self.0.as_bytes()
     }
 }
 
 /// Base64, as it stands in a header.
 impl fmt::Display for SasNonce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&BASE64.encode(&self.0))
+        self.0.fmt(f)
     }
 }
 

@@ -7,6 +7,7 @@ use data_encoding::BASE64;
 use rtsp_types::{Method, Request, Response, StatusCode};
 
 use super::{BackInput, Call, CallId, Channel, EndReason, Event, Link, PeerFault, Step};
+use crate::base64;
 use crate::handshake::keys::MAC_LEN;
 use crate::handshake::{HandshakeError, Nonce, Role};
 use crate::rtsp::client::Purport;
@@ -194,10 +195,6 @@ impl Call {
 }
 
 /// The MAC in a message.
-fn proof_of(message: &impl AsRef<rtsp_types::Headers>) -> Result<Vec<u8>, EndReason> {
-    let text = message::required(message, name::PROOF)?;
-    if text.len() != BASE64.encode_len(MAC_LEN) {
-        return Err(PeerFault::Malformed(name::PROOF).into());
-    }
-    BASE64.decode(text.as_bytes()).map_err(|_| PeerFault::Malformed(name::PROOF).into())
+fn proof_of(message: &impl AsRef<rtsp_types::Headers>) -> Result<[u8; MAC_LEN], PeerFault> {
+    base64::decode(message::required(message, name::PROOF)?).ok_or(PeerFault::Malformed(name::PROOF))
 }

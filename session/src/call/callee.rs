@@ -6,13 +6,13 @@ use rtsp_types::{Method, Request, StatusCode};
 use visavis_net::rtp::codec::MediaKind;
 
 use super::caller::RINGING;
-use super::{Admission, Call, CallId, Channel, Event, Link, PeerFault, Purpose, Step, reported};
+use super::{Admission, Call, CallId, Channel, Event, PeerFault, Purpose, Step, prover, reported};
 use crate::error::{EndReason, PROTOCOL_FAULT, VerificationFault, printable};
 use crate::handshake::exchange::{KeyShare, respond};
 use crate::handshake::keys::KeySource;
 use crate::handshake::proof::{CalleeClaims, CallerClaims};
 use crate::handshake::{HandshakeError, Nonce, Role, suite};
-use crate::identity::{Fingerprint, PublicKey, Signature};
+use crate::identity::Fingerprint;
 use crate::rtsp::message::{self, Answer, FEATURE, Incoming, SDP, VERSION, name};
 use crate::sas::{Commitment, SasNonce};
 use crate::sdp;
@@ -133,13 +133,8 @@ impl Call {
             return Ok(());
         };
         let keys = KeySource::Exchange { secret, transcript: transcript.hash() }.derive(Role::Callee);
-        self.suite = Some(suite);
-        self.primary = Some(Link { seal: keys.seal, open: keys.open });
-        self.back_key = Some(keys.back);
-        self.server.avoid(keys.media.local_ssrc);
-        self.server.avoid(keys.media.remote_ssrc);
-        self.events.push_back(Event::Keys { keys: keys.media, suite, remote_udp_port });
-        let greeted = Greeted { transcript, confirm: keys.confirm, sas: keys.sas };
+        let (confirm, sas) = self.take_keys(keys, suite, remote_udp_port);
+        let greeted = Greeted { transcript, confirm, sas };
         self.state = State::Greeted(Box::new(greeted));
         Ok(())
     }
@@ -151,10 +146,7 @@ impl Call {
         if request.method() != Method::Announce {
             return Err(PeerFault::Unexpected("request before M3").into());
         }
-        let identity = message::required(request, name::IDENTITY)?;
-        let caller: PublicKey = identity.parse().map_err(HandshakeError::Identity)?;
-        let signature = message::required(request, name::SIGNATURE)?;
-        let signature: Signature = signature.parse().map_err(HandshakeError::Identity)?;
+        let (caller, signature) = prover(request)?;
         let dialled = match message::value(request, name::DIALLED) {
             Some(text) => Some(text.parse::<Fingerprint>().map_err(HandshakeError::Identity)?),
             None => None,

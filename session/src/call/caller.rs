@@ -5,15 +5,14 @@ use std::time::Instant;
 use rtsp_types::{Method, Response, StatusCode};
 use visavis_net::rtp::codec::MediaKind;
 
-use super::{Call, Channel, Event, Link, PeerFault, Purpose, Step, reported};
+use super::{Call, Channel, Event, PeerFault, Purpose, Step, prover, reported};
 use crate::error::{EndReason, printable};
 use crate::handshake::exchange::{Exchange, KeyShare};
-use crate::handshake::keys::KeySource;
+use crate::handshake::keys::{Confirm, KeySource};
 use crate::handshake::proof::{CalleeClaims, CallerClaims};
 use crate::handshake::suite::{self, Suite};
 use crate::handshake::transcript::Transcript;
 use crate::handshake::{HandshakeError, Nonce, Role};
-use crate::identity::{PublicKey, Signature};
 use crate::rtsp::client::Purport;
 use crate::rtsp::message::{self, Ask, FEATURE, Incoming, SDP, VERSION, name};
 use crate::sas::{Commitment, SasNonce};
@@ -130,31 +129,21 @@ impl Call {
         }
         let secret = exchange.finish(&share)?;
         let keys = KeySource::Exchange { secret, transcript: transcript.hash() }.derive(Role::Caller);
-        self.suite = Some(suite);
-        self.primary = Some(Link { seal: keys.seal, open: keys.open });
-        self.back_key = Some(keys.back);
-        self.server.avoid(keys.media.local_ssrc);
-        self.server.avoid(keys.media.remote_ssrc);
-        self.events.push_back(Event::Keys { keys: keys.media, suite, remote_udp_port });
+        let (confirm, sas) = self.take_keys(keys, suite, remote_udp_port);
 
         let sas_nonce = SasNonce::generate(&mut self.rng);
-        let proof = self.prove(&transcript, &keys.confirm, &sas_nonce)?;
+        let proof = self.prove(&transcript, &confirm, &sas_nonce)?;
         transcript.message(Role::Caller, &proof);
         self.send(Channel::Primary, &proof)?;
         self.pull(Channel::Primary, |_| true)?;
-        let proof = Proof { transcript, confirm: keys.confirm, sas: keys.sas, nonce: sas_nonce };
+        let proof = Proof { transcript, confirm, sas, nonce: sas_nonce };
         self.state = State::Proof(Box::new(proof));
         self.heard = now;
         Ok(())
     }
 
     /// Writes M3.
-    fn prove(
-        &mut self,
-        transcript: &Transcript,
-        confirm: &crate::handshake::keys::Confirm,
-        nonce: &SasNonce,
-    ) -> Result<Vec<u8>, EndReason> {
+    fn prove(&mut self, transcript: &Transcript, confirm: &Confirm, nonce: &SasNonce) -> Result<Vec<u8>, EndReason> {
         let caller = self.config.identity.public();
         let call_id = self.call_id.map(|id| id.to_string()).unwrap_or_default();
         let body = self.server.description().to_vec();
@@ -199,10 +188,7 @@ impl Call {
             "glare" if self.purpose == Purpose::Call => return Err(EndReason::Glare),
             _ => return Err(PeerFault::Malformed(name::CALL).into()),
         }
-        let identity = message::required(response, name::IDENTITY)?;
-        let callee: PublicKey = identity.parse().map_err(HandshakeError::Identity)?;
-        let signature = message::required(response, name::SIGNATURE)?;
-        let signature: Signature = signature.parse().map_err(HandshakeError::Identity)?;
+        let (callee, signature) = prover(response)?;
         let caller = self.config.identity.public();
         let nonce = SasNonce::from_base64(message::required(response, name::SAS_NONCE)?)?;
         let claims = CalleeClaims {

@@ -23,8 +23,12 @@ fn sas_key() -> SasKey {
     SasKey::new(Zeroizing::new(bytes.try_into().unwrap()))
 }
 
-const CALLER: SasNonce = SasNonce([0xaa; 32]);
-const CALLEE: SasNonce = SasNonce([0xbb; 32]);
+const fn number(bytes: [u8; SasNonce::LEN]) -> SasNonce {
+    SasNonce(Nonce::from_bytes(bytes))
+}
+
+const CALLER: SasNonce = number([0xaa; 32]);
+const CALLEE: SasNonce = number([0xbb; 32]);
 
 #[test]
 fn matches_a_string_computed_apart_from_this_program() {
@@ -38,7 +42,7 @@ fn matches_a_string_computed_apart_from_this_program() {
 #[test]
 fn depends_on_all_that_goes_in() {
     let (caller, callee) = people();
-    let other = SasNonce([0xcc; 32]);
+    let other = number([0xcc; 32]);
     let strings = [
         sas_key().string(&caller, &callee, &CALLER, &CALLEE),
         sas_key().string(&callee, &caller, &CALLER, &CALLEE),

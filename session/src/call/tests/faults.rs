@@ -272,6 +272,17 @@ fn a_caller_that_never_reveals_does_not_stay() {
 }
 
 #[test]
+fn what_the_secrets_were_drawn_from_is_gone_once_there_are_keys() {
+    let mut pair = Pair::new(Setup::default());
+    let drawn_from = [&pair.a, &pair.b].map(|end| end.call.rng.get_seed());
+    pair.pass(Duration::from_secs(1));
+    for (end, old) in [&pair.a, &pair.b].into_iter().zip(drawn_from) {
+        assert_eq!(end.count("keys"), 1);
+        assert_ne!(end.call.rng.get_seed(), old);
+    }
+}
+
+#[test]
 fn a_handshake_does_not_last_forever() {
     for silent in [Side::A, Side::B] {
         for after in [0, 70, 120] {
