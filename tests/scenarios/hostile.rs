@@ -194,6 +194,25 @@ fn a_contact_that_calls_with_weaker_keys_than_before_does_not_ring() {
 }
 
 #[test]
+fn a_contact_at_an_unknown_address_does_not_get_weaker_keys_than_before() {
+    let key = Hostile::fingerprint();
+    for (weakest, rings) in [(Suite::X25519MlKem768, false), (Suite::X25519, true)] {
+        let contacts = vec![Contact { key, weakest: Some(weakest) }];
+        let mut hostile = Hostile::callee(&Setup { contacts, ..careful() }, Purpose::Call);
+        hostile.answer_proof_and("ringing", |h| {
+            h.pull();
+            h.word("accepted");
+        });
+        hostile.pass(SECOND);
+        assert_eq!(hostile.node.told(|event| matches!(event, Event::Ringing { .. })), rings);
+        assert_eq!((hostile.captured, hostile.media > 0), (rings, rings));
+        let refused =
+            matches!(ended(&hostile), Some(EndReason::Verification(fault)) if fault.code() == "suite-too-weak");
+        assert_eq!(refused, !rings, "{:?}", hostile.node.events);
+    }
+}
+
+#[test]
 fn who_is_watched_gets_nothing_whatever_it_says() {
     for (name, trick) in LIES {
         let mut hostile = Hostile::callee(&careful(), Purpose::Watch);

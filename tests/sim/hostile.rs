@@ -64,6 +64,8 @@ pub struct Hostile {
     session: Option<Session>,
     nonce: SasNonce,
     next: u32,
+    /// What is said piles up here, to arrive at once.
+    held: Option<Vec<u8>>,
 }
 
 impl Hostile {
@@ -90,6 +92,7 @@ impl Hostile {
             session: None,
             nonce: SasNonce::generate(&mut rng),
             next: 1,
+            held: None,
             rng,
         }
     }
@@ -219,6 +222,16 @@ impl Hostile {
         self.answer_everything();
     }
 
+    /// The same, with what `behind` says arriving in the same read.
+    pub fn answer_proof_and(&mut self, word: &str, behind: impl FnOnce(&mut Self)) {
+        self.held = Some(Vec::new());
+        self.answer_proof(word);
+        behind(self);
+        let held = self.held.take().unwrap_or_default();
+        self.node.peer.tcp(self.now, self.conn, &held);
+        self.settle();
+    }
+
     /// Answers 200 to all that was asked, and grants every stream.
     pub fn answer_everything(&mut self) {
         for asked in std::mem::take(&mut self.said).into_iter().filter(|said| !said.starts_with("RTSP/")) {
@@ -280,8 +293,13 @@ impl Hostile {
         let (seal, _) = self.seal.as_mut().expect("keys");
         seal.seal(message.as_bytes(), &mut sealed).expect("it is short");
         frame_control(&sealed, &mut framed);
-        self.node.peer.tcp(self.now, self.conn, &framed);
-        self.settle();
+        match &mut self.held {
+            Some(held) => held.extend(framed),
+            None => {
+                self.node.peer.tcp(self.now, self.conn, &framed);
+                self.settle();
+            }
+        }
     }
 
     fn say_plain(&mut self, message: &str) {

@@ -255,7 +255,7 @@ impl Peer {
             weakest: dial.weakest,
             purpose: dial.purpose,
         };
-        let call = Call::dial(now, &mut self.rng, Arc::clone(&self.call_config), dial.clone());
+        let call = Call::dial(now, &mut self.draw(), Arc::clone(&self.call_config), dial.clone());
         self.legs.insert(conn, Leg::new(call, conn, remote, Some(dial)));
         self.focus = Some(conn);
         self.with_leg(now, conn, Leg::drain);
@@ -278,7 +278,7 @@ impl Peer {
             self.outputs.push_back(Output::Close { conn });
             return;
         }
-        let call = Call::answer(now, &mut self.rng, Arc::clone(&self.call_config));
+        let call = Call::answer(now, &mut self.draw(), Arc::clone(&self.call_config));
         self.legs.insert(conn, Leg::new(call, conn, remote, None));
     }
 
@@ -429,6 +429,10 @@ impl Peer {
     }
 
     fn call_event(&mut self, now: Instant, id: ConnId, event: call::Event) {
+        if self.legs.get(&id).is_none_or(|leg| leg.over) {
+            // It ended over an event that came before this one.
+            return;
+        }
         let in_focus = self.focus == Some(id);
         match event {
             call::Event::Incoming { peer, purpose, call_id } => self.incoming(now, id, peer, purpose, call_id),
@@ -447,12 +451,7 @@ impl Peer {
                     leg.open_session(now, session, remote_ssrc, remote_udp_port);
                 }
             }
-            call::Event::Ringing { peer } => {
-                if let Some(leg) = self.legs.get_mut(&id) {
-                    leg.peer = Some(peer);
-                }
-                self.tell(Event::Ringing { peer });
-            }
+            call::Event::Ringing { peer } => self.ringing(now, id, peer),
             call::Event::Stream(plan) => {
                 if let Some(leg) = self.legs.get_mut(&id) {
                     leg.add_stream(plan);
@@ -533,6 +532,14 @@ impl Peer {
     fn claimed_by(&self, packet: &[u8]) -> Option<ConnId> {
         let ssrc = claimed_source(packet)?;
         self.legs.iter().find(|(_, leg)| leg.expects(ssrc)).map(|(id, _)| *id)
+    }
+
+    /// The randomness of one conversation. What comes after it is drawn from another state, from which nobody who gets hold
+    /// of our memory can work back to it.
+    fn draw(&mut self) -> ChaCha20Rng {
+        let drawn = ChaCha20Rng::from_rng(&mut self.rng);
+        self.rng = ChaCha20Rng::from_rng(&mut self.rng);
+        drawn
     }
 
     /// A fresh name for our side of one session, which tells calls of one peer apart and nothing else.

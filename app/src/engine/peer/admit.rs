@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use visavis_session::admission::{self, Admission, Outgoing, Situation, Visitor};
 use visavis_session::call::{CallId, Purpose};
+use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
 use super::{ConnId, Output, Peer};
@@ -41,6 +42,22 @@ impl Peer {
             self.tell(Event::Incoming { peer, address, purpose, auto: decision == Admission::Accept });
         }
         self.ask(now, id, |call| call.admit(now, decision));
+    }
+
+    /// Whom we dialled has proven who it is. A contact reached at an address that is not known as its own is one all the same.
+    pub(super) fn ringing(&mut self, now: Instant, id: ConnId, peer: Fingerprint) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.peer = Some(peer);
+        if let Some(weakest) = self.weakest(peer) {
+            self.ask(now, id, |call| call.hold_to(weakest));
+        }
+        if self.legs.get(&id).is_some_and(|leg| !leg.over) {
+            self.tell(Event::Ringing { peer });
+        }
+    }
+
+    fn weakest(&self, peer: Fingerprint) -> Option<Suite> {
+        self.config.admission.contact(peer).and_then(|contact| contact.weakest)
     }
 
     /// An incoming call is accepted in place of our own to the same peer: ours ends without a word.
@@ -82,7 +99,7 @@ impl Peer {
             calls: admission.calls,
             viewers: admission.viewers,
             auto: admission.connects(visitor),
-            weakest: admission.contact(visitor).and_then(|contact| contact.weakest),
+            weakest: self.weakest(visitor),
         }
     }
 
