@@ -21,6 +21,9 @@ const POLL: Duration = Duration::from_millis(2);
 /// A reader this late skips what a microphone's buffer would have lost by then.
 const PATIENCE: Duration = Duration::from_millis(200);
 
+/// A file with more channels than this is a mistake, or meant to keep us busy.
+const MAX_CHANNELS: u16 = 64;
+
 /// Something that yields a frame of sound every 20 ms.
 pub struct AudioSource {
     input: Input,
@@ -144,8 +147,14 @@ impl WavFile {
     fn open(path: &Path, repeat: bool) -> Result<Self, DeviceError> {
         let reader = WavReader::open(path).map_err(|error| wav_error(path, error))?;
         let spec = reader.spec();
-        if spec.channels == 0 || !(1_000..=384_000).contains(&spec.sample_rate) || reader.duration() == 0 {
-            return Err(DeviceError::format(path, "has no sound in it: save it as PCM, 48 kHz, mono"));
+        if !(1..=MAX_CHANNELS).contains(&spec.channels) || !(1_000..=384_000).contains(&spec.sample_rate) {
+            return Err(DeviceError::format(
+                path,
+                "is of no usual rate or number of channels: save it as 48 kHz, mono",
+            ));
+        }
+        if reader.duration() == 0 {
+            return Err(DeviceError::format(path, "has no sound in it"));
         }
         let resampler = (spec.sample_rate != crate::SAMPLE_RATE).then(|| Resampler::to_48k(spec.sample_rate));
         Ok(Self {
@@ -217,7 +226,8 @@ impl WavFile {
                 })
             }
             SampleFormat::Float => self.reader.samples::<f32>().take(wanted).try_for_each(|value| {
-                mix((value? * 32_767.0) as i64, &mut self.raw);
+                // Full scale is 1, but nothing keeps a file from saying infinity.
+                mix((value?.clamp(-1.0, 1.0) * 32_767.0) as i64, &mut self.raw);
                 Ok(())
             }),
         };

@@ -83,3 +83,27 @@ fn a_file_that_is_none_is_refused_and_a_cut_one_is_played_to_its_end() {
     let error = AudioSource::open(&repeat, start()).unwrap_err();
     assert!(matches!(error, DeviceError::File { .. }), "{error}");
 }
+
+#[test]
+fn a_float_file_may_say_anything() {
+    let path = std::env::temp_dir().join(format!("visavis-audio-{}-float.wav", std::process::id()));
+    let spec = WavSpec { channels: 2, sample_rate: 48_000, bits_per_sample: 32, sample_format: SampleFormat::Float };
+    let mut writer = WavWriter::create(&path, spec).unwrap();
+    let pairs = [(f32::INFINITY, f32::INFINITY), (f32::NAN, 0.0), (1e30, -1e30), (-f32::MAX, -2.0), (0.5, 0.5)];
+    for (left, right) in pairs {
+        writer.write_sample(left).unwrap();
+        writer.write_sample(right).unwrap();
+    }
+    writer.finalize().unwrap();
+    let heard = frames(&AudioSourceSpec::Wav { path: path.clone(), repeat: false }, 1);
+    assert_eq!(heard[..6], [32_767, 0, 0, -32_767, 16_383, 0]);
+    fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_file_with_thousands_of_channels_is_refused() {
+    let path = file("channels", 48_000, 2_000, 1);
+    let error = AudioSource::open(&AudioSourceSpec::Wav { path: path.clone(), repeat: true }, start()).unwrap_err();
+    assert!(error.to_string().contains("channels"), "{error}");
+    fs::remove_file(path).unwrap();
+}
