@@ -8,7 +8,7 @@ pub(crate) use arrivals::Arrivals;
 
 /// Packets kept at most: 2.5 s of 20 ms, a third of a second of the shortest that Opus has. A packet farther ahead
 /// than this starts the stream anew.
-pub(crate) const DEPTH: usize = 128;
+pub const DEPTH: usize = 128;
 
 /// A time of the media clock that never wraps, in samples, 0 at the first packet.
 pub(crate) type MediaTime = i64;
@@ -18,6 +18,7 @@ pub(crate) type MediaTime = i64;
 pub(crate) struct Packets {
     slots: Vec<Slot>,
     newest: ExtSeq,
+    count: usize,
 }
 
 /// One packet that waits.
@@ -36,7 +37,7 @@ pub(crate) struct Slot {
 
 impl Packets {
     pub(crate) fn new() -> Self {
-        Self { slots: (0..DEPTH).map(|_| Slot::default()).collect(), newest: ExtSeq(0) }
+        Self { slots: (0..DEPTH).map(|_| Slot::default()).collect(), newest: ExtSeq(0), count: 0 }
     }
 
     /// Keeps a packet; `false` if it is there already. The caller sees to it that all lie within [`DEPTH`].
@@ -52,6 +53,7 @@ impl Packets {
         if slot.seq == Some(seq) {
             return false;
         }
+        self.count += usize::from(slot.seq.is_none());
         (slot.seq, slot.time, slot.arrival, slot.samples) = (Some(seq), time, arrival, samples);
         slot.payload.clear();
         slot.payload.extend_from_slice(payload);
@@ -70,6 +72,7 @@ impl Packets {
         let slot = &mut self.slots[index(seq)];
         if slot.seq == Some(seq) {
             slot.seq = None;
+            self.count -= 1;
         }
     }
 
@@ -87,7 +90,12 @@ impl Packets {
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.slots.iter_mut().for_each(|slot| slot.seq = None);
-        self.newest = ExtSeq(0);
+        (self.newest, self.count) = (ExtSeq(0), 0);
+    }
+
+    /// Packets that are there, at most [`DEPTH`].
+    pub(crate) const fn count(&self) -> usize {
+        self.count
     }
 }
 

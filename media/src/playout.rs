@@ -19,7 +19,8 @@ use visavis_net::rtp::time::{ClockRate, NtpTime, RtpTime};
 use self::sound::Sound;
 use crate::codec::opus::{self, Decoder, LOOKAHEAD, MAX_SAMPLES, OpusError};
 use crate::drift::{self, Rate};
-use crate::jitter::{Arrivals, DEPTH, MediaTime, Packets};
+pub use crate::jitter::DEPTH;
+use crate::jitter::{Arrivals, MediaTime, Packets};
 use crate::pcm::{self, BLOCK};
 use crate::sync::{ClockMap, PlayPoint};
 
@@ -141,6 +142,10 @@ pub struct PlayoutStats {
     pub late: u64,
     /// Packets that were no Opus.
     pub malformed: u64,
+    /// Packets that wait to be decoded, at most [`DEPTH`].
+    pub packets: usize,
+    /// Samples decoded and not yet heard, at most the longest delay and one packet.
+    pub ready: usize,
     /// How much faster the sender's clock runs than the loudspeaker's, in parts per million.
     pub drift_ppm: f32,
 }
@@ -336,6 +341,8 @@ impl Playout {
         PlayoutStats {
             target: pcm::duration(self.delay().max(0) as u64),
             delay: pcm::duration(self.waits.mean() as u64),
+            packets: self.packets.count(),
+            ready: self.sound.ready(),
             ..self.stats
         }
     }

@@ -8,14 +8,15 @@ use crate::rtp::codec::MediaKind;
 use crate::rtp::header;
 use crate::rtp::ids::ExtSeq;
 use crate::rtp::send::OutFrame;
+use crate::rtp::session::Waiting;
 use crate::srtp;
 
 /// Packets of sound that may wait, which they do only while the path takes nothing: half a second at 20 ms.
-const MAX_SOUND: usize = 25;
+pub(crate) const MAX_SOUND: usize = 25;
 /// Pictures that may wait.
-const MAX_PICTURES: usize = 8;
-/// Packets that may wait to be sent again: sound, pictures.
-const MAX_REPAIRS: usize = 256;
+pub(crate) const MAX_PICTURES: usize = 8;
+/// Packets that may wait to be sent again, of sound and of pictures each.
+pub(crate) const MAX_REPAIRS: usize = 256;
 /// Pictures wait no longer than this; then the oldest one that has not begun is dropped.
 const MAX_WAIT: Duration = Duration::from_millis(50);
 /// How much faster than the budget pictures leave, so that one is gone before the next comes.
@@ -152,6 +153,16 @@ impl Pacer {
             queue.push_back((stream, seq));
         }
         fresh
+    }
+
+    /// How much waits in each queue.
+    pub(crate) fn waiting(&self) -> Waiting {
+        Waiting {
+            sound: self.sound.len(),
+            pictures: self.pictures.len(),
+            repairs: self.repairs.iter().map(VecDeque::len).sum(),
+            missing: 0,
+        }
     }
 
     /// Everything waiting is forgotten: there is no path, or the call is over.

@@ -110,7 +110,7 @@ pub(crate) struct Gaps {
 }
 
 impl Gaps {
-    const LIMIT: usize = 256;
+    pub(crate) const LIMIT: usize = 256;
     const LEAST_TOLERANCE: Duration = Duration::from_millis(5);
     const MOST_TOLERANCE: Duration = Duration::from_millis(40);
     /// This many packets after a gap show it too, while nothing suggests reordering.
@@ -129,6 +129,11 @@ impl Gaps {
             lost: 0,
             asked: 0,
         }
+    }
+
+    /// Packets that may still come.
+    pub(crate) fn waiting(&self) -> usize {
+        self.missing.len()
     }
 
     /// Packets given up so far.

@@ -5,10 +5,12 @@
 
 mod hostile;
 mod node;
+mod pictures;
 mod sound;
 mod world;
 
 pub use hostile::Hostile;
 pub use node::{Arrived, Node, Setup, SoundClocks};
+pub use pictures::Pictures;
 pub use sound::Sound;
 pub use world::{A, B, Conditions, World};

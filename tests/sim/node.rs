@@ -16,17 +16,17 @@ use visavis_net::buf::Payload;
 use visavis_net::plan::StreamPlan;
 use visavis_net::rtp::codec::Codec;
 use visavis_net::rtp::codec::MediaKind::{self, Audio, Video};
-use visavis_net::rtp::session::OutFrame;
+use visavis_net::rtp::session::{OutFrame, Received};
 use visavis_net::rtp::time::{ClockRate, RtpTime, WallClock};
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Identity;
 
+use super::pictures::{PICTURE_PERIOD, Pictures};
 use super::sound::{Sound, clock_time};
 
 /// Bytes of one simulated Opus packet: 20 ms at 32 kbit/s.
 const SOUND: usize = 80;
 const SOUND_PERIOD: Duration = Duration::from_millis(20);
-const PICTURE_PERIOD: Duration = Duration::from_nanos(33_333_333);
 const FRAGMENT: usize = 1_200;
 
 /// A media packet that reached a peer's pipelines.
@@ -64,6 +64,8 @@ pub struct Node {
     pub(super) connections: BTreeMap<ConnId, (usize, ConnId)>,
     /// What coded sound goes through.
     pub sound: Option<Sound>,
+    /// What coded pictures go through.
+    pub pictures: Option<Pictures>,
     largest_picture: usize,
     sources: Option<Sourcing>,
 }
@@ -92,8 +94,8 @@ pub struct Setup {
     pub separate_channels: bool,
     /// Pictures do not get larger than this, in bytes, however wide the link is.
     pub largest_picture: usize,
-    /// Real Opus through a real jitter buffer in place of opaque sound.
-    pub coded_sound: Option<SoundClocks>,
+    /// Real Opus and small JPEGs through real play-out in place of opaque frames.
+    pub coded: Option<SoundClocks>,
 }
 
 /// By how much a node's sound clocks run too fast, in parts per million.
@@ -116,7 +118,7 @@ impl Default for Setup {
             separate_channels: false,
             // 640×480 at a high quality.
             largest_picture: 40_000,
-            coded_sound: None,
+            coded: None,
         }
     }
 }
@@ -155,7 +157,8 @@ impl Node {
             receiving: Vec::new(),
             budget: 1_500_000,
             connections: BTreeMap::new(),
-            sound: setup.coded_sound.map(|clocks| Sound::new(clocks, clock.at)),
+            sound: setup.coded.map(|clocks| Sound::new(clocks, clock.at)),
+            pictures: setup.coded.map(|_| Pictures::new()),
             largest_picture: setup.largest_picture,
             sources: None,
         }
@@ -195,40 +198,49 @@ impl Node {
             MediaOutput::StartReceiving(plan) => self.receiving.push(plan),
             MediaOutput::StopReceiving => self.receiving.clear(),
             MediaOutput::Budget { bits_per_second } => self.budget = bits_per_second,
-            MediaOutput::ClockMap { .. } => {}
-            MediaOutput::Received(received) if received.codec == Codec::Opus && self.sound.is_some() => {
-                if let Some(sound) = &mut self.sound {
-                    sound.push(&received);
-                }
-            }
-            MediaOutput::Received(received) => {
-                let sent = received.payload.get(..8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
-                let base = self.peer.wall_clock().at;
-                let age = sent.map_or(Duration::ZERO, |nanos| {
-                    now.saturating_duration_since(base).saturating_sub(Duration::from_nanos(nanos))
-                });
-                self.arrived.push(Arrived {
-                    at: now,
-                    kind: received.codec.kind(),
-                    age,
-                    repaired: received.repaired,
-                    len: received.payload.len(),
-                });
-            }
+            MediaOutput::ClockMap { kind, time, ntp } => match (kind, &mut self.sound, &mut self.pictures) {
+                (Audio, Some(sound), _) => sound.clock_map(time, ntp),
+                (Video, _, Some(pictures)) => pictures.clock_map(time, ntp),
+                _ => {}
+            },
+            MediaOutput::Received(received) => match (received.codec, &mut self.sound, &mut self.pictures) {
+                (Codec::Opus, Some(sound), _) => sound.push(&received),
+                (Codec::Jpeg, _, Some(pictures)) => pictures.push(&received),
+                _ => self.note_arrival(now, &received),
+            },
         }
+    }
+
+    fn note_arrival(&mut self, now: Instant, received: &Received) {
+        let sent = received.payload.get(..8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
+        let base = self.peer.wall_clock().at;
+        let age = sent.map_or(Duration::ZERO, |nanos| {
+            now.saturating_duration_since(base).saturating_sub(Duration::from_nanos(nanos))
+        });
+        self.arrived.push(Arrived {
+            at: now,
+            kind: received.codec.kind(),
+            age,
+            repaired: received.repaired,
+            len: received.payload.len(),
+        });
     }
 
     /// When something is captured or played next.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let captures = self.sources.as_ref().map(|sources| self.due(sources, Audio).min(self.due(sources, Video)));
         let plays = self.sound.as_ref().map(Sound::next_due);
-        [captures, plays].into_iter().flatten().min()
+        let shows = self.pictures.as_ref().and_then(Pictures::next_due);
+        [captures, plays, shows].into_iter().flatten().min()
     }
 
     /// Plays what is due.
     pub(super) fn play(&mut self, now: Instant) {
         if let Some(sound) = &mut self.sound {
             sound.step(now);
+        }
+        if let Some(pictures) = &mut self.pictures {
+            pictures.step(now, self.sound.as_ref().and_then(Sound::playing));
         }
     }
 
@@ -282,9 +294,14 @@ impl Node {
 
     fn picture(&self, captured: Instant, number: u32) -> OutFrame {
         let time = RtpTime(ClockRate::VIDEO.ticks(PICTURE_PERIOD * number));
-        let budget = f64::from(self.budget) / 8.0 * PICTURE_PERIOD.as_secs_f64();
-        let size = (budget as usize).min(self.largest_picture);
-        OutFrame { time, captured, payloads: opaque(self.stamp(captured), size), marker: true }
+        let payloads = match &self.pictures {
+            Some(pictures) => pictures.payloads(number),
+            None => {
+                let budget = f64::from(self.budget) / 8.0 * PICTURE_PERIOD.as_secs_f64();
+                opaque(self.stamp(captured), (budget as usize).min(self.largest_picture))
+            }
+        };
+        OutFrame { time, captured, payloads, marker: true }
     }
 
     fn stamp(&self, captured: Instant) -> u64 {

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use visavis_media::codec::opus::Encoder;
 use visavis_media::playout::{Playout, PlayoutConfig, PlayoutStats};
+use visavis_media::sync::PlayPoint;
 use visavis_media::{BLOCK, FRAME};
 use visavis_net::rtp::session::Received;
+use visavis_net::rtp::time::{NtpTime, RtpTime};
 
 use super::node::SoundClocks;
 
@@ -49,6 +51,15 @@ impl Sound {
 
     pub(super) fn push(&mut self, received: &Received) {
         self.playout.push(received.into());
+    }
+
+    pub(super) fn clock_map(&mut self, time: RtpTime, ntp: NtpTime) {
+        self.playout.clock_map(time, ntp);
+    }
+
+    /// What is heard and when, for pictures to keep step with.
+    pub(super) fn playing(&self) -> Option<PlayPoint> {
+        self.playout.playing()
     }
 
     pub(super) fn next_due(&self) -> Instant {

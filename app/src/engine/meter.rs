@@ -47,7 +47,7 @@ impl Meter {
             (flow.audio_bitrate, flow.video_bitrate) = (audio, video);
         }
         (snapshot.path, snapshot.round_trip) = (stats.path, stats.round_trip);
-        (snapshot.sent, snapshot.received) = (sent, received);
+        (snapshot.sent, snapshot.received, snapshot.waiting) = (sent, received, stats.waiting);
     }
 }
 

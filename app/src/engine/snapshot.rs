@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use visavis_net::plan::Path;
+use visavis_net::rtp::session::Waiting;
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
@@ -27,6 +28,8 @@ pub struct Snapshot {
     pub received: Flow,
     /// Sound waiting to be played, on average over the last second.
     pub jitter_buffer: Duration,
+    /// What waits to be sent, or to come.
+    pub waiting: Waiting,
     /// Viewers connected now, when streaming.
     pub viewers: usize,
 }

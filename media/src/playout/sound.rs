@@ -26,7 +26,8 @@ const LEAST_INSERTED: usize = 150;
 /// How much of the loudest block's power is left after a block: falls by 3 dB in 3.5 s.
 const DECAY: f32 = 0.998;
 
-/// Sound in order: what was heard, then what will be. Holds at most some 300 ms.
+/// Sound in order: what was heard, then what will be. Holds 200 ms of the one and of the other at most the longest delay,
+/// because lengthening in a pause makes sound before it is needed, and one packet.
 #[derive(Debug)]
 pub(super) struct Sound {
     samples: Vec<i16>,

@@ -11,7 +11,7 @@ use arrayvec::ArrayVec;
 
 pub use super::recv::{ReceiveError, Received};
 pub use super::send::{DropReason, MAX_PAYLOADS, OutFrame, Sent};
-pub use stats::{ReceivedStats, SentStats, Stats};
+pub use stats::{ReceivedStats, SentStats, Stats, Waiting};
 
 use super::codec::MediaKind;
 use super::header::{self, Header};

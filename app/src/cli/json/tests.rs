@@ -95,6 +95,7 @@ fn the_status_has_its_shape() {
         sent: flow,
         received: Flow::default(),
         jitter_buffer: Duration::from_micros(20_833),
+        waiting: Default::default(),
         viewers: 1,
     };
     insta::assert_snapshot!(lines([status(&snapshot, &ana()), status(&Snapshot::default(), &ana())]));

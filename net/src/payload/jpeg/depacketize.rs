@@ -100,6 +100,12 @@ impl Depacketizer {
         self.stats
     }
 
+    /// Pictures that wait for fragments, at most [`MAX_ASSEMBLIES`].
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.assemblies.len()
+    }
+
     /// How many pictures' memory it holds, and how many bytes.
     #[cfg(test)]
     pub(super) fn memory(&self) -> (usize, usize) {

@@ -5,7 +5,9 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 
 use super::{MAX_STREAMS, Session};
+use crate::pacer;
 use crate::plan::Path;
+use crate::repair::Gaps;
 use crate::rtp::codec::Codec;
 use crate::rtp::ids::Ssrc;
 
@@ -20,10 +22,35 @@ pub struct Stats {
     pub queue: Duration,
     /// What pictures may cost, in bit/s.
     pub budget: u32,
+    /// What waits at this moment.
+    pub waiting: Waiting,
     /// Each stream we send.
     pub sent: ArrayVec<SentStats, MAX_STREAMS>,
     /// Each stream we receive.
     pub received: ArrayVec<ReceivedStats, MAX_STREAMS>,
+}
+
+/// What waits in a session's queues. All else that it remembers is of a fixed size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Packets of sound that have not left.
+    pub sound: usize,
+    /// Pictures that have not left whole.
+    pub pictures: usize,
+    /// Packets to be sent again.
+    pub repairs: usize,
+    /// Packets that have not come and are not given up.
+    pub missing: usize,
+}
+
+impl Waiting {
+    /// No queue of a session holds more.
+    pub const LIMIT: Self = Self {
+        sound: pacer::MAX_SOUND,
+        pictures: pacer::MAX_PICTURES,
+        repairs: 2 * pacer::MAX_REPAIRS,
+        missing: MAX_STREAMS * Gaps::LIMIT,
+    };
 }
 
 /// A stream we send.
@@ -108,6 +135,10 @@ impl Session {
             round_trip: self.round_trip,
             queue: self.budget.queue(),
             budget: self.told_budget,
+            waiting: Waiting {
+                missing: self.incoming.iter().map(|stream| stream.gaps.waiting()).sum(),
+                ..self.pacer.waiting()
+            },
             sent: sent.collect(),
             received: received.collect(),
         }
