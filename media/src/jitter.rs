@@ -99,6 +99,39 @@ impl Packets {
     }
 }
 
+/// Which packets came, of the last 128.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    newest: ExtSeq,
+    /// Bit `n` is the one `n + 1` before the newest.
+    came: u128,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { newest: ExtSeq(0), came: 0 }
+    }
+}
+
+impl Seen {
+    /// Notes that `seq` came, and tells whether it is new while the one before it is missing.
+    pub(crate) fn note(&mut self, seq: ExtSeq) -> bool {
+        let Self { newest, came } = *self;
+        if seq > newest {
+            let ahead = seq.0 - newest.0;
+            let came = came.checked_shl(ahead.min(u64::from(u32::MAX)) as u32).unwrap_or(0);
+            let came = if ahead <= 128 { came | 1 << (ahead - 1) } else { came };
+            *self = Self { newest: seq, came };
+            return newest != ExtSeq(0) && came & 1 == 0;
+        }
+        let behind = newest.0 - seq.0;
+        if (1..=128).contains(&behind) {
+            self.came |= 1 << (behind - 1);
+        }
+        false
+    }
+}
+
 fn index(seq: ExtSeq) -> usize {
     (seq.0 % DEPTH as u64) as usize
 }

@@ -8,19 +8,22 @@
 //! codec's extrapolation. Samples made up are *owed*: once it is clear whether the packet was lost (a later one is
 //! there) or late (it comes after all), they count as its sound, or play-out has become later by them.
 
+mod adapt;
+mod produce;
 mod sound;
+mod types;
 
 use std::time::{Duration, Instant};
 
 use visavis_net::rtp::ids::ExtSeq;
-use visavis_net::rtp::session::Received;
 use visavis_net::rtp::time::{ClockRate, NtpTime, RtpTime};
 
 use self::sound::Sound;
+pub use self::types::{AudioPacket, PlayoutConfig, PlayoutStats};
 use crate::codec::opus::{self, Decoder, LOOKAHEAD, MAX_SAMPLES, OpusError};
 use crate::drift::{self, Rate};
 pub use crate::jitter::DEPTH;
-use crate::jitter::{Arrivals, MediaTime, Packets};
+use crate::jitter::{Arrivals, MediaTime, Packets, Seen};
 use crate::pcm::{self, BLOCK};
 use crate::sync::{ClockMap, PlayPoint};
 
@@ -30,125 +33,8 @@ const WARM_UP: u64 = 50;
 /// Slack for a thread that wakes late: 2 ms.
 const SLACK: i64 = 96;
 
-/// Spare samples worth removing in a pause: 5 ms, more than an insertion in a pause leaves.
-const LEAST_SPARE: usize = 240;
-
-/// Spare samples left alone in speech (15 ms), for as long as [`PATIENCE`] lasts.
-const TOLERATED: usize = 720;
-
-/// Spare samples that are removed at once, whatever is being said: 200 ms.
-const URGENT: usize = 9_600;
-
-/// With this many samples left a block can be made, with fewer not.
-const NEEDED: usize = drift::Reader::needs(BLOCK) - 1;
-
-/// Play-out later than this against its aim skips whole packets: 300 ms.
-const HOPELESS: i64 = 14_400;
-
-/// A sudden slowing of the path is followed by this much at most: 200 ms.
-const HOLD: i64 = 9_600;
-
-/// Blocks of speech for which play-out may stay a little too late before it is shortened in speech after all: 15 s, longer
-/// than anybody speaks without a pause. Each cut within a word is heard; some milliseconds of delay are not.
-const PATIENCE: u32 = 1_500;
-
-/// Blocks between two changes of speech: cuts closer than that are heard as roughness.
-const REST: u32 = 8;
-
-/// How well speech must repeat to be cut when there is no hurry, and when there is.
-const LIKENESS: f32 = 0.9;
-const LIKENESS_URGENT: f32 = 0.6;
-
-/// Fewer samples than this are not worth a join: 5 ms.
-const LEAST_SKIP: usize = 240;
-
-/// Made-up sound fades out from this many samples on (100 ms) ...
-const FADE_START: usize = 4_800;
-/// ... and is silence from this many (300 ms).
-const FADE_END: usize = 14_400;
-
-/// A stream that gave nothing for this long starts anew: 1 s.
-const STARVED: usize = 48_000;
-
 /// Media time that jumps by more than this starts the stream anew: 2 s.
 const BREAK: MediaTime = 96_000;
-
-/// Bounds of the play-out delay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PlayoutConfig {
-    /// Sound is buffered this long at first.
-    pub initial_delay: Duration,
-    /// Never less than this.
-    pub min_delay: Duration,
-    /// Never more than this; what is later counts as lost.
-    pub max_delay: Duration,
-}
-
-impl Default for PlayoutConfig {
-    fn default() -> Self {
-        Self {
-            initial_delay: Duration::from_millis(60),
-            min_delay: Duration::ZERO,
-            max_delay: Duration::from_millis(500),
-        }
-    }
-}
-
-/// One received packet of sound.
-#[derive(Clone, Copy, Debug)]
-pub struct AudioPacket<'a> {
-    /// Its place in the stream.
-    pub seq: ExtSeq,
-    /// The media clock at its first sample.
-    pub time: RtpTime,
-    /// When it came in.
-    pub arrival: Instant,
-    /// The Opus packet.
-    pub payload: &'a [u8],
-    /// Whether it came as a retransmission.
-    pub repaired: bool,
-}
-
-impl<'a> From<&'a Received> for AudioPacket<'a> {
-    fn from(received: &'a Received) -> Self {
-        Self {
-            seq: received.seq,
-            time: received.time,
-            arrival: received.arrival,
-            payload: &received.payload,
-            repaired: received.repaired,
-        }
-    }
-}
-
-/// How play-out goes. Counters are of samples at 48 kHz since the start unless said otherwise.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct PlayoutStats {
-    /// The delay it aims at.
-    pub target: Duration,
-    /// How long packets waited from arrival until heard, on average over the last second.
-    pub delay: Duration,
-    /// Samples made up in place of missing ones.
-    pub concealed: u64,
-    /// Samples decoded from packets.
-    pub decoded: u64,
-    /// Samples from the redundancy in the packet after a lost one.
-    pub recovered: u64,
-    /// Samples removed to catch up.
-    pub removed: u64,
-    /// Samples inserted to fall back.
-    pub inserted: u64,
-    /// Packets that came too late to be heard.
-    pub late: u64,
-    /// Packets that were no Opus.
-    pub malformed: u64,
-    /// Packets that wait to be decoded, at most [`DEPTH`].
-    pub packets: usize,
-    /// Samples decoded and not yet heard, at most the longest delay and one packet.
-    pub ready: usize,
-    /// How much faster the sender's clock runs than the loudspeaker's, in parts per million.
-    pub drift_ppm: f32,
-}
 
 /// The play-out of one stream of sound.
 ///
@@ -176,8 +62,7 @@ pub struct Playout {
     owed: usize,
     /// Samples made up since the last real one.
     made_up: usize,
-    /// The newest packet that came, and which of the 128 before it did: bit `n` is the one `n + 1` before.
-    newest: (ExtSeq, u128),
+    seen: Seen,
     /// When `step` last looked for packets.
     looked: i64,
     /// Blocks made so far.
@@ -227,7 +112,7 @@ impl Playout {
             floor: ExtSeq(0),
             owed: 0,
             made_up: 0,
-            newest: (ExtSeq(0), 0),
+            seen: Seen::default(),
             looked: i64::MIN,
             blocks: 0,
             rested: 0,
@@ -265,7 +150,7 @@ impl Playout {
             self.packets.clear();
             self.restart();
         }
-        if self.is_after_gap(packet.seq) && opus::has_redundancy(packet.payload) {
+        if self.seen.note(packet.seq) && opus::has_redundancy(packet.payload) {
             // What is missing before it can be recovered from now on.
             self.arrivals.push(arrival - (time - samples as MediaTime), true);
         }
@@ -347,206 +232,12 @@ impl Playout {
         }
     }
 
-    /// Appends sound for what comes next, whether it is there or not.
-    fn produce(&mut self, at: i64) {
-        if let Some(slot) = self.packets.get(self.next) {
-            let gap = slot.time - self.next_time;
-            if !(-BREAK..=BREAK).contains(&gap) {
-                return self.restart();
-            }
-            if gap > self.owed as i64 {
-                // The sender paused, and what it did not send is silence to it.
-                return self.conceal();
-            }
-            // What was made up covers the pause; a clock that went back is believed.
-            self.owed -= gap.max(0) as usize;
-            self.next_time += gap;
-            return self.decode(at);
-        }
-        let Some((following, slot)) = self.packets.first_from(self.next) else { return self.conceal() };
-        let missing = (following.0 - self.next.0) as i64;
-        let lost = slot.time - self.next_time;
-        if lost <= 0 || lost > BREAK {
-            return self.restart();
-        }
-        // What each of the missing packets held, as far as one can know.
-        let length = ((lost / missing) as usize).max(1);
-        if self.owed >= length {
-            self.owed -= length;
-            (self.next, self.next_time) = (self.next.next(), self.next_time + length as i64);
-        } else if missing == 1
-            && length.is_multiple_of(BLOCK / 4)
-            && length <= MAX_SAMPLES
-            && opus::has_redundancy(&slot.payload)
-        {
-            let pcm = &mut self.scratch[..length];
-            if self.decoder.recover(&slot.payload, pcm).is_ok() {
-                if self.owed > 0 {
-                    self.sound.cut();
-                }
-                self.sound.push(&pcm[self.owed..]);
-                self.made_up = 0;
-                self.stats.recovered += (length - self.owed) as u64;
-                self.owed = 0;
-                (self.next, self.next_time) = (following, slot.time);
-            } else {
-                self.conceal();
-            }
-        } else {
-            self.conceal();
-        }
-    }
-
-    /// Decodes the packet that is next and there.
-    fn decode(&mut self, at: i64) {
-        let Some(slot) = self.packets.get(self.next) else { return };
-        let aim = self.arrivals.earliest() + self.delay();
-        // A path that has just become slower is followed at once, before the window has learned it.
-        let hold = aim.max(self.arrivals.recent().min(aim + HOLD));
-        let lateness = at - self.next_time;
-        let mut skip = (lateness - hold).clamp(0, self.owed as i64) as usize;
-        if skip < LEAST_SKIP {
-            skip = 0;
-        }
-        if lateness - aim > HOPELESS && self.packets.get(self.next.next()).is_some() {
-            skip = slot.samples;
-        }
-        let (arrival, promised) = (slot.arrival, slot.samples);
-        let decoded = self.decoder.decode(&slot.payload, &mut self.scratch);
-        let length = match decoded {
-            Ok(length) => length,
-            Err(_) => {
-                self.stats.malformed += 1;
-                let length = promised.min(MAX_SAMPLES);
-                self.scratch[..length].fill(0);
-                length
-            }
-        };
-        if skip > 0 || self.made_up > FADE_START {
-            self.sound.cut();
-        }
-        if skip < length {
-            let ready = self.sound.ready() as i64;
-            self.waits.push((at + ready - arrival).max(0));
-            self.sound.push(&self.scratch[skip..length]);
-            self.stats.decoded += (length - skip) as u64;
-            // Made-up samples that do not stand for this packet's have made play-out later.
-            (self.owed, self.made_up) = (0, 0);
-        } else {
-            self.owed = self.owed.saturating_sub(length);
-        }
-        self.packets.remove(self.next);
-        (self.next, self.next_time) = (self.next.next(), self.next_time + length as i64);
-    }
-
-    /// Appends a block of made-up sound.
-    fn conceal(&mut self) {
-        if self.made_up >= STARVED {
-            return self.restart();
-        }
-        let pcm = &mut self.scratch[..BLOCK];
-        if self.made_up >= FADE_END || self.decoder.conceal(pcm).is_err() {
-            pcm.fill(0);
-        } else if self.made_up + BLOCK > FADE_START {
-            let whole = (FADE_END - FADE_START) as i64;
-            for (i, sample) in pcm.iter_mut().enumerate() {
-                let left = (FADE_END as i64 - (self.made_up + i) as i64).clamp(0, whole);
-                *sample = (i64::from(*sample) * left / whole) as i16;
-            }
-        }
-        self.sound.push(pcm);
-        self.owed += BLOCK;
-        self.made_up += BLOCK;
-        self.stats.concealed += BLOCK as u64;
-    }
-
-    /// Shortens or lengthens what is about to be heard, if play-out is too late or not late enough.
-    fn adapt(&mut self, at: i64) {
-        if self.owed > 0 || self.phase != Phase::Playing {
-            return;
-        }
-        // The next packet is needed when less than a block is left; blocks come every 10 ms, so only whole ones count.
-        let ready = self.sound.ready();
-        let blocks = ready.saturating_sub(NEEDED).div_ceil(BLOCK).max(1);
-        let excess = at + (blocks * BLOCK) as i64 - self.next_time - self.arrivals.earliest() - self.delay();
-        let least = |blocks: usize| NEEDED + 1 + (blocks.max(1) - 1) * BLOCK;
-        if excess < 0 {
-            self.too_late = 0;
-            let wanted = least(blocks + excess.unsigned_abs().div_ceil(BLOCK as u64) as usize).saturating_sub(ready);
-            self.fall_back(wanted);
-        } else {
-            let spare = ready.saturating_sub(least(blocks.saturating_sub(excess as usize / BLOCK)));
-            self.too_late = if spare > TOLERATED { self.too_late + 1 } else { 0 };
-            // With clocks apart the moment of decoding wanders through the block; what is spare now is needed then.
-            let kept = if self.stats.drift_ppm.abs() < drift::LEAST_PPM as f32 { 0 } else { BLOCK };
-            self.catch_up(at, spare.saturating_sub(kept));
-        }
-    }
-
-    /// Inserts up to `wanted` samples.
-    fn fall_back(&mut self, wanted: usize) {
-        let (quiet, urgent) = (self.sound.is_quiet(), wanted > BLOCK);
-        if quiet || self.rested >= REST {
-            let likeness = if quiet || urgent { -1.0 } else { LIKENESS_URGENT };
-            self.stats.inserted += self.changed(|sound| sound.lengthen(wanted, likeness));
-        }
-    }
-
-    /// Removes up to `spare` samples.
-    fn catch_up(&mut self, at: i64, spare: usize) {
-        let quiet = self.sound.is_quiet();
-        let urgent = spare > URGENT;
-        // Without hurry there will be a pause between phrases soon: cut there, the change is not heard at all.
-        let hurry = urgent || self.too_late > PATIENCE;
-        let may = self.sound.is_between_phrases() || hurry && (quiet || self.rested >= REST);
-        if spare < LEAST_SPARE || !may {
-            return;
-        }
-        // Cutting needs to see what comes; what is there is decoded a little early.
-        while self.sound.ready() < Sound::TO_SHORTEN
-            && self.packets.get(self.next).is_some_and(|slot| slot.time == self.next_time)
-        {
-            self.decode(at);
-        }
-        let likeness = match (quiet, urgent) {
-            (true, _) => -1.0,
-            (false, true) => LIKENESS_URGENT,
-            (false, false) => LIKENESS,
-        };
-        self.stats.removed += self.changed(|sound| sound.shorten(spare, likeness));
-    }
-
-    fn changed(&mut self, change: impl FnOnce(&mut Sound) -> usize) -> u64 {
-        let samples = change(&mut self.sound);
-        if samples > 0 {
-            self.rested = 0;
-        }
-        samples as u64
-    }
-
     /// How much later than the earliest packet play-out aims to be, in samples.
     fn delay(&self) -> i64 {
         let bounds = |duration: Duration| pcm::samples(duration) as i64;
         let learned = self.arrivals.delay() + SLACK;
         let aim = if self.arrivals.seen() < WARM_UP { learned.max(bounds(self.config.initial_delay)) } else { learned };
         aim.min(bounds(self.config.max_delay)).max(bounds(self.config.min_delay))
-    }
-
-    /// Notes that `seq` came, and tells whether it is new while the one before it is missing.
-    fn is_after_gap(&mut self, seq: ExtSeq) -> bool {
-        let (newest, came) = self.newest;
-        if seq > newest {
-            let ahead = seq.0 - newest.0;
-            let came = came.checked_shl(ahead.min(u64::from(u32::MAX)) as u32).unwrap_or(0);
-            let came = if ahead <= 128 { came | 1 << (ahead - 1) } else { came };
-            self.newest = (seq, came);
-            return newest != ExtSeq(0) && came & 1 == 0;
-        }
-        let behind = newest.0 - seq.0;
-        if (1..=128).contains(&behind) {
-            self.newest.1 |= 1 << (behind - 1);
-        }
-        false
     }
 
     /// Starts over with what is there: the stream paused for long, or made a jump.
