@@ -112,9 +112,11 @@ impl Playout {
             Ok(length) => length,
             Err(_) => {
                 self.stats.malformed += 1;
-                let length = promised.min(MAX_SAMPLES);
-                self.scratch[..length].fill(0);
-                length
+                let pcm = &mut self.scratch[..promised];
+                if self.decoder.conceal(pcm).is_err() {
+                    pcm.fill(0);
+                }
+                promised
             }
         };
         if skip > 0 || self.made_up > FADE_START {

@@ -117,6 +117,19 @@ fn a_clean_link_costs_little_delay_and_no_sound() {
 }
 
 #[test]
+fn a_packet_that_cannot_be_decoded_leaves_no_hole() {
+    let pcm = speech(10);
+    let mut packets = encode(&pcm, 0);
+    // Two frames of 10 ms, of which the first is longer than the packet. RFC 6716 §3.2.5.
+    let broken = Bytes::from_static(&[30 << 3 | 3, 0x82, 0xff, 0xff, 1, 2, 3]);
+    assert_eq!(opus::samples(&broken), Some(FRAME));
+    packets.iter_mut().skip(10).step_by(40).for_each(|packet| *packet = broken.clone());
+    let run = Run::new(&packets, (0..500).map(|i| (sent(i) + 1.0, i, false)).collect(), 0.0, 10);
+    assert_eq!(run.playout.stats().malformed, 13);
+    assert!(bend(&run.heard) < bend(&pcm) * 3 / 2, "{} {}", bend(&run.heard), bend(&pcm));
+}
+
+#[test]
 fn it_starts_at_the_initial_delay() {
     let mut pcm = vec![0; 48_000];
     click::mix(&mut pcm[4_800..]);
