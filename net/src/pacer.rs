@@ -23,10 +23,13 @@ const MAX_WAIT: Duration = Duration::from_millis(50);
 const HASTE: f64 = 1.5;
 /// How much of the pacing rate leaves at once.
 const BURST: Duration = Duration::from_millis(5);
-/// The most packets of one picture that leave at once: one call of the kernel takes that many.
+/// The most packets of one picture that leave at once as datagrams: one call of the kernel takes that many.
 const MAX_BURST: usize = 48;
 /// As many leave at once, however slow the budget, on a link that has never shown a queue: calls of the kernel cost more.
 const CLEAR_BURST: usize = 8;
+/// A stream that has left pictures waiting for so long without a break carries less than the budget. A shorter halt is
+/// its manner: BBR stops almost altogether for 200 ms every 10 s to measure the round trip.
+const STALL: Duration = Duration::from_millis(400);
 /// The share of the budget that repairs of pictures may take.
 const REPAIR_SHARE: f64 = 0.25;
 /// What repairs may save up, in bytes.
@@ -73,6 +76,10 @@ pub(crate) struct Pacer {
     budget: f64,
     /// Whether the link is known to take bursts.
     clear: bool,
+    /// The most packets of one picture at once.
+    burst: usize,
+    /// Since when there has always been a picture waiting.
+    busy_since: Option<Instant>,
     /// Pictures wait until then.
     ready: Option<Instant>,
     repair_credit: f64,
@@ -88,6 +95,8 @@ impl Pacer {
             bytes: 0,
             budget,
             clear: true,
+            burst: MAX_BURST,
+            busy_since: None,
             ready: None,
             repair_credit: REPAIR_BURST,
             credited: None,
@@ -98,6 +107,21 @@ impl Pacer {
     pub(crate) const fn set_budget(&mut self, budget: f64, clear: bool) {
         self.budget = budget;
         self.clear = clear;
+    }
+
+    /// Tells whether packets leave into a stream, which may stop for a while and takes no packet back.
+    pub(crate) const fn set_stream(&mut self, stream: bool) {
+        // Whoever fills a write with them asks again.
+        self.burst = if stream { 1 } else { MAX_BURST };
+    }
+
+    /// Whether pictures have been waiting for longer than any halt of a path explains; asking again starts anew.
+    pub(crate) fn take_stall(&mut self, now: Instant) -> bool {
+        let stalled = self.busy_since.is_some_and(|since| now.saturating_duration_since(since) > STALL);
+        if stalled {
+            self.busy_since = Some(now);
+        }
+        stalled
     }
 
     /// Queues a piece of sound; returns how many older packets had to go.
@@ -124,6 +148,7 @@ impl Pacer {
         }
         let bytes = frame.payloads.iter().map(|payload| sealed_len(payload.len())).sum();
         self.bytes += bytes;
+        self.busy_since.get_or_insert(now);
         self.pictures.push_back(Picture { stream, frame, next: 0, bytes, queued: now });
         dropped
     }
@@ -171,6 +196,7 @@ impl Pacer {
         self.pictures.clear();
         self.repairs.iter_mut().for_each(VecDeque::clear);
         self.bytes = 0;
+        self.busy_since = None;
         self.ready = None;
     }
 
@@ -225,7 +251,7 @@ impl Pacer {
         let segment = payloads.get(first).map_or(0, crate::buf::Payload::len);
         let fitting = (rate * BURST.as_secs_f64() / 8.0) as usize / sealed_len(segment);
         let least = if self.clear && self.budget > 4e6 { CLEAR_BURST } else { 1 };
-        let limit = fitting.clamp(least, MAX_BURST);
+        let limit = fitting.clamp(least, MAX_BURST).min(self.burst);
         let mut count = 0;
         let mut bytes = 0;
         for payload in payloads.iter().skip(first).take(limit) {
@@ -244,6 +270,9 @@ impl Pacer {
         self.bytes -= bytes;
         if picture.next >= frame.payloads.len() {
             self.pictures.pop_front();
+            if self.pictures.is_empty() {
+                self.busy_since = None;
+            }
         }
         // Lateness of the caller's timer is made up for, up to one burst.
         let from = self.ready.map_or(now, |ready| ready.max(now.checked_sub(BURST).unwrap_or(now)));

@@ -258,7 +258,7 @@ impl Driver {
 
     fn write(&mut self, now: Instant, conn: ConnId) {
         let Some(connection) = self.connections.get(&conn) else { return };
-        if connection.send(self.batch.clone()) {
+        if connection.send(&self.batch) {
             self.peer.tcp_backlog(conn, connection.unsent());
         } else {
             tracing::warn!("the other side does not read its control connection any more");

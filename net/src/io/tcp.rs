@@ -7,14 +7,23 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::{Protocol, SockRef, TcpKeepalive, Type};
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::{bind_dual_stack, plain};
 
-/// How much unsent data the kernel may hold: media that waits there can no longer be dropped for newer media.
-pub const NOT_SENT_LOW_WATER: u32 = 16 * 1024;
+/// How much unsent data the kernel may hold and still take more, in bytes: less than this, so none. What waits there can
+/// neither be overtaken by sound nor be dropped for a newer picture.
+pub const NOT_SENT_LOW_WATER: u32 = 1;
+
+/// Linux lets the last unsent piece grow to 64 KiB before it looks at the low water mark again, unless that piece is
+/// the end of a record.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const WRITE_FLAGS: i32 = libc::MSG_EOR | libc::MSG_NOSIGNAL;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const WRITE_FLAGS: i32 = 0;
 
 /// How long an attempt runs alone before the next address is tried beside it. RFC 8305 §5.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -89,6 +98,32 @@ pub fn prepare(stream: &TcpStream) {
             tracing::debug!(option, %error, "a socket option was refused");
         }
     }
+}
+
+/// Hands `bytes`, or the beginning of them, to the kernel if it has little left to send; returns how many it took.
+///
+/// No more than one write waits there, so write little at a time.
+///
+/// # Errors
+/// `WouldBlock` when it takes nothing now; everything else means that the connection is broken.
+pub fn try_write(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    stream.try_io(Interest::WRITABLE, || SockRef::from(stream).send_with_flags(bytes, WRITE_FLAGS))
+}
+
+/// Writes all of `bytes`, each part when the kernel has little left to send, as [`try_write`] does.
+///
+/// # Errors
+/// When the connection is broken.
+pub async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let write = || SockRef::from(stream).send_with_flags(bytes, WRITE_FLAGS);
+        match stream.async_io(Interest::WRITABLE, write).await {
+            Ok(taken) => bytes = bytes.get(taken..).unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Connects to whichever of `addresses` answers first, within `limit` for all of them together.

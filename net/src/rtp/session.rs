@@ -39,6 +39,9 @@ pub const RTCP_CHANNEL: u8 = 1;
 const FRAME_HEADER: usize = 4;
 /// Video's bytes of payload per byte on the wire: 1,200-byte packets, and a little for reports and repair.
 const PAYLOAD_SHARE: f64 = 0.93;
+/// Media for the control connection is handed over until a write is at least this long, in bytes: about what a TCP
+/// segment carries. Whatever has been written is ahead of the next sound.
+const STREAM_WRITE: usize = 1_400;
 /// The round trip assumed before it is known.
 const ASSUMED_ROUND_TRIP: Duration = Duration::from_millis(100);
 
@@ -198,8 +201,9 @@ impl Session {
         self.follow_path(now);
     }
 
-    /// Tells how many bytes of the control connection the socket has not taken. Media on
-    /// [`Path::Interleaved`] waits while they are many. Follow it with [`Self::poll_transmit`].
+    /// Tells how many bytes of the control connection the socket has not taken. While there are any, media for
+    /// [`Path::Interleaved`] waits here, where sound goes first and a picture that became stale is dropped whole.
+    /// Follow it with [`Self::poll_transmit`].
     pub fn set_backlog(&mut self, unsent: usize) {
         self.backlog = unsent;
     }
@@ -224,7 +228,7 @@ impl Session {
             MediaKind::Audio => self.pacer.push_sound(index, &frame),
             MediaKind::Video => {
                 let dropped = self.pacer.push_picture(now, index, frame);
-                if dropped > 0 && path == Path::Interleaved && self.backlog > self.backlog_limit() {
+                if path == Path::Interleaved && self.pacer.take_stall(now) {
                     self.budget.overflowed(now, self.round_trip.unwrap_or(ASSUMED_ROUND_TRIP));
                     self.update_budget();
                 }
@@ -292,24 +296,47 @@ impl Session {
     /// Appends the next datagrams, or the next frames for the control connection, to `out`.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         self.now = now;
-        if let Some(transmit) = self.poll_control(now, out) {
-            return Some(transmit);
+        let transmit = self.next_transmit(now, out)?;
+        if transmit.path == Path::Interleaved {
+            self.backlog += transmit.len;
         }
-        let path = self.path.filter(|_| !self.ended)?;
-        if path == Path::Interleaved {
-            if self.backlog > self.backlog_limit() {
-                return None;
+        Some(transmit)
+    }
+
+    fn next_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        let start = out.len();
+        let control = self.poll_control(now, out);
+        let path = if self.ended { None } else { self.path };
+        match (control, path) {
+            (Some(control), _) if control.path != Path::Interleaved => Some(control),
+            (_, Some(Path::Interleaved)) => {
+                if self.backlog == 0 {
+                    let stale = self.pacer.drop_stale(now);
+                    self.note_dropped_pictures(stale);
+                    // TCP counts segments when it stops: no piece of sound and no report shall be one of its own.
+                    while out.len() - start < STREAM_WRITE && self.write_next(now, Path::Interleaved, out).is_some() {}
+                }
+                let len = out.len() - start;
+                (len > 0).then_some(Transmit { path: Path::Interleaved, segment: len, len })
             }
-            let stale = self.pacer.drop_stale(now);
-            self.note_dropped_pictures(stale);
+            (Some(control), _) => Some(control),
+            (None, Some(path)) => {
+                let segment = self.write_next(now, path, out)?;
+                Some(Transmit { path, segment, len: out.len() - start })
+            }
+            (None, None) => None,
         }
+    }
+
+    /// Appends what the pacer has next; returns the length of its first packet.
+    fn write_next(&mut self, now: Instant, path: Path, out: &mut Vec<u8>) -> Option<usize> {
         loop {
             let start = out.len();
-            let segment = match self.pacer.next(now)? {
+            match self.pacer.next(now)? {
                 Next::Sound { stream, frame, index } => {
                     self.write_packet(now, path, stream, &frame, index, out);
                     self.sound_rate.record(now, out.len() - start);
-                    out.len() - start
+                    return Some(out.len() - start);
                 }
                 Next::Pictures { stream, frame, first, count } => {
                     let mut segment = 0;
@@ -319,7 +346,7 @@ impl Session {
                             segment = out.len() - start;
                         }
                     }
-                    segment
+                    return Some(segment);
                 }
                 Next::Repair { stream, seq } => {
                     let channel = self.outgoing.get(stream)?.plan.channel;
@@ -333,10 +360,9 @@ impl Session {
                         self.pacer.repaired(out.len() - start);
                     }
                     end_frame(frame, out);
-                    out.len() - start
+                    return Some(out.len() - start);
                 }
-            };
-            return Some(self.transmit(path, start, segment, out));
+            }
         }
     }
 
@@ -363,7 +389,7 @@ impl Session {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let now = self.now;
-        let blocked = self.path == Some(Path::Interleaved) && self.backlog > self.backlog_limit();
+        let blocked = self.path == Some(Path::Interleaved) && self.backlog > 0;
         let pacer = if blocked || self.ended || self.path.is_none() { None } else { self.pacer.timeout(now) };
         [self.paths.timeout(now), self.control_timeout(), pacer].into_iter().flatten().min()
     }
@@ -410,19 +436,6 @@ impl Session {
         }
     }
 
-    fn transmit(&mut self, path: Path, start: usize, segment: usize, out: &[u8]) -> Transmit {
-        let len = out.len() - start;
-        if path == Path::Interleaved {
-            self.backlog += len;
-        }
-        Transmit { path, segment: if path == Path::Interleaved { len } else { segment }, len }
-    }
-
-    /// Beyond this many unsent bytes media waits: 50 ms of the budget.
-    fn backlog_limit(&self) -> usize {
-        ((self.budget.total() * 0.05 / 8.0) as usize).clamp(8 * 1024, 128 * 1024)
-    }
-
     fn note_dropped_pictures(&mut self, count: usize) {
         if let Some(stream) = self.outgoing.iter_mut().find(|stream| stream.plan.codec.kind() == MediaKind::Video) {
             stream.dropped += count as u64;
@@ -437,6 +450,7 @@ impl Session {
         }
         let first = self.path.is_none();
         self.path = selected;
+        self.pacer.set_stream(selected == Some(Path::Interleaved));
         match selected {
             Some(path) => {
                 self.pending.path = Some(path);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
@@ -47,6 +47,8 @@ pub(super) type Outlet = mpsc::Sender<(ConnId, News)>;
 /// The driver's end of a connection. Dropping it sends what waits, says that nothing follows, and reads on until the
 /// other side has said so too: closing over unread bytes would reset the connection and destroy our last words.
 pub(super) struct Connection {
+    /// The last holder's end shuts it down for writing.
+    stream: Arc<OwnedWriteHalf>,
     /// What is to be written. Unbounded as a channel; [`Self::send`] bounds it in bytes.
     outbox: mpsc::UnboundedSender<Vec<u8>>,
     unsent: Arc<AtomicUsize>,
@@ -58,21 +60,25 @@ impl Connection {
         tcp::prepare(&stream);
         let (read, write) = stream.into_split();
         let (outbox, waiting) = mpsc::unbounded_channel();
-        let unsent = Arc::new(AtomicUsize::new(0));
-        tasks.spawn(write_all(conn, write, waiting, Arc::clone(&unsent), news.clone()));
+        let (stream, unsent) = (Arc::new(write), Arc::new(AtomicUsize::new(0)));
+        tasks.spawn(write_all(conn, Arc::clone(&stream), waiting, Arc::clone(&unsent), news.clone()));
         tasks.spawn(read_all(conn, read, outbox.downgrade(), news.clone()));
-        Self { outbox, unsent }
+        Self { stream, outbox, unsent }
     }
 
-    /// Queues bytes; `false` if the other side has stopped reading.
-    pub(super) fn send(&self, bytes: Vec<u8>) -> bool {
-        let unsent = self.unsent.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len();
-        unsent <= MAX_UNSENT && self.outbox.send(bytes).is_ok()
+    /// Writes what the kernel can send soon and queues the rest; `false` if the other side has stopped reading.
+    pub(super) fn send(&self, bytes: &[u8]) -> bool {
+        // A connection that broke is found broken by whoever writes the rest.
+        let taken = if self.unsent() == 0 { tcp::try_write((*self.stream).as_ref(), bytes).unwrap_or(0) } else { 0 };
+        let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) else { return true };
+        let unsent = self.unsent.fetch_add(rest.len(), Ordering::Relaxed) + rest.len();
+        unsent <= MAX_UNSENT && self.outbox.send(rest.to_vec()).is_ok()
     }
 
     /// Bytes queued that the kernel has not taken.
     pub(super) fn unsent(&self) -> usize {
-        self.unsent.load(Ordering::Relaxed)
+        // With the writer's release: once nothing is left, all of it has been written, and more may follow directly.
+        self.unsent.load(Ordering::Acquire)
     }
 }
 
@@ -100,8 +106,9 @@ pub(super) fn dial(conn: ConnId, host: String, port: u16, news: Outlet) -> Abort
 async fn read_all(conn: ConnId, mut stream: OwnedReadHalf, driver: mpsc::WeakUnboundedSender<Vec<u8>>, news: Outlet) {
     let mut buffer = vec![0; READ];
     loop {
-        // `driver` can be upgraded for as long as the driver has not let go.
-        let arrived = match (driver.upgrade().is_some(), timeout(LAST_WORDS, stream.read(&mut buffer)).await) {
+        // Counted, not upgraded: a sender that lives while we wait would keep the writer from seeing the end.
+        let held = driver.strong_count() > 0;
+        let arrived = match (held, timeout(LAST_WORDS, stream.read(&mut buffer)).await) {
             (true, Err(_)) | (false, Ok(Ok(1..))) => continue,
             (false, _) => return,
             (true, Ok(Ok(0) | Err(_))) => News::Closed,
@@ -116,24 +123,27 @@ async fn read_all(conn: ConnId, mut stream: OwnedReadHalf, driver: mpsc::WeakUnb
 
 async fn write_all(
     conn: ConnId,
-    mut stream: OwnedWriteHalf,
+    stream: Arc<OwnedWriteHalf>,
     mut waiting: mpsc::UnboundedReceiver<Vec<u8>>,
     unsent: Arc<AtomicUsize>,
     news: Outlet,
 ) {
     while let Some(bytes) = waiting.recv().await {
         // Once the driver has let go of this connection, a peer that does not read cannot hold it.
+        let write = tcp::write_all((*stream).as_ref(), &bytes);
         let written = if waiting.is_closed() {
-            timeout(LAST_WORDS, stream.write_all(&bytes)).await.unwrap_or_else(|late| Err(late.into()))
+            timeout(LAST_WORDS, write).await.unwrap_or_else(|late| Err(late.into()))
         } else {
-            stream.write_all(&bytes).await
+            write.await
         };
-        unsent.fetch_sub(bytes.len(), Ordering::Relaxed);
+        unsent.fetch_sub(bytes.len(), Ordering::Release);
         // That it is broken is for the reader to say, after what arrived before that.
         if written.is_err() || (!waiting.is_closed() && news.send((conn, News::Sent)).await.is_err()) {
             return;
         }
     }
-    // The other side sees the end of the stream after the last word, not in place of it.
-    let _ = timeout(LAST_WORDS, stream.shutdown()).await;
+    // The other side sees the end of the stream after the last word, not in place of it: `stream` goes here.
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,6 +52,20 @@ async fn a_connection_has_its_options_at_both_ends() {
     assert_eq!(&bytes, b"hello");
 }
 
+/// What the kernel holds of what was written to the connected IPv4 socket at this port. proc_net_tcp(5).
+#[cfg(target_os = "linux")]
+fn held_by_the_kernel(port: u16) -> u32 {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("read");
+    let local = format!(":{port:04X}");
+    let connected = |line: &&str| {
+        let mut words = line.split_whitespace();
+        words.nth(1).is_some_and(|address| address.ends_with(&local)) && words.nth(1) == Some("01")
+    };
+    let line = table.lines().find(connected).expect("listed");
+    let queues = line.split_whitespace().nth(4).expect("queues");
+    u32::from_str_radix(queues.split(':').next().expect("sent"), 16).expect("a number")
+}
+
 /// What the kernel holds unsent stays small: newer media can still overtake in our own queue.
 #[cfg(target_os = "linux")]
 #[tokio::test]
@@ -60,16 +74,25 @@ async fn the_kernel_takes_little_that_it_cannot_send() {
     let addresses = [listener.local_addr()];
     let (dialled, accepted) = tokio::join!(dial(&addresses, LIMIT), listener.accept());
     let ((ours, _), (theirs, _)) = (dialled.expect("connected"), accepted.expect("accepted"));
-    SockRef::from(&theirs).set_recv_buffer_size(8 * 1024).expect("set");
     let mut taken = 0;
     while let Ok(Ok(())) = timeout(Duration::from_millis(100), ours.writable()).await {
-        match ours.try_write(&[0; 4096]) {
+        match try_write(&ours, &[0; 1024]) {
             Ok(count) => taken += count,
             Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
         }
     }
-    // The far window (a few tens of KiB before our limit applied to it, at most 128) and the low water mark.
-    assert!(taken <= 256 * 1024, "{taken} bytes taken");
+    // All that was sent has been acknowledged by now, so what the kernel still holds it could not send.
+    let held = held_by_the_kernel(ours.local_addr().expect("bound").port());
+    assert!(taken > 1024 && held <= 1024, "{held} bytes of {taken}");
+
+    // What is too much for the kernel leaves nevertheless, in order.
+    let sent: Vec<u8> = (0..100_000_u32).map(|n| n as u8).collect();
+    let mut read = vec![0; taken + sent.len()];
+    let mut theirs = theirs;
+    let (written, all) = tokio::join!(write_all(&ours, &sent), theirs.read_exact(&mut read));
+    written.expect("written");
+    all.expect("read");
+    assert!(read[taken..] == sent);
 }
 
 #[tokio::test]

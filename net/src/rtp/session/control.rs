@@ -288,7 +288,8 @@ impl Session {
             return None;
         }
         end_frame(framed, out);
-        Some(self.transmit(path, start, out.len() - start, out))
+        let len = out.len() - start;
+        Some(Transmit { path, segment: len, len })
     }
 }
 

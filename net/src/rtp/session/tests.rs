@@ -125,6 +125,8 @@ struct World {
     /// Every RTP packet by source and number, to see that one sent again is the same.
     seen: HashMap<[u8; 6], Vec<u8>>,
     keep: bool,
+    /// Whether the kernel takes nothing more for the control connection of peer 0 after one write.
+    halted: bool,
     /// When sound and a picture are due.
     next: [Instant; 2],
 }
@@ -158,6 +160,7 @@ impl World {
             transmits: [0; 2],
             seen: HashMap::new(),
             keep: true,
+            halted: false,
             next: [start; 2],
         }
     }
@@ -216,7 +219,15 @@ impl World {
             frames = &rest[len..];
         }
         assert!(frames.is_empty());
-        self.peers[from].set_backlog(0);
+        self.peers[from].set_backlog(if self.halted && from == 0 { 1 } else { 0 });
+    }
+
+    fn set_halted(&mut self, halted: bool) {
+        self.halted = halted;
+        if !halted {
+            self.peers[0].set_backlog(0);
+            self.settle();
+        }
     }
 
     fn launch(&mut self, from: usize, datagram: &[u8]) {

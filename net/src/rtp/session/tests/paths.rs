@@ -101,13 +101,50 @@ fn media_waits_while_the_control_connection_is_full() {
     let mut frames = Vec::new();
     while let Some(transmit) = world.peers[0].poll_transmit(world.now, &mut out) {
         assert_eq!((transmit.path, transmit.segment), (Path::Interleaved, transmit.len));
-        frames.push(out[1]);
+        let mut report = Vec::new();
+        let more = world.peers[0].poll_transmit(world.now, &mut report);
+        assert!(more.is_none() || report[1] == RTCP_CHANNEL, "not before it is written");
+        assert!(out.len() < 2 * 1_400, "{} bytes at once", out.len());
+        let mut rest = &out[..];
+        while let [b'$', channel, high, low, more @ ..] = rest {
+            frames.push(*channel);
+            rest = &more[usize::from(u16::from_be_bytes([*high, *low]))..];
+        }
         out.clear();
+        world.peers[0].set_backlog(0);
     }
+    let media = |channel| frames.iter().position(|other| *other == channel);
+    assert!(media(0) < media(2), "sound goes first");
     assert!(frames.iter().filter(|channel| **channel == 0).count() <= 25, "old sound is not worth sending");
     assert!(frames.contains(&2), "the newest picture is");
     let stats = world.peers[0].stats();
     assert!(stats.sent[0].dropped >= 25 && stats.sent[1].dropped >= 40, "{stats:?}");
+}
+
+#[test]
+fn a_control_connection_that_halts_for_a_moment_costs_no_more_than_that() {
+    let mut world = World::connected(18);
+    for link in &mut world.links {
+        link.cut = true;
+    }
+    world.talk(Duration::from_secs(5), Some(0.8));
+    let budget = |world: &World| world.peers[0].stats().budget;
+    let before = budget(&world);
+    assert!(before > 10_000_000, "{before}");
+    world.set_halted(true);
+    world.talk(Duration::from_millis(250), Some(0.5));
+    let resumed = world.now;
+    world.set_halted(false);
+    world.talk(Duration::from_secs(1), Some(0.5));
+    assert!(budget(&world) >= before, "{} after {before}", budget(&world));
+    let first = |ssrc| world.received[1].iter().find(|received| received.ssrc == ssrc && received.arrival > resumed);
+    let sound = first(SOUND).expect("sound");
+    assert!(sound.arrival <= resumed + Duration::from_millis(11), "sound is first");
+    assert_eq!(world.peers[0].stats().sent[0].dropped, 0);
+
+    world.set_halted(true);
+    world.talk(Duration::from_secs(1), Some(0.5));
+    assert!(budget(&world) < before / 2, "{} after {before}", budget(&world));
 }
 
 #[test]

@@ -1,0 +1,35 @@
+use tokio::net::TcpListener;
+
+use super::*;
+
+/// Direct writes and queued ones take turns as the other side reads; the bytes must not.
+#[tokio::test]
+async fn bytes_leave_in_order_and_all_of_them_before_the_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let address = listener.local_addr().expect("bound");
+    let (dialled, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+    let (ours, (mut theirs, _)) = (dialled.expect("connected"), accepted.expect("accepted"));
+    let (news, mut heard) = mpsc::channel(256);
+    let mut tasks = JoinSet::new();
+    let connection = Connection::new(ConnId(1), ours, &news, &mut tasks);
+
+    let mut sent = Vec::new();
+    let mut read = Vec::new();
+    let mut queued = 0;
+    for round in 0..400_usize {
+        let piece: Vec<u8> = (0..round * 37 % 3000).map(|n| (n + round) as u8).collect();
+        assert!(connection.send(&piece));
+        sent.extend_from_slice(&piece);
+        queued += usize::from(connection.unsent() > 0);
+        if round % 100 > 50 {
+            let mut buffer = vec![0; 1 << 20];
+            let len = theirs.read(&mut buffer).await.expect("read");
+            read.extend_from_slice(&buffer[..len]);
+        }
+        while heard.try_recv().is_ok() {}
+    }
+    assert!(queued > 0, "some had to wait");
+    drop(connection);
+    theirs.read_to_end(&mut read).await.expect("read to the end");
+    assert!(read == sent);
+}
