@@ -80,7 +80,7 @@ case_downgrade() {
     # The other way round: whoever is called notices it as well.
     answer ben "$p" --auto=anyone --suites x25519-mlkem768,x25519
     call ana "127.0.0.1:$p" --suites x25519
-    exits ana 4
+    exits ana 7
     never ben connected
     stop ben
 }
