@@ -141,11 +141,16 @@ impl Profile {
     }
 
     /// Reads the contacts, has `change` work on them, and writes them if it says something changed. The file is
-    /// replaced as a whole; of two programs that do this within the same moment, the later one wins.
+    /// replaced as a whole; of two programs that do this within the same moment, one waits for the other.
     ///
     /// # Errors
     /// When the file cannot be read, understood or written.
     pub fn change_contacts(&self, change: impl FnOnce(&mut Contacts) -> bool) -> Result<Contacts, ProfileError> {
+        // Held until the end. A file system without locks has nothing better to offer than the later one's word.
+        #[cfg(unix)]
+        let folder = File::open(&self.dir).map_err(|e| failed("read", &self.dir, e))?;
+        #[cfg(unix)]
+        let _ = rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive);
         let mut contacts = self.contacts()?;
         if change(&mut contacts) {
             contacts.save(&self.contacts_path())?;

@@ -94,3 +94,22 @@ fn contacts_are_written_only_when_something_changed() {
     profile.change_contacts(|_| true).expect("written");
     assert_eq!(mode(&profile.contacts_path()), 0o600);
 }
+
+#[test]
+fn of_many_who_write_contacts_at_once_all_are_heard() {
+    use crate::contacts::Contact;
+    let (_home, profile) = profile();
+    std::thread::scope(|scope| {
+        for writer in 0..8 {
+            let profile = profile.clone();
+            scope.spawn(move || {
+                for turn in 0..4 {
+                    let address = crate::address::Address::new("host", 8554);
+                    let contact = Contact::new(format!("{writer} {turn}"), Some(address), None);
+                    profile.change_contacts(|contacts| contacts.add(contact).is_ok()).expect("written");
+                }
+            });
+        }
+    });
+    assert_eq!(profile.contacts().expect("read").list().len(), 32);
+}
