@@ -207,7 +207,7 @@ impl Leg {
                 (_, Ok(None)) => return,
                 (_, Err(error)) => {
                     // Where a frame begins is lost for good: the connection is as useless as a closed one.
-                    tracing::warn!(%error, remote = %self.remote, "the control connection carries no RTSP");
+                    tracing::info!(%error, remote = %self.remote, "the control connection carries no RTSP");
                     match channel {
                         Channel::Primary => self.input(now, Input::Broken, out),
                         Channel::Back => self.closed(now, channel, out),

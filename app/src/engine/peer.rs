@@ -215,10 +215,10 @@ impl Peer {
 
     fn hang_up(&mut self, now: Instant) {
         if self.yielded.take().is_some() {
-            self.tell_ended(now, None, EndReason::Cancelled);
+            self.tell_ended(EndReason::Cancelled);
         } else if let Some((conn, _)) = self.dialling.take() {
             self.outputs.push_back(Output::Close { conn });
-            self.tell_ended(now, None, EndReason::Cancelled);
+            self.tell_ended(EndReason::Cancelled);
         } else if let Some(id) = self.focus {
             self.ask(now, id, |call| call.hang_up(now));
         }
@@ -267,14 +267,15 @@ impl Peer {
             self.with_leg(now, id, |leg, out| leg.back_failed(now, out));
         } else if self.dialling.take_if(|(dialled, _)| *dialled == conn).is_some() {
             self.notice(error);
-            self.tell_ended(now, None, EndReason::Unreachable);
+            self.tell_ended(EndReason::Unreachable);
         }
     }
 
     /// Somebody connected to us.
     pub fn accepted(&mut self, now: Instant, conn: ConnId, remote: SocketAddr) {
         if self.legs.len() >= MAX_LEGS {
-            tracing::warn!(%remote, "connection refused: {MAX_LEGS} are open already");
+            // Whoever keeps us this busy shall not fill the log as well.
+            tracing::debug!(%remote, "connection refused: {MAX_LEGS} are open already");
             self.outputs.push_back(Output::Close { conn });
             return;
         }
@@ -359,7 +360,7 @@ impl Peer {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.yielded.take_if(|yielded| yielded.until <= now).is_some() {
-            self.tell_ended(now, None, EndReason::Glare);
+            self.tell_ended(EndReason::Glare);
         }
         for id in self.legs.keys().copied().collect::<Vec<_>>() {
             self.with_leg(now, id, |leg, out| leg.handle_timeout(now, out));
@@ -547,9 +548,9 @@ impl Peer {
         format!("{:016x}", self.rng.next_u64())
     }
 
-    fn tell_ended(&mut self, now: Instant, leg: Option<&Leg>, reason: EndReason) {
-        let duration = leg.map_or(Duration::ZERO, |leg| leg.connected_for(now));
-        self.tell(Event::Ended { peer: leg.and_then(|leg| leg.peer), reason, duration });
+    /// Before anybody was reached.
+    fn tell_ended(&mut self, reason: EndReason) {
+        self.tell(Event::Ended { peer: None, reason, duration: Duration::ZERO });
     }
 
     fn notice(&mut self, text: String) {

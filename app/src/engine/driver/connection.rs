@@ -105,20 +105,21 @@ pub(super) fn dial(conn: ConnId, host: String, port: u16, news: Outlet) -> Abort
 
 async fn read_all(conn: ConnId, mut stream: OwnedReadHalf, driver: mpsc::WeakUnboundedSender<Vec<u8>>, news: Outlet) {
     let mut buffer = vec![0; READ];
-    loop {
-        // Counted, not upgraded: a sender that lives while we wait would keep the writer from seeing the end.
-        let held = driver.strong_count() > 0;
-        let arrived = match (held, timeout(LAST_WORDS, stream.read(&mut buffer)).await) {
-            (true, Err(_)) | (false, Ok(Ok(1..))) => continue,
-            (false, _) => return,
-            (true, Ok(Ok(0) | Err(_))) => News::Closed,
-            (true, Ok(Ok(len))) => News::Data(buffer[..len].to_vec()),
+    // Counted, not upgraded: a sender that lives while we wait would keep the writer from seeing the end.
+    while driver.strong_count() > 0 {
+        let Ok(read) = timeout(LAST_WORDS, stream.read(&mut buffer)).await else { continue };
+        let arrived = match read {
+            Ok(0) | Err(_) => News::Closed,
+            Ok(len) => News::Data(buffer[..len].to_vec()),
         };
         let over = matches!(arrived, News::Closed);
         if news.send((conn, arrived)).await.is_err() || over {
             return;
         }
     }
+    // Nobody listens any more; who goes on talking is cut off in the end.
+    let discard = async { while matches!(stream.read(&mut buffer).await, Ok(1..)) {} };
+    let _ = timeout(LAST_WORDS, discard).await;
 }
 
 async fn write_all(

@@ -1,4 +1,6 @@
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
+use tokio::time::advance;
 
 use super::*;
 
@@ -32,4 +34,27 @@ async fn bytes_leave_in_order_and_all_of_them_before_the_end() {
     drop(connection);
     theirs.read_to_end(&mut read).await.expect("read to the end");
     assert!(read == sent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_on_talking_is_cut_off() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let address = listener.local_addr().expect("bound");
+    let mut stranger = TcpStream::connect(address).await.expect("listening");
+    let (stream, _) = listener.accept().await.expect("connected");
+    let (news, mut inbox) = mpsc::channel(16);
+    let mut tasks = JoinSet::new();
+    let connection = Connection::new(ConnId(1), stream, &news, &mut tasks);
+    stranger.write_all(b"words").await.expect("connected");
+    assert!(matches!(inbox.recv().await, Some((ConnId(1), News::Data(bytes))) if bytes == b"words"));
+
+    drop(connection);
+    let mut said = 0;
+    while tasks.try_join_next().is_none() || !tasks.is_empty() {
+        assert!(said < 1000, "still listened to after a hundred seconds");
+        said += 1;
+        // An error means that we were cut off.
+        let _ = stranger.write_all(b"more").await;
+        advance(Duration::from_millis(100)).await;
+    }
 }
