@@ -40,6 +40,10 @@ fn lines() -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel(LINES);
     let terminal = io::stdin().is_terminal();
     if terminal {
+        if in_background() {
+            // Reading would stop the whole process, and the call with it.
+            return receiver;
+        }
         discard_typed_ahead();
     }
     // Without the thread there are no lines, which the receiver tells.
@@ -47,6 +51,14 @@ fn lines() -> mpsc::Receiver<String> {
         .name("stdin".to_owned())
         .spawn(move || read_lines(&mut io::stdin().lock(), terminal, &sender));
     receiver
+}
+
+/// Whether the terminal listens to another job of its shell.
+fn in_background() -> bool {
+    #[cfg(unix)]
+    return rustix::termios::tcgetpgrp(io::stdin()).is_ok_and(|group| group != rustix::process::getpgrp());
+    #[cfg(not(unix))]
+    false
 }
 
 /// What was typed before the question was asked is no answer to it.
