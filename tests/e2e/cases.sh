@@ -434,3 +434,39 @@ case_wire() {
     python3 tests/e2e/wire.py "$dir/call.pcap" "$accepted" "$p" Benedikta "$(fingerprint ana)" "$(fingerprint ben)" >"$dir/wire" 2>&1 ||
         fail "$(tail -n 1 "$dir/wire")"
 }
+
+# Hostile bytes at both ports of a peer in a call: the call goes on, and they take no more than was set aside for them.
+case_junk() {
+    answer ben "$p" --auto=anyone
+    call ana "127.0.0.1:$p"
+    flows ana
+    flows ben
+    local open files=0 proc=/proc/${pids[ben]} junk memory status
+    python3 tests/e2e/junk.py "$p" 10 2>"$dir/junk.err" &
+    junk=$!
+    while kill -0 "$junk" 2>/dev/null; do
+        open=$(ls "$proc/fd" | wc -l)
+        files=$((open > files ? open : files))
+        sleep 0.2
+    done
+    wait "$junk" || fail "the junk failed: $(tail -n 1 "$dir/junk.err")"
+    memory=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "$proc/status")
+    printf '%s files, %s kB\n' "$files" "$memory" >"$dir/taken"
+    # 768 connections, most of them on their way out, and what a call has open by itself.
+    [ "$files" -le 800 ] || fail "ben had $files files open"
+    [ "$memory" -le 60000 ] || fail "ben took $memory kB"
+    never ana ended
+    never ben ended
+    for status in ana ben; do
+        status=$(grep '"event":"status"' "$dir/$status.events" | tail -n 1)
+        [[ $status == *'"received":{"audio_bps":'[1-9]*'"video_bps":'[1-9]* ]] || fail "the call stands still: $status"
+    done
+    tell ana hangup
+    exits ana 0
+    ended ana ended
+    ended ben ended
+    # Whoever comes next gets through.
+    call cy "127.0.0.1:$p" --duration 0.2
+    exits cy 0
+    stop ben
+}

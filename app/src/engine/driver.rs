@@ -20,7 +20,7 @@ use self::connection::{Connection, LAST_WORDS, News, Outlet};
 use super::clock;
 use super::command::Command;
 use super::event::Event;
-use super::peer::{ConnId, Destination, MediaOutput, Output, Peer};
+use super::peer::{ConnId, Destination, MAX_LEGS, MediaOutput, Output, Peer};
 use super::pipeline::Figures;
 use super::snapshot::Snapshot;
 use super::threads::{Encoded, Media};
@@ -34,8 +34,9 @@ const EVENT_BACKLOG: usize = 256;
 /// What is said when everything ends may take this long to leave.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// A connection that could not be accepted (no descriptors left) is tried again after this.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Reads and writes of connections, with those of connections on their way out. A stranger who comes on top is cut off at
+/// once. Below what a process may have open by default.
+const MAX_TASKS: usize = 3 * MAX_LEGS;
 
 /// The largest train of datagrams handed to the kernel at once, in bytes.
 const BATCH: usize = 64 * 1024;
@@ -55,7 +56,8 @@ pub(super) struct Driver {
     protection: Protection,
     udp: Socket,
     connections: HashMap<ConnId, Connection>,
-    /// Reads and writes of connections, those included that the peer has let go of.
+    /// Reads and writes of connections, those included that the peer has let go of. At most [`MAX_TASKS`], and two for
+    /// each connection that we dial.
     tasks: JoinSet<()>,
     /// Connections being made.
     dialling: HashMap<ConnId, AbortHandle>,
@@ -67,6 +69,9 @@ pub(super) struct Driver {
     batch: Vec<u8>,
     /// Where the rest of `batch` goes: destination, segment size, bytes sent already.
     blocked: Option<(SocketAddr, usize, usize)>,
+    /// Unset when a connection could not be accepted, most likely for want of descriptors; it is tried again at the next
+    /// snapshot, for nothing else may wait for that.
+    accepting: bool,
     /// Set when the owner asked for the end: the moment at which it comes in any case.
     stop_at: Option<Instant>,
 }
@@ -116,6 +121,7 @@ impl Driver {
             backlog: VecDeque::new(),
             batch: Vec::with_capacity(BATCH),
             blocked: None,
+            accepting: true,
             stop_at: None,
         };
         (driver, inbox)
@@ -148,7 +154,7 @@ impl Driver {
                 Some(frame) = inbox.frames.recv() => Wake::Frame(frame),
                 Some((conn, news)) = news.recv() => Wake::News(conn, news),
                 command = self.wiring.commands.recv() => Wake::Command(command),
-                result = listener.accept() => Wake::Accepted(result),
+                result = listener.accept(), if self.accepting => Wake::Accepted(result),
                 Some(event) = inbox.devices.recv() => Wake::Device(event),
                 Ok(()) = self.udp.writable(), if self.blocked.is_some() => Wake::Writable,
                 Ok(permit) = self.wiring.events.reserve(), if !self.backlog.is_empty() => {
@@ -158,12 +164,12 @@ impl Driver {
                 _ = ticks.tick() => Wake::Snapshot,
                 () = &mut timer, if due.is_some() => Wake::Due,
             };
-            self.handle(wake, &mut received).await;
+            self.handle(wake, &mut received);
         }
         self.farewell().await;
     }
 
-    async fn handle(&mut self, wake: Wake, received: &mut RecvBatch) {
+    fn handle(&mut self, wake: Wake, received: &mut RecvBatch) {
         let now = clock::now();
         match wake {
             Wake::Datagrams => {
@@ -177,6 +183,9 @@ impl Driver {
                 self.stop_at.get_or_insert(now + FAREWELL);
             }
             Wake::Command(Some(command)) => self.peer.command(now, command),
+            Wake::Accepted(Ok((_, remote))) if self.tasks.len() >= MAX_TASKS => {
+                tracing::debug!(%remote, "connection dropped: too many are open");
+            }
             Wake::Accepted(Ok((stream, remote))) => {
                 let conn = self.peer.name_connection();
                 self.connections.insert(conn, Connection::new(conn, stream, &self.news, &mut self.tasks));
@@ -184,11 +193,14 @@ impl Driver {
             }
             Wake::Accepted(Err(error)) => {
                 tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                self.accepting = false;
             }
             Wake::News(conn, news) => self.news(now, conn, news),
             Wake::Device(event) => self.tell(event),
-            Wake::Snapshot => self.renew_snapshot(now),
+            Wake::Snapshot => {
+                self.accepting = true;
+                self.renew_snapshot(now);
+            }
             Wake::Writable => self.unblock(),
             Wake::Due => {}
         }
@@ -261,7 +273,7 @@ impl Driver {
         if connection.send(&self.batch) {
             self.peer.tcp_backlog(conn, connection.unsent());
         } else {
-            tracing::warn!("the other side does not read its control connection any more");
+            tracing::info!("the other side does not read its control connection any more");
             self.connections.remove(&conn);
             self.peer.tcp_closed(now, conn);
         }
