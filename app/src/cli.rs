@@ -21,10 +21,11 @@ use std::time::Duration;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 use visavis_media::device::DeviceError;
-use visavis_session::call::Purpose;
+use visavis_session::call::{Purpose, RING_TIMEOUT};
+use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Identity;
 
-use self::args::{Allow, Cli, Command, Global};
+use self::args::{Allow, Cli, Command, Global, Lasting, Network, Talk};
 use self::book::{Book, TargetError};
 use self::media::Media;
 use self::output::{Screen, Style};
@@ -110,31 +111,19 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
         Command::Call(args) => {
             let (identity, book) = open(&profile()?)?;
             let (dial, contact) = book.target(&args.address, Purpose::Call)?;
-            let media = Media::call(&args.sending, &args.receiving);
-            let listen = args.network.address(false);
-            let setup = Setup {
-                // Only a caller who listens can be called at the same moment.
-                admission: admission(&book, Auto::Nobody, listen.is_some(), false),
-                listen,
-                suites: args.network.suites(),
-                separate_channels: args.ringing.separate_channels,
-                ring_timeout: args.ringing.ring_timeout,
-                duration: args.lasting.duration,
-            };
+            let media = Media::call(&args.talk);
+            let listen = args.talk.network.address(false);
+            // Only a caller who listens can be called at the same moment.
+            let admission = admission(&book, Auto::Nobody, listen.is_some(), false);
+            let setup = Setup::talk(&args.talk, listen, admission);
             return converse(Goal::Dial { dial, contact }, identity, book, media, setup, screen);
         }
         Command::Watch(args) => {
             let (identity, book) = open(&profile()?)?;
             let (dial, contact) = book.target(&args.address, Purpose::Watch)?;
             let media = Media::watch(&args.receiving);
-            let setup = Setup {
-                admission: admission(&book, Auto::Nobody, false, false),
-                listen: args.network.address(false),
-                suites: args.network.suites(),
-                separate_channels: false,
-                ring_timeout: RING_TIMEOUT,
-                duration: args.lasting.duration,
-            };
+            let admission = admission(&book, Auto::Nobody, false, false);
+            let setup = Setup::one_way(&args.network, args.network.address(false), &args.lasting, admission);
             return converse(Goal::Dial { dial, contact }, identity, book, media, setup, screen);
         }
         Command::Answer(args) => {
@@ -147,15 +136,9 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
             if auto == Auto::Anyone {
                 screen.error("whoever reaches this port now sees and hears you without asking");
             }
-            let media = Media::call(&args.sending, &args.receiving);
-            let setup = Setup {
-                admission: admission(&book, auto, true, false),
-                listen: args.network.address(true),
-                suites: args.network.suites(),
-                separate_channels: args.ringing.separate_channels,
-                ring_timeout: args.ringing.ring_timeout,
-                duration: args.lasting.duration,
-            };
+            let media = Media::call(&args.talk);
+            let admission = admission(&book, auto, true, false);
+            let setup = Setup::talk(&args.talk, args.talk.network.address(true), admission);
             return converse(Goal::Answer { once: args.once }, identity, book, media, setup, screen);
         }
         Command::Stream(args) => {
@@ -169,31 +152,44 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
                 Auto::Nobody | Auto::Contacts | Auto::Listed(_) => {}
             }
             let media = Media::stream(&args.sending);
-            let setup = Setup {
-                admission: admission(&book, auto, false, true),
-                listen: args.network.address(true),
-                suites: args.network.suites(),
-                separate_channels: false,
-                ring_timeout: RING_TIMEOUT,
-                duration: args.lasting.duration,
-            };
+            let admission = admission(&book, auto, false, true);
+            let setup = Setup::one_way(&args.network, args.network.address(true), &args.lasting, admission);
             return converse(Goal::Stream, identity, book, media, setup, screen);
         }
     }
     Ok(Exit::Ended)
 }
 
-/// For commands at which nothing rings.
-const RING_TIMEOUT: Duration = visavis_session::call::RING_TIMEOUT;
-
 /// What of an engine's configuration is not media.
 struct Setup {
     admission: Admission,
     listen: Option<SocketAddr>,
-    suites: Vec<visavis_session::handshake::suite::Suite>,
+    suites: Vec<Suite>,
     separate_channels: bool,
     ring_timeout: Duration,
     duration: Option<Duration>,
+}
+
+impl Setup {
+    fn talk(args: &Talk, listen: Option<SocketAddr>, admission: Admission) -> Self {
+        Self {
+            separate_channels: args.ringing.separate_channels,
+            ring_timeout: args.ringing.ring_timeout,
+            ..Self::one_way(&args.network, listen, &args.lasting, admission)
+        }
+    }
+
+    fn one_way(network: &Network, listen: Option<SocketAddr>, lasting: &Lasting, admission: Admission) -> Self {
+        Self {
+            admission,
+            listen,
+            suites: network.suites(),
+            separate_channels: false,
+            // Nothing rings.
+            ring_timeout: RING_TIMEOUT,
+            duration: lasting.duration,
+        }
+    }
 }
 
 fn open(profile: &Profile) -> Result<(Identity, Book), Failure> {

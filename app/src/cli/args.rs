@@ -98,15 +98,7 @@ pub(crate) struct Call {
     #[arg(value_name = "ADDRESS")]
     pub(crate) address: String,
     #[command(flatten)]
-    pub(crate) sending: Sending,
-    #[command(flatten)]
-    pub(crate) receiving: Receiving,
-    #[command(flatten)]
-    pub(crate) network: Network,
-    #[command(flatten)]
-    pub(crate) ringing: Ringing,
-    #[command(flatten)]
-    pub(crate) lasting: Lasting,
+    pub(crate) talk: Talk,
 }
 
 #[derive(Debug, Args)]
@@ -117,6 +109,13 @@ pub(crate) struct Answer {
     /// Leave after the first call, with its exit status
     #[arg(long)]
     pub(crate) once: bool,
+    #[command(flatten)]
+    pub(crate) talk: Talk,
+}
+
+/// What both ends of a call take.
+#[derive(Debug, Args)]
+pub(crate) struct Talk {
     #[command(flatten)]
     pub(crate) sending: Sending,
     #[command(flatten)]
@@ -254,7 +253,8 @@ pub(crate) struct Network {
     /// Listen on this TCP and UDP port [default: 8554, and any free one to call or watch]
     #[arg(long, value_name = "N")]
     pub(crate) port: Option<u16>,
-    /// Key agreements to offer and accept, best first, of x25519-mlkem768, x25519, modp3072, modp2048
+    /// Key agreements to offer and accept, of x25519-mlkem768, x25519, modp3072, modp2048; the strongest that both sides
+    /// have is used
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "x25519-mlkem768,x25519", value_parser = suite)]
     pub(crate) suites: Vec<Suite>,
 }

@@ -10,7 +10,7 @@ use visavis_media::device::{
     AudioSinkSpec, AudioSourceSpec, DeviceError, Sinks, Sources, VideoSinkSpec, VideoSourceSpec,
 };
 
-use super::args::{Receiving, Sending};
+use super::args::{Receiving, Sending, Talk};
 use crate::engine::config::Quality;
 
 /// What a command sends, and what it does with what it receives.
@@ -26,8 +26,8 @@ pub(crate) struct Media {
 
 impl Media {
     /// Both ways.
-    pub(crate) fn call(sending: &Sending, receiving: &Receiving) -> Self {
-        Self::new(Some(sending), Some(receiving))
+    pub(crate) fn call(talk: &Talk) -> Self {
+        Self::new(Some(&talk.sending), Some(&talk.receiving))
     }
 
     /// Only there.
@@ -109,7 +109,7 @@ mod tests {
     fn media(line: &str) -> Media {
         let cli = Cli::try_parse_from(["visavis", "call", "x"].into_iter().chain(line.split_whitespace()));
         let Command::Call(call) = cli.expect(line).command else { panic!("a call") };
-        Media::call(&call.sending, &call.receiving)
+        Media::call(&call.talk)
     }
 
     #[test]

@@ -14,7 +14,7 @@ fn answer(line: &str) -> Answer {
 }
 
 fn network(line: &str) -> Network {
-    answer(line).network
+    answer(line).talk.network
 }
 
 const KEY: &str = "abcdefghijklmnopqrstuvwxyz234567abcdefghijklmnopqrsq";
@@ -93,7 +93,7 @@ fn where_to_listen() {
 }
 
 #[test]
-fn suites_keep_their_order() {
+fn suites_are_named_once() {
     assert_eq!(network("").suites(), [Suite::X25519MlKem768, Suite::X25519]);
     assert_eq!(network("--suites modp2048,x25519,modp2048").suites(), [Suite::Modp2048, Suite::X25519]);
     assert!(parse("answer --suites rot13").expect_err("unknown").contains("modp3072"));
