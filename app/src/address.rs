@@ -278,6 +278,11 @@ fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
+/// A character that may be shown to a person: what steers a terminal or hides text is replaced.
+pub(crate) fn visible(c: char) -> char {
+    if c.is_control() || is_invisible(c) { '\u{fffd}' } else { c }
+}
+
 fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -296,8 +301,7 @@ fn percent_decoded(text: &str) -> Option<String> {
 /// What was typed, fit to be shown again: no control characters, and not a screenful.
 fn shown(text: &str) -> String {
     const MAX_CHARS: usize = 80;
-    let mut out: String =
-        text.chars().take(MAX_CHARS).map(|c| if c.is_control() || is_invisible(c) { '\u{fffd}' } else { c }).collect();
+    let mut out: String = text.chars().take(MAX_CHARS).map(visible).collect();
     if text.chars().nth(MAX_CHARS).is_some() {
         out.push('…');
     }

@@ -61,6 +61,7 @@ pub fn main() -> ExitCode {
         screen.error(&failure.to_string());
         failure.exit()
     });
+    screen.write_log();
     exit.into()
 }
 

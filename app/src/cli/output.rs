@@ -3,11 +3,15 @@
 //! The cursor is never hidden and the terminal's modes are never changed, so that nothing needs to be put back when
 //! the process is killed. A reader that goes away (`visavis … | head -1`) is no error: see [`Screen::is_broken`].
 
+use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use tracing_subscriber::fmt::MakeWriter;
+
+use crate::address::visible;
 
 /// How things are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +40,20 @@ impl Style {
 #[derive(Clone)]
 pub(crate) struct Screen {
     inner: Arc<Mutex<Inner>>,
+    log: Arc<Mutex<Log>>,
     style: Style,
 }
+
+/// Log messages that are not written yet.
+#[derive(Default)]
+struct Log {
+    /// At most [`MAX_LOG`]; those that find it full are counted instead.
+    messages: VecDeque<Vec<u8>>,
+    lost: usize,
+}
+
+/// Some hundred kilobytes.
+const MAX_LOG: usize = 1000;
 
 struct Inner {
     out: Box<dyn Write + Send>,
@@ -63,7 +79,7 @@ impl Screen {
 
     pub(crate) fn new(style: Style, out: Box<dyn Write + Send>, err: Box<dyn Write + Send>, shared: bool) -> Self {
         let inner = Inner { out, err, record: None, shared, style, bottom: None, broken: false };
-        Self { inner: Arc::new(Mutex::new(inner)), style }
+        Self { inner: Arc::new(Mutex::new(inner)), log: Arc::default(), style }
     }
 
     /// Has every object for programs written to `record` as well, whatever the style.
@@ -99,7 +115,7 @@ impl Screen {
     /// A line for a person; a program gets [`Screen::json`] instead.
     pub(crate) fn line(&self, text: &str) {
         if self.style != Style::Json {
-            self.lock().out_line(text);
+            self.lock().out_line(&shown(text));
         }
     }
 
@@ -114,15 +130,15 @@ impl Screen {
 
     /// What went wrong, on standard error in every style.
     pub(crate) fn error(&self, text: &str) {
-        self.lock().err_bytes(format!("visavis: {text}\n").as_bytes());
+        self.lock().err_bytes(format!("visavis: {}\n", shown(text)).as_bytes());
     }
 
     /// Shows something in the last line of a terminal until something else is shown there. Elsewhere, nothing.
     pub(crate) fn bottom(&self, text: &str) {
         if self.style == Style::Terminal {
-            let mut inner = self.lock();
-            if inner.bottom.as_deref() != Some(text) {
-                inner.bottom = Some(text.to_owned());
+            let (mut inner, text) = (self.lock(), shown(text));
+            if inner.bottom.as_deref() != Some(text.as_ref()) {
+                inner.bottom = Some(text.clone().into_owned());
                 inner.draw(&format!("{CLEAR_LINE}{text}"));
             }
         }
@@ -148,8 +164,22 @@ impl Screen {
         }
     }
 
+    /// Writes what was logged meanwhile.
+    pub(crate) fn write_log(&self) {
+        drop(self.lock());
+    }
+
+    /// Takes the terminal, and writes what was logged before that.
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let Log { messages, lost } = std::mem::take(&mut *self.log.lock().unwrap_or_else(PoisonError::into_inner));
+        for message in messages {
+            inner.err_bytes(&message);
+        }
+        if lost > 0 {
+            inner.err_bytes(format!("visavis: {lost} log messages were lost here\n").as_bytes());
+        }
+        inner
     }
 }
 
@@ -197,7 +227,17 @@ impl Inner {
     }
 }
 
-/// Logs go to standard error without tearing the status line apart.
+/// What stands in a text of other people's making must not steer the terminal. Lines may have ends.
+fn shown(text: &str) -> Cow<'_, str> {
+    let safe = |c| c == '\n' || visible(c) == c;
+    if text.chars().all(safe) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|c| if c == '\n' { c } else { visible(c) }).collect())
+}
+
+/// Logs go to standard error without tearing the status line apart, and when it suits whoever writes to the terminal: a
+/// terminal that was told to wait (Ctrl-S) must not hold up the thread that had something to log.
 impl<'a> MakeWriter<'a> for Screen {
     type Writer = LogWriter;
 
@@ -225,7 +265,12 @@ impl Write for LogWriter {
 
 impl Drop for LogWriter {
     fn drop(&mut self) {
-        self.screen.lock().err_bytes(&self.line);
+        let mut log = self.screen.log.lock().unwrap_or_else(PoisonError::into_inner);
+        if log.messages.len() < MAX_LOG {
+            log.messages.push_back(std::mem::take(&mut self.line));
+        } else {
+            log.lost += 1;
+        }
     }
 }
 
@@ -323,7 +368,32 @@ pub(crate) mod tests {
         assert_eq!(err.text(), "");
         writeln!(writer, "and half").expect("memory");
         drop(writer);
+        screen.write_log();
         assert_eq!(err.text(), "half and half\n");
         assert!(out.text().ends_with(&format!("{CLEAR_LINE}status")));
+    }
+
+    #[test]
+    fn a_terminal_that_stands_still_holds_up_nobody_who_logs() {
+        let (screen, _, err) = screen(Style::Terminal);
+        let busy = screen.lock();
+        for _ in 0..MAX_LOG + 2 {
+            write!(screen.make_writer(), "x").expect("memory");
+        }
+        drop(busy);
+        screen.write_log();
+        assert_eq!(err.text(), format!("{}visavis: 2 log messages were lost here\n", "x".repeat(MAX_LOG)));
+    }
+
+    #[test]
+    fn nobody_steers_the_terminal_from_afar() {
+        let (screen, out, err) = screen(Style::Terminal);
+        let text = "version \x1b[2J\x07\u{9b}1m\r\u{202e}evil";
+        screen.line(text);
+        screen.error(text);
+        screen.bottom(text);
+        let shown = "version \u{fffd}[2J\u{fffd}\u{fffd}1m\u{fffd}\u{fffd}evil";
+        assert_eq!(out.text(), format!("{shown}\n{CLEAR_LINE}{shown}"));
+        assert_eq!(err.text(), format!("visavis: {shown}\n"));
     }
 }

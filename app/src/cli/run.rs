@@ -95,6 +95,7 @@ pub(crate) async fn run(
             _ = ticks.tick() => {
                 let snapshot = wires.snapshot.borrow_and_update().clone();
                 desk.status(&snapshot);
+                desk.screen.write_log();
             }
             Some(()) = outside.interrupts.recv() => desk.interrupted(),
             line = next_line(&mut lines) => match line {
