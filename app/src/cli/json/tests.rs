@@ -53,6 +53,22 @@ fn every_event_has_its_shape() {
 }
 
 #[test]
+fn the_manual_lists_every_event_and_every_field_of_it() {
+    let manual = include_str!("../../../../docs/cli.md");
+    let status = status(&Snapshot::default(), &ana());
+    for value in events().iter().map(|it| event(it, &ana(), None)).chain([status]) {
+        let kind = value["event"].as_str().expect("each has a kind");
+        let row =
+            manual.lines().find(|line| line.starts_with("| `") && line.contains(&format!("`{kind}`"))).expect(kind);
+        for field in value.as_object().expect("an object").keys() {
+            let known =
+                ["event", "contact", "verified"].contains(&field.as_str()) || row.contains(&format!("`{field}`"));
+            assert!(known, "{kind}: {field}");
+        }
+    }
+}
+
+#[test]
 fn one_event_is_one_line() {
     for it in events() {
         let text = event(&it, &ana(), None).to_string();
