@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::thread;
 
 use rand_core::Rng;
-use tokio::runtime;
+use tokio::runtime::{self, Runtime};
 use tokio::sync::{mpsc, watch};
 use visavis_net::io::interfaces;
 use visavis_net::io::tcp::Listener;
@@ -84,9 +84,10 @@ impl Engine {
     /// When the port cannot be had, or there is no randomness or no thread.
     pub fn spawn(config: Config) -> Result<Self, EngineError> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(EngineError::Thread)?;
+        let runtime = Detached(Some(runtime));
         let (listener, udp) = {
             // Sockets belong to the runtime that waits for them.
-            let _entered = runtime.enter();
+            let _entered = runtime.0.as_ref().map(Runtime::enter);
             bind(config.listen)?
         };
         let clock = clock::wall();
@@ -109,12 +110,25 @@ impl Engine {
         let wiring = Wiring { commands: command_inbox, events: event_outbox, snapshot: snapshot_outbox };
         let (driver, news) = Driver::new(peer, udp, wiring, media, figures);
         let drive = move || {
-            runtime.block_on(driver.run(listener, news, Inbox { frames, devices }));
-            // Looking a name up cannot be given up: whoever waits for it does so without us.
-            runtime.shutdown_background();
+            if let Some(runtime) = &runtime.0 {
+                runtime.block_on(driver.run(listener, news, Inbox { frames, devices }));
+            }
+            drop(runtime);
         };
         thread::Builder::new().name("driver".into()).spawn(drive).map_err(EngineError::Thread)?;
         Ok(Self { commands, events, snapshot })
+    }
+}
+
+/// A runtime that nobody waits for when it goes: looking a name up cannot be given up, and an owner with a runtime of its
+/// own, who is told that the engine cannot start, must not wait in there.
+struct Detached(Option<Runtime>);
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -150,4 +164,34 @@ fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
         .filter(|local| address.is_ipv6() || local.ip.is_ipv4())
         .map(|local| local.with_port(address.port()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_core::SeedableRng;
+    use visavis_media::device::{AudioSinkSpec, AudioSourceSpec, Sinks, Sources, VideoSinkSpec, VideoSourceSpec};
+    use visavis_session::handshake::suite::Suite;
+    use visavis_session::identity::Identity;
+
+    use super::*;
+    use crate::engine::config::{Admission, Auto};
+
+    #[tokio::test]
+    async fn a_taken_port_is_an_error_inside_a_runtime_too() {
+        let taken = std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).expect("a port");
+        let listen = taken.local_addr().expect("bound");
+        let config = Config {
+            identity: Arc::new(Identity::generate(&mut rand_chacha::ChaCha20Rng::seed_from_u64(1))),
+            admission: Admission { contacts: Vec::new(), auto: Auto::Nobody, calls: false, viewers: false },
+            suites: vec![Suite::X25519],
+            listen: Some(listen),
+            separate_channels: false,
+            sources: Sources { audio: AudioSourceSpec::None, video: VideoSourceSpec::None },
+            sinks: Sinks { audio: AudioSinkSpec::None, video: VideoSinkSpec::None },
+            quality: config::Quality::default(),
+            ring_timeout: visavis_session::call::RING_TIMEOUT,
+        };
+        let error = Engine::spawn(config).expect_err("taken");
+        assert!(matches!(error, EngineError::PortTaken { port } if port == listen.port()), "{error}");
+    }
 }
