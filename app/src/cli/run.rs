@@ -338,7 +338,7 @@ impl Desk {
     }
 
     fn connected(&mut self, peer: &Fingerprint, suite: Suite) {
-        // What the engine refuses as a caller it cannot know as the called side: a known key with a weaker agreement.
+        // The engine holds contacts to what they had shown when it started; this is what was learned since.
         let strongest = self.book.contacts().with_key(peer).and_then(|contact| contact.strongest);
         if let Some(strongest) = strongest.filter(|strongest| suite < *strongest) {
             self.exit = Some(Exit::Verification);
