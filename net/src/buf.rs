@@ -10,18 +10,15 @@ use bytes::Bytes;
 /// The largest packet we handle, in bytes: an Ethernet frame's worth of UDP payload and a little more.
 pub const MAX_PACKET: usize = 1500;
 
-/// Room kept before a packet, so that the `$`, channel and length of an interleaved frame need no copy.
-pub const HEADROOM: usize = 4;
-
 /// Room for an RTP payload format's own header: RFC 2435's main, restart and quantisation headers with
 /// four 64-byte tables of 8 bits need 8 + 4 + 4 + 256.
 pub const MAX_PAYLOAD_HEADER: usize = 272;
 
-type Memory = Box<[u8; HEADROOM + MAX_PACKET]>;
+type Memory = Box<[u8; MAX_PACKET]>;
 
 /// A pool of packet buffers. Cheap to clone; clones share the buffers.
 ///
-/// Holds at most `limit` idle buffers (1,504 bytes each); what is returned beyond that is freed. Taking
+/// Holds at most `limit` idle buffers (1,500 bytes each); what is returned beyond that is freed. Taking
 /// from an empty pool allocates, which happens only until the call has warmed up.
 #[derive(Clone)]
 pub struct Pool {
@@ -45,8 +42,8 @@ impl Pool {
     pub fn take(&self) -> PacketBuf {
         let memory = self.idle().pop();
         PacketBuf {
-            memory: Some(memory.unwrap_or_else(|| Box::new([0; HEADROOM + MAX_PACKET]))),
-            start: HEADROOM,
+            memory: Some(memory.unwrap_or_else(|| Box::new([0; MAX_PACKET]))),
+            start: 0,
             len: 0,
             pool: self.clone(),
         }
@@ -75,7 +72,7 @@ impl fmt::Debug for Pool {
 pub struct PacketBuf {
     /// Taken out only by `drop`.
     memory: Option<Memory>,
-    /// Where the packet begins in `memory`; [`HEADROOM`] until [`Self::advance`] is called.
+    /// Where the packet begins in `memory`; 0 until [`Self::advance`] is called.
     start: usize,
     len: usize,
     pool: Pool,
@@ -85,7 +82,7 @@ impl PacketBuf {
     /// How many more bytes fit.
     #[must_use]
     pub fn room(&self) -> usize {
-        HEADROOM + MAX_PACKET - self.start - self.len
+        MAX_PACKET - self.start - self.len
     }
 
     /// Appends `bytes`, or changes nothing and returns `false` if they do not fit.
@@ -112,28 +109,7 @@ impl PacketBuf {
         self.len -= count;
     }
 
-    /// The whole packet area, for a socket to read into; follow it with [`Self::set_len`].
-    pub fn spare(&mut self) -> &mut [u8] {
-        self.start = HEADROOM;
-        self.len = 0;
-        &mut self.memory_mut()[HEADROOM..]
-    }
-
-    /// Declares the first `len` bytes of [`Self::spare`] to be the packet, at most [`MAX_PACKET`].
-    pub fn set_len(&mut self, len: usize) {
-        self.len = len.min(HEADROOM + MAX_PACKET - self.start);
-    }
-
-    /// The packet as an interleaved frame: `$`, channel, length, packet. RFC 2326 §10.12.
-    pub fn interleaved(&mut self, channel: u8) -> &[u8] {
-        let [high, low] = (self.len as u16).to_be_bytes();
-        let (start, end) = (self.start, self.start + self.len);
-        let memory = self.memory_mut();
-        memory[start - HEADROOM..start].copy_from_slice(&[b'$', channel, high, low]);
-        &memory[start - HEADROOM..end]
-    }
-
-    fn memory_mut(&mut self) -> &mut [u8; HEADROOM + MAX_PACKET] {
+    fn memory_mut(&mut self) -> &mut [u8; MAX_PACKET] {
         self.memory.as_mut().expect("a packet has its memory until it is dropped")
     }
 }
@@ -239,12 +215,5 @@ mod tests {
         assert_eq!(&*packet, b"body");
         packet.advance(9);
         assert!(packet.is_empty());
-    }
-
-    #[test]
-    fn frames_itself_without_moving() {
-        let mut packet = Pool::new(1).copy_of(b"abc").expect("fits");
-        assert_eq!(packet.interleaved(2), b"$\x02\0\x03abc");
-        assert_eq!(&*packet, b"abc");
     }
 }

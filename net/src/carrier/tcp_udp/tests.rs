@@ -31,7 +31,9 @@ impl Seen {
             Self::Rtsp(message) => out.extend_from_slice(message),
             Self::Control(sealed) => frame_control(sealed, &mut out),
             Self::Media(channel, packet) => {
-                out.extend_from_slice(pool().copy_of(packet).expect("fits").interleaved(*channel));
+                out.extend_from_slice(&[b'$', *channel]);
+                out.extend_from_slice(&(packet.len() as u16).to_be_bytes());
+                out.extend_from_slice(packet);
             }
         }
         out
