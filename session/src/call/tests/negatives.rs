@@ -14,7 +14,7 @@
 //! | a weaker suite than the contact has shown | `a_contact_that_calls_with_less_…` | `faults::a_contact_never_gets_…` |
 //! | another peer than was meant | `faults::a_pinned_peer_that_is_another_refuses_…` | `faults::…_and_hides_it_is_found_out` |
 
-use std::sync::Mutex;
+use std::cell::RefCell;
 use std::time::Duration;
 
 use data_encoding::BASE64;
@@ -242,7 +242,7 @@ fn reflected_messages_open_nothing_on_either_side() {
     // Where the other side's first sealed message belongs after some of its own, each gets its own.
     for (victim, finder) in [(Side::A, Side::A), (Side::B, Side::B)] {
         let mut pair = Pair::new(Setup::default());
-        let own: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let own: Arc<std::sync::Mutex<Vec<u8>>> = Arc::default();
         pair.between = Box::new(move |from, _, message| {
             let mut own = own.lock().expect("one thread");
             if from == victim && message.first() == Some(&b'$') && own.is_empty() {
@@ -363,17 +363,14 @@ fn nobody_on_the_way_can_say_what_the_other_side_found() {
     }
 }
 
-/// Takes the fields of everything that is logged as a warning.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-impl Visit for Log {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let mut lines = self.0.lock().expect("one thread");
-        let line = lines.last_mut().expect("an event has begun");
-        line.push_str(&format!("{}={} ", field.name(), format!("{value:?}").trim_matches('"')));
-    }
+thread_local! {
+    /// The fields of each warning of this thread, a line each.
+    static WARNINGS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
+
+/// Takes the warnings of all threads, each thread's for itself. It is the only subscriber of this process: one that comes
+/// and goes with a test would race with tests that log at the same time.
+struct Log;
 
 impl tracing::Subscriber for Log {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
@@ -385,19 +382,28 @@ impl tracing::Subscriber for Log {
     fn record(&self, _: &tracing::Id, _: &tracing::span::Record<'_>) {}
     fn record_follows_from(&self, _: &tracing::Id, _: &tracing::Id) {}
     fn event(&self, event: &tracing::Event<'_>) {
-        self.0.lock().expect("one thread").push(String::new());
-        event.record(&mut self.clone());
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        WARNINGS.with_borrow_mut(|lines| lines.push(line.0));
     }
     fn enter(&self, _: &tracing::Id) {}
     fn exit(&self, _: &tracing::Id) {}
 }
 
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.push_str(&format!("{}={} ", field.name(), format!("{value:?}").trim_matches('"')));
+    }
+}
+
 #[test]
 fn both_logs_have_the_word_and_who_is_at_fault() {
-    let log = Log::default();
+    tracing::subscriber::set_global_default(Log).expect("the only one");
     let garbage = |message: String| header(&message, "Visavis-Signature", &BASE64.encode(&[7; 64]));
-    tracing::subscriber::with_default(log.clone(), || forged(Side::A, Setup::default(), garbage));
-    let lines = log.0.lock().expect("one thread").clone();
+    forged(Side::A, Setup::default(), garbage);
+    let lines = WARNINGS.take();
     let of =
         |role: &str| lines.iter().filter(|line| line.contains(&format!("role={role} "))).cloned().collect::<Vec<_>>();
     let (callee, caller) = (of("callee"), of("caller"));
