@@ -76,11 +76,11 @@ impl AvSync {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::moment;
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
     fn a_picture_is_due_with_the_sound_of_its_moment() {
-        let at = Instant::now() + Duration::from_secs(60);
+        let at = moment();
         let second = NtpTime::from_unix(Duration::from_secs(1_790_000_000));
         let mut map = ClockMap::new(ClockRate::VIDEO);
         assert_eq!(map.ntp(RtpTime(5)), None);
@@ -97,9 +97,8 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
     fn a_false_clock_moves_a_picture_by_a_bounded_time() {
-        let at = Instant::now() + Duration::from_secs(60);
+        let at = moment();
         let sound = PlayPoint { at, ntp: NtpTime::from_unix(Duration::from_secs(1_790_000_000)) };
         assert_eq!(sound.due(NtpTime(u64::MAX)), at + FARTHEST);
         assert_eq!(sound.due(NtpTime(0)), at - FARTHEST);

@@ -15,3 +15,5 @@ mod repair;
 mod rtcp;
 pub mod rtp;
 pub mod srtp;
+#[cfg(test)]
+mod testing;

@@ -13,4 +13,6 @@ mod rtsp;
 pub mod sas;
 mod sdp;
 mod state;
+#[cfg(test)]
+mod testing;
 pub mod timer;

@@ -42,6 +42,21 @@ fn gives(hostile: &mut Hostile, trick: &str) {
     assert!(hostile.media > 40, "{trick}: accepted, and {} packets in a second", hostile.media);
 }
 
+/// Plays `trick`, which yields nothing; then, unless it ended the call, has it accepted, which yields everything. Whether
+/// the call lasted that long.
+fn gives_only_after(hostile: &mut Hostile, name: &str, trick: fn(&mut Hostile), accept: fn(&mut Hostile)) -> bool {
+    trick(hostile);
+    hostile.answer_everything();
+    hostile.pass(SECOND);
+    gave_nothing(hostile, name);
+    let lasted = ended(hostile).is_none();
+    if lasted {
+        accept(hostile);
+        gives(hostile, name);
+    }
+    lasted
+}
+
 /// What either side can say without a right to.
 const LIES: [Trick; 14] = [
     ("nothing more", |_| {}),
@@ -99,15 +114,7 @@ fn a_caller_gets_nothing_before_a_person_accepts() {
         hostile.pull();
         hostile.pass(SECOND);
         assert!(hostile.node.told(|event| matches!(event, Event::Incoming { auto: false, .. })), "{name}: it rings");
-        trick(&mut hostile);
-        hostile.answer_everything();
-        hostile.pass(SECOND);
-        gave_nothing(&hostile, name);
-        if ended(&hostile).is_none() {
-            survived += 1;
-            hostile.command(Command::Accept);
-            gives(&mut hostile, name);
-        }
+        survived += usize::from(gives_only_after(&mut hostile, name, trick, |h| h.command(Command::Accept)));
     }
     assert!(survived >= 8, "{survived} of these do not even disturb a call");
 }
@@ -138,15 +145,7 @@ fn a_called_peer_gets_nothing_before_it_accepts() {
         hostile.pull();
         hostile.pass(SECOND);
         assert!(hostile.node.told(|event| matches!(event, Event::Ringing { .. })), "{name}: it rings");
-        trick(&mut hostile);
-        hostile.answer_everything();
-        hostile.pass(SECOND);
-        gave_nothing(&hostile, name);
-        if ended(&hostile).is_none() {
-            survived += 1;
-            hostile.word("accepted");
-            gives(&mut hostile, name);
-        }
+        survived += usize::from(gives_only_after(&mut hostile, name, trick, |h| h.word("accepted")));
     }
     assert!(survived >= 8, "{survived} of these do not even disturb a call");
 }

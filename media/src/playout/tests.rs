@@ -5,6 +5,7 @@ use super::*;
 use crate::click;
 use crate::codec::opus::Encoder;
 use crate::pcm::{FRAME, SAMPLE_RATE};
+use crate::testing::moment;
 
 /// A cheap seeded generator of numbers from 0 to 1.
 struct Dice(u64);
@@ -35,11 +36,6 @@ fn encode(pcm: &[i16], loss: u8) -> Vec<Bytes> {
     pcm.as_chunks::<FRAME>().0.iter().map(|frame| encoder.encode(frame).unwrap()).collect()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the moment everything counts from; no other is read")]
-fn start() -> Instant {
-    Instant::now() + Duration::from_secs(3_600)
-}
-
 /// A packet on its way: arrival in ms, number, whether repaired.
 type Trip = (f64, usize, bool);
 
@@ -58,7 +54,7 @@ impl Run {
     fn new(packets: &[Bytes], mut trips: Vec<Trip>, skew_ppm: f64, seconds: usize) -> Self {
         trips.sort_by(|a, b| a.0.total_cmp(&b.0));
         let playout = Playout::new(PlayoutConfig::default()).unwrap();
-        let mut run = Self { playout, start: start(), heard: Vec::new(), highest: 0.0, last: 0.0 };
+        let mut run = Self { playout, start: moment(), heard: Vec::new(), highest: 0.0, last: 0.0 };
         let mut trips = trips.into_iter().peekable();
         for block in 0..seconds * 100 {
             // Blocks fall between packets, as they would.
@@ -261,7 +257,7 @@ fn what_is_heard_is_told_for_lip_sync() {
     let mut pcm = vec![0; 96_000];
     click::mix(&mut pcm[48_000..]);
     let packets = encode(&pcm, 0);
-    let begin = start();
+    let begin = moment();
     let mut playout = Playout::new(PlayoutConfig::default()).unwrap();
     playout.set_latency(Duration::from_millis(15));
     let wall = Duration::from_secs(1_790_000_000);
@@ -314,7 +310,7 @@ proptest! {
     ) {
         let payloads = encode(&speech(1), 20);
         let mut playout = Playout::new(PlayoutConfig::default()).unwrap();
-        let (mut now, mut seq, mut wild) = (start(), 1_000_u64, Dice(9));
+        let (mut now, mut seq, mut wild) = (moment(), 1_000_u64, Dice(9));
         for (kind, time, repaired, wait, jump) in packets {
             now += Duration::from_millis(wait);
             seq = if kind & 7 == 7 { u64::from(jump) * 3 } else { seq + u64::from(kind & 3) };

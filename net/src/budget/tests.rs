@@ -1,9 +1,5 @@
 use super::*;
-
-#[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
-fn epoch() -> Instant {
-    Instant::now()
-}
+use crate::testing::moment;
 
 const TRIP: Duration = Duration::from_millis(40);
 
@@ -16,7 +12,7 @@ struct Reports {
 
 impl Reports {
     fn new() -> Self {
-        Self { start: epoch(), count: 0, budget: Budget::new() }
+        Self { start: moment(), count: 0, budget: Budget::new() }
     }
 
     fn step(&mut self, queue: Duration, lost: u32, carried: f64) {
@@ -98,7 +94,7 @@ fn never_falls_below_the_least() {
 #[test]
 fn absurd_reports_are_harmless() {
     let mut budget = Budget::new();
-    let now = epoch();
+    let now = moment();
     for (first, last, quickest) in [(i64::MIN, i64::MAX, i64::MIN), (i64::MAX, i64::MIN, i64::MAX), (0, 0, 0)] {
         let batch = Batch {
             received: u32::MAX / 2,

@@ -3,11 +3,7 @@ use bytes::Bytes;
 use super::*;
 use crate::buf::Payload;
 use crate::rtp::time::RtpTime;
-
-#[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
-fn epoch() -> Instant {
-    Instant::now()
-}
+use crate::testing::moment;
 
 fn frame(at: Instant, lens: &[usize]) -> Arc<OutFrame> {
     let payloads = lens.iter().map(|len| Payload::from(Bytes::from(vec![0; *len]))).collect();
@@ -32,7 +28,7 @@ fn drain(pacer: &mut Pacer, start: Instant, end: Duration) -> Vec<(Duration, usi
 
 #[test]
 fn a_picture_is_spread_at_one_and_a_half_times_the_budget() {
-    let start = epoch();
+    let start = moment();
     let mut pacer = Pacer::new(3e6);
     // One thirtieth of 3 Mbit/s.
     pacer.push_picture(start, 0, frame(start, &[1132; 10]));
@@ -45,7 +41,7 @@ fn a_picture_is_spread_at_one_and_a_half_times_the_budget() {
 
 #[test]
 fn a_good_link_gets_large_batches() {
-    let start = epoch();
+    let start = moment();
     let mut pacer = Pacer::new(20e6);
     pacer.push_picture(start, 0, frame(start, &[1132; 64]));
     let left = drain(&mut pacer, start, Duration::from_secs(1));
@@ -54,7 +50,7 @@ fn a_good_link_gets_large_batches() {
 
 #[test]
 fn sound_goes_first() {
-    let start = epoch();
+    let start = moment();
     let mut pacer = Pacer::new(1e6);
     pacer.push_picture(start, 0, frame(start, &[1132; 10]));
     pacer.push_sound(1, &frame(start, &[80]));
@@ -67,7 +63,7 @@ fn sound_goes_first() {
 
 #[test]
 fn a_batch_has_one_size_but_for_its_end() {
-    let start = epoch();
+    let start = moment();
     let mut pacer = Pacer::new(40e6);
     pacer.push_picture(start, 0, frame(start, &[1132, 1132, 700, 1132, 1140, 10]));
     let mut batches = Vec::new();
@@ -83,7 +79,7 @@ fn a_batch_has_one_size_but_for_its_end() {
 
 #[test]
 fn what_would_be_late_is_dropped_whole() {
-    let start = epoch();
+    let start = moment();
     let mut pacer = Pacer::new(1e6);
     // Each takes 75 ms at this rate.
     assert_eq!(pacer.push_picture(start, 0, frame(start, &[1132; 12])), 0);
@@ -97,7 +93,7 @@ fn what_would_be_late_is_dropped_whole() {
 
 #[test]
 fn repairs_of_pictures_have_their_share_and_no_more() {
-    let start = epoch();
+    let start = moment();
     let mut pacer = Pacer::new(1e6);
     let mut sent = 0;
     let mut now = start;
@@ -116,7 +112,7 @@ fn repairs_of_pictures_have_their_share_and_no_more() {
 
 #[test]
 fn queues_are_bounded() {
-    let start = epoch();
+    let start = moment();
     let mut pacer = Pacer::new(1e9);
     let dropped: usize = (0..100).map(|_| pacer.push_sound(0, &frame(start, &[80]))).sum();
     assert_eq!(dropped, 100 - MAX_SOUND);

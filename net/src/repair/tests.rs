@@ -2,11 +2,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::rtp::time::RtpTime;
-
-#[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
-fn epoch() -> Instant {
-    Instant::now()
-}
+use crate::testing::moment;
 
 fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
@@ -28,7 +24,7 @@ fn arrive(gaps: &mut Gaps, now: Instant, seqs: impl IntoIterator<Item = u64>) {
 
 #[test]
 fn a_gap_is_asked_for_once_it_is_no_reordering() {
-    let start = epoch();
+    let start = moment();
     let mut gaps = Gaps::new();
     arrive(&mut gaps, start, [10, 12]);
     assert_eq!(gaps.next(TRIP), Some(start + ms(5)));
@@ -41,7 +37,7 @@ fn a_gap_is_asked_for_once_it_is_no_reordering() {
 
 #[test]
 fn overtaking_packets_show_a_loss_at_once() {
-    let start = epoch();
+    let start = moment();
     let mut gaps = Gaps::new();
     arrive(&mut gaps, start, [10, 12, 13, 14]);
     assert_eq!(due(&mut gaps, start), [11]);
@@ -49,7 +45,7 @@ fn overtaking_packets_show_a_loss_at_once() {
 
 #[test]
 fn asks_thrice_and_then_gives_up() {
-    let start = epoch();
+    let start = moment();
     let mut gaps = Gaps::new();
     arrive(&mut gaps, start, [10, 12]);
     let mut asked = Vec::new();
@@ -68,7 +64,7 @@ fn asks_thrice_and_then_gives_up() {
 
 #[test]
 fn learns_to_wait_where_packets_overtake_each_other() {
-    let start = epoch();
+    let start = moment();
     let mut gaps = Gaps::new();
     let mut asked = 0;
     let mut seq = 10;
@@ -84,7 +80,7 @@ fn learns_to_wait_where_packets_overtake_each_other() {
 
 #[test]
 fn an_outage_is_not_asked_for() {
-    let start = epoch();
+    let start = moment();
     let mut gaps = Gaps::new();
     arrive(&mut gaps, start, [10, 10 + 2 + Gaps::LIMIT as u64]);
     assert_eq!(gaps.next(TRIP), None);
@@ -93,7 +89,7 @@ fn an_outage_is_not_asked_for() {
 
 #[test]
 fn many_gaps_stay_within_bounds() {
-    let start = epoch();
+    let start = moment();
     let mut gaps = Gaps::new();
     arrive(&mut gaps, start, (0..1200).map(|n| n * 2));
     assert_eq!(gaps.missing.len(), Gaps::LIMIT);
@@ -103,7 +99,7 @@ fn many_gaps_stay_within_bounds() {
 
 #[test]
 fn a_history_forgets_the_oldest_first() {
-    let start = epoch();
+    let start = moment();
     let frame = OutFrame { time: RtpTime(0), captured: start, payloads: vec![Bytes::new().into()], marker: false };
     let frame = Arc::new(frame);
     let mut history = History::new(MediaKind::Audio);

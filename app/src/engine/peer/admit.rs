@@ -73,7 +73,7 @@ impl Peer {
 
     pub(super) fn situation(&self, visitor: Fingerprint, address: IpAddr) -> Situation {
         let in_focus = self.focus.and_then(|id| self.legs.get(&id));
-        // Who is only watched was not asked to see us: a call from there has to ring like any other.
+        // Who is only watched was not asked to see us: a call from there crosses none of ours, and finds us engaged.
         let outgoing = match (in_focus, &self.yielded, &self.dialling) {
             (Some(Leg { dialled: Some(dial), connected_at: None, peer, remote, .. }), _, _)
                 if dial.purpose == Purpose::Call =>

@@ -3,11 +3,7 @@ use std::fs;
 use hound::{WavSpec, WavWriter};
 
 use super::*;
-
-#[expect(clippy::disallowed_methods, reason = "any instant will do")]
-fn start() -> Instant {
-    Instant::now()
-}
+use crate::testing::moment;
 
 fn file(name: &str, rate: u32, channels: u16, samples: usize) -> PathBuf {
     let path = std::env::temp_dir().join(format!("visavis-audio-{}-{name}.wav", std::process::id()));
@@ -24,7 +20,7 @@ fn file(name: &str, rate: u32, channels: u16, samples: usize) -> PathBuf {
 }
 
 fn frames(spec: &AudioSourceSpec, count: usize) -> Vec<i16> {
-    let begin = start();
+    let begin = moment();
     let mut source = AudioSource::open(spec, begin).unwrap();
     let mut all = Vec::new();
     for i in 0..count {
@@ -59,7 +55,7 @@ fn a_file_of_another_rate_repeats_at_its_own_length() {
 
 #[test]
 fn a_late_reader_loses_what_a_microphone_would() {
-    let begin = start();
+    let begin = moment();
     let mut source = AudioSource::open(&AudioSourceSpec::None, begin).unwrap();
     let captured = source.read(begin + Duration::from_secs(5), &mut [0; FRAME]).unwrap().unwrap();
     assert_eq!(captured - begin, Duration::from_millis(4_780));
@@ -77,10 +73,10 @@ fn a_file_that_is_none_is_refused_and_a_cut_one_is_played_to_its_end() {
     }
     for cut in 0..44 {
         fs::write(&path, &bytes[..cut]).unwrap();
-        assert!(AudioSource::open(&repeat, start()).is_err());
+        assert!(AudioSource::open(&repeat, moment()).is_err());
     }
     fs::remove_file(&path).unwrap();
-    let error = AudioSource::open(&repeat, start()).unwrap_err();
+    let error = AudioSource::open(&repeat, moment()).unwrap_err();
     assert!(matches!(error, DeviceError::File { .. }), "{error}");
 }
 
@@ -103,7 +99,7 @@ fn a_float_file_may_say_anything() {
 #[test]
 fn a_file_with_thousands_of_channels_is_refused() {
     let path = file("channels", 48_000, 2_000, 1);
-    let error = AudioSource::open(&AudioSourceSpec::Wav { path: path.clone(), repeat: true }, start()).unwrap_err();
+    let error = AudioSource::open(&AudioSourceSpec::Wav { path: path.clone(), repeat: true }, moment()).unwrap_err();
     assert!(error.to_string().contains("channels"), "{error}");
     fs::remove_file(path).unwrap();
 }

@@ -1,11 +1,7 @@
 use std::fs;
 
 use super::*;
-
-#[expect(clippy::disallowed_methods, reason = "any instant will do")]
-fn start() -> Instant {
-    Instant::now()
-}
+use crate::testing::moment;
 
 fn path(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("visavis-sink-{}-{name}.wav", std::process::id()))
@@ -15,7 +11,7 @@ fn path(name: &str) -> PathBuf {
 fn a_skewed_clock_asks_for_more_blocks() {
     for (skew_ppm, blocks) in [(0.0, 360_000), (200.0, 360_072), (-200.0, 359_928)] {
         let spec = AudioSinkSpec::Wav { path: path(&format!("skew{skew_ppm}")), skew_ppm };
-        let begin = start();
+        let begin = moment();
         let mut sink = AudioSink::open(&spec, begin).unwrap();
         // An hour, without the hour's worth of file.
         sink.output = Output::Nothing;
@@ -33,7 +29,7 @@ fn a_skewed_clock_asks_for_more_blocks() {
 #[test]
 fn a_late_writer_leaves_a_hole_and_the_file_is_whole_when_killed() {
     let spec = AudioSinkSpec::Wav { path: path("hole"), skew_ppm: 0.0 };
-    let begin = start();
+    let begin = moment();
     let mut sink = AudioSink::open(&spec, begin).unwrap();
     for _ in 0..50 {
         sink.write(sink.next_due(), &[1_000; BLOCK]).unwrap();
@@ -61,14 +57,14 @@ fn a_late_writer_leaves_a_hole_and_the_file_is_whole_when_killed() {
 #[test]
 fn a_file_that_cannot_be_made_is_named() {
     let spec = AudioSinkSpec::Wav { path: "/nowhere/at/all.wav".into(), skew_ppm: 0.0 };
-    let error = AudioSink::open(&spec, start()).unwrap_err();
+    let error = AudioSink::open(&spec, moment()).unwrap_err();
     assert!(error.to_string().contains("/nowhere/at/all.wav"), "{error}");
 }
 
 #[test]
 fn a_full_file_says_so_before_its_header_lies() {
     let path = path("full");
-    let mut sink = AudioSink::open(&AudioSinkSpec::Wav { path: path.clone(), skew_ppm: 0.0 }, start()).unwrap();
+    let mut sink = AudioSink::open(&AudioSinkSpec::Wav { path: path.clone(), skew_ppm: 0.0 }, moment()).unwrap();
     sink.blocks = MAX_BLOCKS - 1;
     sink.write(sink.next_due(), &[0; BLOCK]).unwrap();
     let error = sink.write(sink.next_due(), &[0; BLOCK]).unwrap_err();

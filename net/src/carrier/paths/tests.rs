@@ -1,9 +1,5 @@
 use super::*;
-
-#[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
-fn epoch() -> Instant {
-    Instant::now()
-}
+use crate::testing::moment;
 
 fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
@@ -35,7 +31,7 @@ fn echo(paths: &mut Paths, now: Instant, path: Path, token: u64) -> Option<Durat
 
 #[test]
 fn a_told_address_is_probed_and_confirmed() {
-    let start = epoch();
+    let start = moment();
     let mut paths = Paths::new(7);
     paths.add(start, Path::Interleaved);
     paths.add(start, udp(1));
@@ -50,7 +46,7 @@ fn a_told_address_is_probed_and_confirmed() {
 
 #[test]
 fn an_echo_tells_the_round_trip_of_the_try_it_answers() {
-    let start = epoch();
+    let start = moment();
     let mut paths = Paths::new(u64::MAX);
     paths.add(start, udp(1));
     let probes = run(&mut paths, start, ms(200));
@@ -63,7 +59,7 @@ fn an_echo_tells_the_round_trip_of_the_try_it_answers() {
 
 #[test]
 fn probing_slows_down_and_never_ends() {
-    let start = epoch();
+    let start = moment();
     let mut paths = Paths::new(7);
     paths.add(start, Path::Interleaved);
     paths.add(start, udp(1));
@@ -74,7 +70,7 @@ fn probing_slows_down_and_never_ends() {
 
 #[test]
 fn a_new_source_is_used_at_once_but_not_for_long_without_an_echo() {
-    let start = epoch();
+    let start = moment();
     let mut paths = Paths::new(7);
     paths.add(start, Path::Interleaved);
     paths.heard(start, udp(1), Heard::Probe);
@@ -89,7 +85,7 @@ fn a_new_source_is_used_at_once_but_not_for_long_without_an_echo() {
 
 #[test]
 fn a_silent_path_is_left_and_taken_again() {
-    let start = epoch();
+    let start = moment();
     let mut paths = Paths::new(7);
     paths.add(start, Path::Interleaved);
     paths.add(start, udp(1));
@@ -106,7 +102,7 @@ fn a_silent_path_is_left_and_taken_again() {
 
 #[test]
 fn an_old_echo_proves_nothing() {
-    let start = epoch();
+    let start = moment();
     let mut paths = Paths::new(7);
     paths.add(start, Path::Interleaved);
     paths.add(start, udp(1));
@@ -119,7 +115,7 @@ fn an_old_echo_proves_nothing() {
 
 #[test]
 fn a_rebound_address_is_followed_by_its_newest_packet() {
-    let start = epoch();
+    let start = moment();
     let mut paths = Paths::new(7);
     paths.add(start, Path::Interleaved);
     paths.add(start, udp(1));
@@ -137,7 +133,7 @@ fn a_rebound_address_is_followed_by_its_newest_packet() {
 
 #[test]
 fn without_a_control_connection_a_doubtful_path_is_kept() {
-    let start = epoch();
+    let start = moment();
     let mut paths = Paths::new(7);
     paths.heard(start, udp(1), Heard::Newest);
     run(&mut paths, start, ms(5000));
@@ -146,7 +142,7 @@ fn without_a_control_connection_a_doubtful_path_is_kept() {
 
 #[test]
 fn many_sources_stay_within_bounds_and_do_not_push_out_the_good_one() {
-    let start = epoch();
+    let start = moment();
     let mut paths = Paths::new(7);
     paths.add(start, Path::Interleaved);
     paths.add(start, udp(1));

@@ -12,6 +12,7 @@ use crate::buf::Payload;
 use crate::plan::MasterKey;
 use crate::rtp::codec::Codec;
 use crate::rtp::ids::ExtSeq;
+use crate::testing::moment;
 
 mod basics;
 mod links;
@@ -25,11 +26,6 @@ const B: &str = "192.0.2.2:5000";
 
 fn address(text: &str) -> SocketAddr {
     text.parse().expect("a valid address")
-}
-
-#[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
-fn epoch() -> Instant {
-    Instant::now()
 }
 
 fn keys() -> [MediaKeys; 2] {
@@ -133,7 +129,7 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let start = epoch();
+        let start = moment();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let pool = Pool::new(4096);
         let clock = WallClock { at: start, unix: Duration::from_secs(1_790_000_000) };

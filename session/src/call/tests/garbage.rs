@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
+use crate::testing::moment;
 
 /// A call in each of the states, by how long its handshake has run and what was done then.
 fn in_state(number: usize) -> Call {
@@ -171,10 +172,9 @@ fn keyed(call: &Call) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
     #[test]
-    #[allow(clippy::disallowed_methods)]
     fn no_bytes_panic_a_call_in_any_state(state in 0..STATES, blows in vec(blow(), 1..12)) {
         let mut call = in_state(state);
-        let mut now = Instant::now() + Duration::from_secs(1);
+        let mut now = moment();
         let (mut events, mut ends) = (0, 0);
         let gates = call.playing;
         let active = matches!(call.state, State::Active);

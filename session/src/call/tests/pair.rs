@@ -11,6 +11,7 @@ use visavis_net::rtp::codec::Codec;
 use super::*;
 use crate::identity::Identity;
 use crate::sas::Sas;
+use crate::testing::moment;
 
 /// Which end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -186,9 +187,8 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    #[allow(clippy::disallowed_methods)] // where a test's time starts does not matter
     pub(super) fn new(setup: Setup) -> Self {
-        let now = Instant::now();
+        let now = moment();
         let a = Call::dial(now, &mut seeded(10), Arc::new(setup.caller), setup.dial);
         let b = Call::answer(now, &mut seeded(20), Arc::new(setup.called));
         Self {
