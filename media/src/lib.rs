@@ -9,6 +9,7 @@ mod jitter;
 pub mod pcm;
 pub mod picture;
 pub mod playout;
+pub mod record;
 pub mod resample;
 pub mod stamp;
 mod stretch;
