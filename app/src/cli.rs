@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
-use visavis_media::device::DeviceError;
+use visavis_media::device::{DeviceError, VideoSinkSpec};
 use visavis_session::call::{Purpose, RING_TIMEOUT};
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Identity;
@@ -112,20 +112,25 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
         Command::Call(args) => {
             let (identity, book) = open(&profile()?)?;
             let (dial, contact) = book.target(&args.address, Purpose::Call)?;
-            let media = Media::call(&args.talk);
+            let media = Media::call(&args.talk).keeping(&args.keeping);
             let listen = args.talk.network.address(false);
             // Only a caller who listens can be called at the same moment.
             let admission = admission(&book, Auto::Nobody, listen.is_some(), false);
             let setup = Setup::talk(&args.talk, listen, admission);
-            return converse(Goal::Dial { dial, contact }, identity, book, media, setup, screen);
+            return converse(Goal::Dial { dial, contact, glance: false }, identity, book, media, setup, screen);
         }
         Command::Watch(args) => {
             let (identity, book) = open(&profile()?)?;
             let (dial, contact) = book.target(&args.address, Purpose::Watch)?;
-            let media = Media::watch(&args.receiving);
+            let media = Media::watch(&args.receiving).keeping(&args.keeping);
+            // Who asks for nothing that lasts wants a look.
+            let glance = media.keep.is_a_picture()
+                && media.sinks.video == VideoSinkSpec::None
+                && args.lasting.duration.is_none();
+            let media = if glance { media.without_sound() } else { media };
             let admission = admission(&book, Auto::Nobody, false, false);
             let setup = Setup::one_way(&args.network, args.network.address(false), &args.lasting, admission);
-            return converse(Goal::Dial { dial, contact }, identity, book, media, setup, screen);
+            return converse(Goal::Dial { dial, contact, glance }, identity, book, media, setup, screen);
         }
         Command::Answer(args) => {
             let (identity, book) = open(&profile()?)?;
@@ -220,6 +225,7 @@ fn converse(
         separate_channels: setup.separate_channels,
         sources: media.sources,
         sinks: media.sinks,
+        keep: media.keep,
         quality: media.quality,
         ring_timeout: setup.ring_timeout,
     };

@@ -8,6 +8,7 @@ pub mod command;
 pub mod config;
 mod driver;
 pub mod event;
+mod keep;
 mod leg;
 mod meter;
 pub mod peer;
@@ -188,6 +189,7 @@ mod tests {
             separate_channels: false,
             sources: Sources { audio: AudioSourceSpec::None, video: VideoSourceSpec::None },
             sinks: Sinks { audio: AudioSinkSpec::None, video: VideoSinkSpec::None },
+            keep: config::Keep::default(),
             quality: config::Quality::default(),
             ring_timeout: visavis_session::call::RING_TIMEOUT,
         };

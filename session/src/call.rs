@@ -75,6 +75,9 @@ pub struct Call {
     remote: Offer,
     /// The called side's: what the caller still has to reveal.
     awaited: Option<Awaited>,
+    /// Whether the other side was told that we record, and whether it says that it does.
+    recording: bool,
+    recorded: bool,
     /// Accepted, but waiting for the second connection before we ask for the caller's streams.
     pull_waits: bool,
     playing: bool,
@@ -153,6 +156,8 @@ impl Call {
             server,
             remote: Offer::default(),
             awaited: None,
+            recording: false,
+            recorded: false,
             pull_waits: false,
             playing: false,
         }
@@ -228,6 +233,16 @@ impl Call {
             State::Active => self.part("ended", EndReason::HungUp { by_peer: false }),
         };
         self.conclude(step);
+    }
+
+    /// Tells the other side that we record what it sends, or that we have stopped; no effect before the call is accepted.
+    pub fn record(&mut self, _now: Instant, on: bool) {
+        if matches!(self.state, State::Active) && self.recording != on {
+            self.recording = on;
+            let ask = self.client.parameter("recording", if on { "on" } else { "off" });
+            let step = self.ask(Channel::Primary, Purport::Word, ask);
+            self.conclude(step);
+        }
     }
 
     /// Appends the next message to `out`, ready for the wire, and says which connection it is for.
@@ -410,7 +425,7 @@ impl Call {
     /// Says one last word, if there are keys to say it with, and ends.
     fn part(&mut self, word: &str, reason: EndReason) -> Step {
         if self.primary.is_some() {
-            let ask = self.client.word(word);
+            let ask = self.client.parameter("call", word);
             self.ask(Channel::Primary, Purport::Word, ask)?;
         }
         Err(reason)

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use serde_json::json;
 use visavis_tests::measure::prepare;
+use visavis_tests::measure::recording;
 use visavis_tests::measure::report::{Files, Report, measure};
 use visavis_tests::measure::sound::write_wav;
 use visavis_tests::measure::table::{Run, table};
@@ -48,6 +49,11 @@ enum Args {
         #[arg(long)]
         passages: Option<PathBuf>,
     },
+    /// Measure a recording of the synthetic scene; prints the figures as JSON.
+    Recording {
+        #[command(flatten)]
+        parts: recording::Parts,
+    },
     /// Print the results of runs as a table; fails if a run did.
     Table {
         /// A directory for each run, with `name`, and `forth.json`, `back.json` and `failures` where there are such.
@@ -64,6 +70,10 @@ fn main() -> anyhow::Result<()> {
         Args::PrepareSpeech { recordings, seconds, out } => prepare::speech(&recordings, seconds, &out),
         Args::PrepareClip { clip, out } => prepare::clip(&clip, &out),
         Args::Report { files, out, passages } => report(&files, &out, passages.as_deref()),
+        Args::Recording { parts } => {
+            println!("{}", serde_json::to_string(&recording::measure(&parts)?)?);
+            Ok(())
+        }
         Args::Table { runs, json } => print_table(&runs, json.as_deref()),
     }
 }

@@ -6,6 +6,7 @@
 pub mod events;
 pub mod pictures;
 pub mod prepare;
+pub mod recording;
 pub mod report;
 pub mod sound;
 pub mod spread;

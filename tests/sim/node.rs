@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rand_core::SeedableRng;
 use visavis::engine::command::Command;
-use visavis::engine::config::{Admission, Auto, Config, Contact, Quality};
+use visavis::engine::config::{Admission, Auto, Config, Contact, Keep, Quality};
 use visavis::engine::event::Event;
 use visavis::engine::peer::{ConnId, MediaOutput, Peer};
 use visavis_media::device::{AudioSinkSpec, AudioSourceSpec, Sinks, Sources, VideoSinkSpec, VideoSourceSpec};
@@ -143,6 +143,7 @@ impl Node {
                 video: VideoSourceSpec::Synthetic { width: 640, height: 480, fps: 30 },
             },
             sinks: Sinks { audio: AudioSinkSpec::Default, video: VideoSinkSpec::Latest(Default::default()) },
+            keep: Keep::default(),
             quality: Quality::default(),
             ring_timeout: Duration::from_secs(45),
         };
@@ -197,6 +198,7 @@ impl Node {
             MediaOutput::StopSending => self.sources = None,
             MediaOutput::StartReceiving(plan) => self.receiving.push(plan),
             MediaOutput::StopReceiving => self.receiving.clear(),
+            MediaOutput::Snapshot => {}
             MediaOutput::Budget { bits_per_second } => self.budget = bits_per_second,
             MediaOutput::ClockMap { kind, time, ntp } => match (kind, &mut self.sound, &mut self.pictures) {
                 (Audio, Some(sound), _) => sound.clock_map(time, ntp),

@@ -99,6 +99,8 @@ pub(crate) struct Call {
     pub(crate) address: String,
     #[command(flatten)]
     pub(crate) talk: Talk,
+    #[command(flatten)]
+    pub(crate) keeping: Keeping,
 }
 
 #[derive(Debug, Args)]
@@ -148,6 +150,8 @@ pub(crate) struct Watch {
     pub(crate) address: String,
     #[command(flatten)]
     pub(crate) receiving: Receiving,
+    #[command(flatten)]
+    pub(crate) keeping: Keeping,
     #[command(flatten)]
     pub(crate) network: Network,
     #[command(flatten)]
@@ -241,6 +245,19 @@ pub(crate) struct Receiving {
     /// Hold sound back this long at first; it then follows the network
     #[arg(long, value_name = "MS", default_value_t = 60, value_parser = clap::value_parser!(u16).range(0..=2000))]
     pub(crate) initial_delay: u16,
+}
+
+/// What we keep of what we receive.
+#[derive(Debug, Args)]
+#[command(next_help_heading = MEDIA)]
+pub(crate) struct Keeping {
+    /// Record their sound and pictures as they are received; the file must not exist. The other side is told
+    #[arg(long, value_name = "FILE.mkv")]
+    pub(crate) record: Option<PathBuf>,
+    /// Write their first picture to this file, in place of what is there; `watch` leaves then, unless it has --duration or
+    /// something else to write
+    #[arg(long, value_name = "FILE.jpg")]
+    pub(crate) snapshot: Option<PathBuf>,
 }
 
 /// Where we are on the network.

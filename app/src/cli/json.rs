@@ -45,6 +45,12 @@ pub(crate) fn event(event: &Event, contacts: &Contacts, outcome: Option<Exit>) -
             "unix_ns": u64::try_from(at.as_nanos()).unwrap_or(u64::MAX),
         }),
         Event::DeviceFailed { role, error } => json!({"event": "device-failed", "role": role, "error": error}),
+        Event::Recording { by, on } => with_peer(
+            json!({"event": "recording", "by": if by.is_some() { "them" } else { "us" }, "on": on}),
+            by.as_ref(),
+            contacts,
+        ),
+        Event::SnapshotWritten { path } => json!({"event": "snapshot", "path": path.display().to_string()}),
         Event::Notice { text } => json!({"event": "notice", "text": text}),
         Event::Ended { peer, reason, duration } => {
             let outcome = outcome.unwrap_or_else(|| Exit::of(reason));
@@ -77,6 +83,8 @@ pub(crate) fn status(snapshot: &Snapshot, contacts: &Contacts) -> Value {
         "sent": flow(&snapshot.sent),
         "received": flow(&snapshot.received),
         "viewers": snapshot.viewers,
+        "recording": snapshot.recording,
+        "recorded": snapshot.recorded,
     });
     with_peer(value, snapshot.peer.as_ref(), contacts)
 }

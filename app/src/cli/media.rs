@@ -10,14 +10,15 @@ use visavis_media::device::{
     AudioSinkSpec, AudioSourceSpec, DeviceError, Sinks, Sources, VideoSinkSpec, VideoSourceSpec,
 };
 
-use super::args::{Receiving, Sending, Talk};
-use crate::engine::config::Quality;
+use super::args::{Keeping, Receiving, Sending, Talk};
+use crate::engine::config::{Keep, Quality};
 
 /// What a command sends, and what it does with what it receives.
 #[derive(Clone, Debug)]
 pub(crate) struct Media {
     pub(crate) sources: Sources,
     pub(crate) sinks: Sinks,
+    pub(crate) keep: Keep,
     pub(crate) quality: Quality,
     /// The roles of what was named on the command line, as engine events have them: a default device may be missing,
     /// these may not.
@@ -38,6 +39,22 @@ impl Media {
     /// Only here.
     pub(crate) fn watch(receiving: &Receiving) -> Self {
         Self::new(None, Some(receiving))
+    }
+
+    /// And keeps some of what comes.
+    pub(crate) fn keeping(mut self, keeping: &Keeping) -> Self {
+        self.keep = Keep { recording: keeping.record.clone(), snapshot: keeping.snapshot.clone() };
+        let kept = [("recording", keeping.record.is_some()), ("snapshot", keeping.snapshot.is_some())];
+        self.chosen.extend(kept.into_iter().filter_map(|(role, is)| is.then_some(role)));
+        self
+    }
+
+    /// And leaves the loudspeaker alone, unless it was asked for.
+    pub(crate) fn without_sound(mut self) -> Self {
+        if self.sinks.audio == AudioSinkSpec::Default {
+            self.sinks.audio = AudioSinkSpec::None;
+        }
+        self
     }
 
     fn new(sending: Option<&Sending>, receiving: Option<&Receiving>) -> Self {
@@ -65,7 +82,7 @@ impl Media {
             ("video-sink", !matches!(sinks.video, VideoSinkSpec::None)),
         ];
         let chosen = chosen.into_iter().filter_map(|(role, is)| is.then_some(role)).collect();
-        Self { sources, sinks, quality, chosen }
+        Self { sources, sinks, keep: Keep::default(), quality, chosen }
     }
 
     /// Looks at the files, so that a slip of the finger shows before anybody's bell rings. Devices are opened by the
@@ -85,6 +102,15 @@ impl Media {
         }
         if let VideoSinkSpec::Y4m { path, .. } = &self.sinks.video {
             check_folder(path)?;
+        }
+        for path in [&self.keep.recording, &self.keep.snapshot].into_iter().flatten() {
+            check_folder(path)?;
+        }
+        if let Some(path) = self.keep.recording.as_ref().filter(|path| path.symlink_metadata().is_ok()) {
+            return Err(DeviceError::format(
+                path,
+                "is there already: name another file for --record, or remove this one",
+            ));
         }
         Ok(())
     }
@@ -109,7 +135,7 @@ mod tests {
     fn media(line: &str) -> Media {
         let cli = Cli::try_parse_from(["visavis", "call", "x"].into_iter().chain(line.split_whitespace()));
         let Command::Call(call) = cli.expect(line).command else { panic!("a call") };
-        Media::call(&call.talk)
+        Media::call(&call.talk).keeping(&call.keeping)
     }
 
     #[test]
@@ -141,6 +167,9 @@ mod tests {
             ("--video /nowhere/a.y4m".to_owned(), "/nowhere/a.y4m"),
             ("--audio-out /nowhere/a.wav".to_owned(), "/nowhere: "),
             (format!("--video-out {text}/a.y4m"), "is not a folder"),
+            (format!("--record {text}"), "is there already"),
+            ("--record /nowhere/a.mkv".to_owned(), "/nowhere: "),
+            ("--snapshot /nowhere/a.jpg".to_owned(), "/nowhere: "),
         ] {
             let error = media(&line).check(now).expect_err(&line).to_string();
             assert!(error.contains(hint), "{line}: {error}");

@@ -15,6 +15,7 @@ use visavis_session::identity::Fingerprint;
 use super::book::Book;
 use super::output::{Screen, Style};
 use super::tools::is_link_local;
+use super::words::sentence;
 use super::{json, words};
 use crate::address::Address;
 use crate::contacts::Learned;
@@ -31,6 +32,8 @@ pub(crate) enum Goal {
         dial: Dial,
         /// The contact that was meant, if it was one.
         contact: Option<String>,
+        /// Leave with the first picture.
+        glance: bool,
     },
     /// Take calls as they come.
     Answer {
@@ -59,6 +62,8 @@ pub(crate) struct Outside {
 
 /// How long an engine that was told to stop may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
+/// Who only wants a picture waits this long for it.
+const GLANCE: Duration = Duration::from_secs(15);
 /// A plain line of status this often.
 const PLAIN_STATUS: Duration = Duration::from_secs(5);
 /// How often a program is told how the call stands.
@@ -197,7 +202,7 @@ impl Desk {
 
     fn begin(&mut self) {
         match self.goal.clone() {
-            Goal::Dial { dial, contact } => {
+            Goal::Dial { dial, contact, .. } => {
                 let place = Address::new(dial.host.clone(), dial.port);
                 let who = contact.map_or_else(|| place.to_string(), |name| format!("{name} ({place})"));
                 match dial.purpose {
@@ -255,6 +260,19 @@ impl Desk {
                 self.started.insert(*role);
             }
             Event::DeviceFailed { role, error } => self.device_failed(role, error),
+            Event::Recording { by: Some(peer), on } => {
+                let does = if *on { "records what you send" } else { "has stopped recording you" };
+                self.screen.line(&sentence(&format!("{} {does}", self.described(peer))));
+            }
+            Event::Recording { by: None, on: true } => self.screen.line("Recording. The other side is told."),
+            Event::Recording { by: None, on: false } => {}
+            Event::SnapshotWritten { path } => {
+                self.screen.line(&format!("The picture is in {}.", path.display()));
+                if self.is_glance() {
+                    self.deadline = None;
+                    self.send(Command::HangUp);
+                }
+            }
             // What goes wrong on the way out is of no interest any more.
             Event::Notice { .. } if self.stopping => {}
             Event::Notice { text } => self.screen.line(&sentence(text)),
@@ -318,9 +336,10 @@ impl Desk {
                 "accept" => self.send(Command::Accept),
                 "decline" => self.send(Command::Decline),
                 "hangup" => self.send(Command::HangUp),
+                "snapshot" => self.send(Command::Snapshot),
                 "quit" => self.stop(),
                 "" => {}
-                _ => self.screen.error("standard input takes accept, decline, hangup and quit"),
+                _ => self.screen.error("standard input takes accept, decline, hangup, snapshot and quit"),
             }
         } else if self.asking {
             self.asking = false;
@@ -358,7 +377,12 @@ impl Desk {
         if let Some(sas) = self.sas.take() {
             self.compare(&sas);
         }
-        self.deadline = self.duration.map(|duration| Box::pin(sleep(duration)));
+        let duration = if self.is_glance() { Some(GLANCE) } else { self.duration };
+        self.deadline = duration.map(|duration| Box::pin(sleep(duration)));
+    }
+
+    fn is_glance(&self) -> bool {
+        matches!(self.goal, Goal::Dial { glance: true, .. })
     }
 
     fn learn(&mut self, dialled: Option<&str>, peer: &Fingerprint, suite: Suite) {
@@ -504,6 +528,11 @@ impl Desk {
         match self.goal {
             _ if self.stopping => self.done = Some(self.last_word()),
             Goal::Stream => self.stop(),
+            Goal::Dial { glance: true, .. } => {
+                self.exit = Some(Exit::Failed);
+                self.screen.error("no picture came: they may have no camera, or the network is too bad");
+                self.send(Command::HangUp);
+            }
             Goal::Dial { .. } | Goal::Answer { .. } => self.send(Command::HangUp),
         }
     }
@@ -563,19 +592,6 @@ impl Desk {
 }
 
 const QUESTION: &str = "Accept? [y/N] ";
-
-/// Errors begin in lower case and have no full stop; on a line of their own they get both.
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let mut out: String = match letters.next() {
-        Some(first) => first.to_uppercase().chain(letters).collect(),
-        None => String::new(),
-    };
-    if !out.ends_with(['.', '!', '?', ':']) {
-        out.push('.');
-    }
-    out
-}
 
 #[cfg(test)]
 mod tests;

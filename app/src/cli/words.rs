@@ -41,6 +41,19 @@ pub(crate) fn rate(bits: u32) -> String {
     }
 }
 
+/// Errors begin in lower case and have no full stop; on a line of their own they get both.
+pub(crate) fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let mut out: String = match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => String::new(),
+    };
+    if !out.ends_with(['.', '!', '?', ':']) {
+        out.push('.');
+    }
+    out
+}
+
 fn milliseconds(duration: Duration) -> String {
     let ms = duration.as_secs_f64() * 1e3;
     if ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
@@ -54,9 +67,15 @@ fn flow(arrow: char, flow: &Flow) -> String {
 /// The state of a call in one line of at most `width` columns. What matters least goes first when room is short.
 pub(crate) fn status(snapshot: &Snapshot, who: &str, width: usize) -> String {
     // Each part with its importance: lower stays longer.
-    let mut parts: Vec<(u8, String)> = Vec::with_capacity(9);
+    let mut parts: Vec<(u8, String)> = Vec::with_capacity(11);
     parts.push((0, who.to_owned()));
     parts.push((1, clock(snapshot.connected_for)));
+    if snapshot.recorded {
+        parts.push((0, RECORDED.to_owned()));
+    }
+    if snapshot.recording {
+        parts.push((2, "● recording".to_owned()));
+    }
     if let Some(suite) = snapshot.suite {
         parts.push((8, suite.to_string()));
     }
@@ -82,6 +101,9 @@ pub(crate) fn viewers(snapshot: &Snapshot, width: usize) -> String {
         many => format!("{many} viewers"),
     };
     let mut parts = vec![(0, who)];
+    if snapshot.recorded {
+        parts.push((0, RECORDED.to_owned()));
+    }
     if snapshot.viewers > 0 {
         parts.push((1, flow('↑', &snapshot.sent)));
     }
@@ -104,6 +126,9 @@ pub(crate) fn path(path: &Path) -> String {
         Path::Interleaved => "UDP does not pass; sound and pictures go by TCP.".to_owned(),
     }
 }
+
+/// What somebody should always see.
+const RECORDED: &str = "● they record you";
 
 fn fit(mut parts: Vec<(u8, String)>, width: usize) -> String {
     const SEPARATOR: &str = " · ";
@@ -177,6 +202,10 @@ mod tests {
         let mut snapshot = snapshot();
         assert_eq!(viewers(&snapshot, 80), "nobody watches");
         snapshot.viewers = 2;
+        snapshot.recorded = true;
+        assert_eq!(viewers(&snapshot, 80), "2 viewers · ● they record you · ↑ 30 fps 4.8 Mbit/s");
+        assert!(status(&snapshot, "Ana · verified", 40).contains(RECORDED));
+        snapshot.recorded = false;
         assert_eq!(viewers(&snapshot, 80), "2 viewers · ↑ 30 fps 4.8 Mbit/s");
     }
 }

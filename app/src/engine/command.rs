@@ -12,6 +12,8 @@ pub enum Command {
     Accept,
     /// Refuse the call that rings.
     Decline,
+    /// Keep the next picture received, in the file of [`Keep::snapshot`](super::config::Keep::snapshot).
+    Snapshot,
     /// End the call, whichever state it is in.
     HangUp,
     /// End everything and stop the engine.

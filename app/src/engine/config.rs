@@ -1,6 +1,7 @@
 //! What the engine needs to know before it starts.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,10 +26,30 @@ pub struct Config {
     pub sources: device::Sources,
     /// Where the other peer's go to.
     pub sinks: device::Sinks,
+    /// What is kept of what the other peer sends.
+    pub keep: Keep,
     /// What is encoded and how received sound is buffered.
     pub quality: Quality,
     /// How long an unanswered call rings.
     pub ring_timeout: Duration,
+}
+
+/// Files for what the other peer sends, as it sends it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// A Matroska file of the first call or stream, which must not exist. The other peer is told.
+    pub recording: Option<PathBuf>,
+    /// A JPEG file of the first picture, and of a later one for each
+    /// [`Command::Snapshot`](super::command::Command::Snapshot); it is replaced.
+    pub snapshot: Option<PathBuf>,
+}
+
+impl Keep {
+    /// Whether it is a picture and nothing that takes longer.
+    #[must_use]
+    pub const fn is_a_picture(&self) -> bool {
+        self.snapshot.is_some() && self.recording.is_none()
+    }
 }
 
 /// What the owner lets strangers and contacts do.

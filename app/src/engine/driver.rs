@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use visavis_net::io::tcp::Listener;
 use visavis_net::io::udp::{RecvBatch, SendBatch, Socket};
 
@@ -28,11 +28,14 @@ use super::threads::{Encoded, Media};
 /// The snapshot is renewed this often.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Events the owner has not taken yet. Beyond that the oldest notice goes first.
+/// Events the owner has not taken yet. Beyond that the oldest goes first that a peer can cause at will.
 const EVENT_BACKLOG: usize = 256;
 
 /// What is said when everything ends may take this long to leave.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Files may take this long to be completed. Shorter than a program waits for its engine.
+const COMPLETION: Duration = Duration::from_secs(2);
 
 /// Reads and writes of connections, with those of connections on their way out. A stranger who comes on top is cut off at
 /// once. Below what a process may have open by default.
@@ -196,7 +199,12 @@ impl Driver {
                 self.accepting = false;
             }
             Wake::News(conn, news) => self.news(now, conn, news),
-            Wake::Device(event) => self.tell(event),
+            Wake::Device(event) => {
+                if let Event::Recording { on, .. } = event {
+                    self.peer.recording(now, on);
+                }
+                self.tell(event);
+            }
             Wake::Snapshot => {
                 self.accepting = true;
                 self.renew_snapshot(now);
@@ -307,7 +315,8 @@ impl Driver {
             return;
         }
         if self.backlog.len() >= EVENT_BACKLOG {
-            let dropped = self.backlog.iter().position(|event| matches!(event, Event::Notice { .. })).unwrap_or(0);
+            let at_will = |event: &Event| matches!(event, Event::Notice { .. } | Event::Recording { .. });
+            let dropped = self.backlog.iter().position(at_will).unwrap_or(0);
             self.backlog.remove(dropped);
         }
         self.backlog.push_back(event);
@@ -330,6 +339,14 @@ impl Driver {
         self.media.handle(MediaOutput::StopSending);
         self.media.handle(MediaOutput::StopReceiving);
         self.connections.clear();
+        let written = async {
+            while !self.media.is_done() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if timeout(COMPLETION, written).await.is_err() {
+            tracing::warn!("the recording is not complete: the disk is too slow");
+        }
         // What was said last has to arrive: a program that ends takes its connections with it.
         let all = async { while self.tasks.join_next().await.is_some() {} };
         let _ = timeout(LAST_WORDS, all).await;

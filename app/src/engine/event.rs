@@ -1,6 +1,7 @@
 //! What the engine tells its owner, once each and in order.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use visavis_net::plan::Path;
@@ -9,7 +10,8 @@ use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 use visavis_session::sas::Sas;
 
-/// One thing that happened. At most 256 wait; beyond that the oldest [`Event::Notice`] goes first.
+/// One thing that happened. At most 256 wait; beyond that the oldest of those goes first that a peer can cause at will:
+/// [`Event::Notice`] and [`Event::Recording`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -62,7 +64,7 @@ pub enum Event {
     },
     /// A source or a sink began; its first sample or picture has this time.
     DeviceStarted {
-        /// `audio-source`, `video-source`, `audio-sink` or `video-sink`.
+        /// `audio-source`, `video-source`, `audio-sink`, `video-sink`, `recording` or `snapshot`.
         role: &'static str,
         /// Time since the Unix epoch.
         at: Duration,
@@ -73,6 +75,18 @@ pub enum Event {
         role: &'static str,
         /// What happened and what to do.
         error: String,
+    },
+    /// What one of the two sends is recorded by the other from now on, or no longer.
+    Recording {
+        /// Who records what we send; `None` if it is we who record.
+        by: Option<Fingerprint>,
+        /// Whether it goes on.
+        on: bool,
+    },
+    /// A received picture is in its file.
+    SnapshotWritten {
+        /// The file.
+        path: PathBuf,
     },
     /// Something worth knowing that changes nothing.
     Notice {

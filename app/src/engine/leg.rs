@@ -57,6 +57,8 @@ pub(super) struct Leg {
     pub(super) connected_at: Option<Instant>,
     /// What pictures may cost on this leg's link, in bit/s.
     pub(super) budget: Option<u32>,
+    /// The other side says that it records what we send.
+    pub(super) recorded: bool,
     /// The connection closes when everything said has been sent.
     pub(super) over: bool,
     /// The source of the peer's RTCP, and of its first datagram.
@@ -81,6 +83,7 @@ impl Leg {
             may_send: false,
             connected_at: None,
             budget: None,
+            recorded: false,
             over: false,
             remote_ssrc: None,
             told_alive: None,

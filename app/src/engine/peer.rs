@@ -27,7 +27,7 @@ use self::admit::Yielded;
 pub use self::media::MediaOutput;
 use self::media::MediaState;
 use super::command::{Command, Dial};
-use super::config::Config;
+use super::config::{Config, Keep};
 use super::event::Event;
 use super::leg::{Happening, Leg};
 use super::meter::Meter;
@@ -129,7 +129,7 @@ impl Peer {
                 video: (config.sources.video != VideoSourceSpec::None).then_some(Codec::Jpeg),
             },
             want_audio: true,
-            want_video: config.sinks.video != VideoSinkSpec::None,
+            want_video: config.sinks.video != VideoSinkSpec::None || config.keep != Keep::default(),
             listen_port: Some(listen_port),
             separate_channels: config.separate_channels,
             ring_timeout: config.ring_timeout,
@@ -183,6 +183,7 @@ impl Peer {
         match command {
             Command::Dial(dial) => self.dial(now, dial),
             Command::Accept => self.ask_focus(now, "accept", |call| call.accept(now)),
+            Command::Snapshot => self.snapshot_wanted(),
             Command::Decline => self.ask_focus(now, "decline", |call| call.decline(now)),
             Command::HangUp if self.focus.is_none() && self.is_idle() => {
                 self.notice("There is no call to hang up.".into());
@@ -381,6 +382,8 @@ impl Peer {
             peer: leg.peer,
             suite: leg.suite,
             connected_for: leg.connected_for(now),
+            recording: self.media.recording,
+            recorded: self.legs.values().any(|leg| leg.recorded),
             viewers,
             ..Snapshot::default()
         };
@@ -440,6 +443,7 @@ impl Peer {
             call::Event::DialBack { port } => self.dial_back(id, port),
             call::Event::Ended(reason) => self.ended(now, id, reason),
             call::Event::Notice(text) => self.notice(text),
+            call::Event::Recorded { on } => self.recorded(id, on),
             call::Event::Sas(sas) if in_focus => self.tell(Event::Sas { sas }),
             call::Event::Sas(_) => {}
             call::Event::Keys { keys, suite, remote_udp_port } => {

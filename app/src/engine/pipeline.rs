@@ -17,10 +17,12 @@ use visavis_media::sync::{ClockMap, PlayPoint};
 use visavis_media::video_playout::VideoPlayout;
 use visavis_net::payload;
 use visavis_net::payload::jpeg::{Depacketizer, Packetizer};
+use visavis_net::rtp::codec::MediaKind;
 use visavis_net::rtp::session::{OutFrame, Received};
 use visavis_net::rtp::time::{ClockRate, NtpTime, RtpTime, WallClock};
 
 use super::config::Quality;
+use super::keep::Tap;
 
 /// RTP payload bytes of one packet: 1,200 leaves room for headers, seal and tunnels in the smallest usual MTU of 1,280.
 pub const MAX_PAYLOAD: usize = 1200;
@@ -34,7 +36,7 @@ pub struct Figures {
     pub expected_loss: AtomicU32,
     /// Pictures handed to the network.
     pub pictures_sent: AtomicU64,
-    /// Pictures decoded and shown.
+    /// Pictures shown, or complete where they are not shown.
     pub pictures_shown: AtomicU64,
     /// Sound waiting to be played, in microseconds, on average over the last second.
     pub sound_delay: AtomicU64,
@@ -226,6 +228,7 @@ pub struct PlayAudio {
     playout: Playout,
     sink: AudioSink,
     block: [i16; BLOCK],
+    tap: Tap,
 }
 
 impl PlayAudio {
@@ -233,11 +236,11 @@ impl PlayAudio {
     ///
     /// # Errors
     /// When the sink or the decoder cannot be started.
-    pub fn open(spec: &AudioSinkSpec, quality: &Quality, now: Instant) -> Result<Self, DeviceError> {
+    pub fn open(spec: &AudioSinkSpec, quality: &Quality, now: Instant, tap: Tap) -> Result<Self, DeviceError> {
         let config = PlayoutConfig { initial_delay: quality.initial_delay, ..PlayoutConfig::default() };
         let playout = Playout::new(config).map_err(|error| codec("Opus", &error))?;
         let sink = AudioSink::open(spec, now)?;
-        Ok(Self { playout, sink, block: [0; BLOCK] })
+        Ok(Self { playout, sink, block: [0; BLOCK], tap })
     }
 
     /// Everything the jitter buffer counts.
@@ -261,10 +264,12 @@ impl Play for PlayAudio {
             tracing::debug!(%error, "sound packet refused");
             return;
         }
+        self.tap.sound(received);
         self.playout.push(received.into());
     }
 
     fn clock_map(&mut self, time: RtpTime, ntp: NtpTime) {
+        self.tap.clock_map(MediaKind::Audio, time, ntp);
         self.playout.clock_map(time, ntp);
     }
 
@@ -296,6 +301,9 @@ pub struct PlayVideo {
     sound: Option<PlayPoint>,
     /// When the first picture was shown; a file sink's first tick.
     started: Option<Instant>,
+    tap: Tap,
+    /// Pictures that were complete and are not shown anywhere.
+    unseen: u64,
 }
 
 impl PlayVideo {
@@ -303,7 +311,7 @@ impl PlayVideo {
     ///
     /// # Errors
     /// When the sink or the decoder cannot be started.
-    pub fn open(spec: &VideoSinkSpec, clock: WallClock) -> Result<Self, DeviceError> {
+    pub fn open(spec: &VideoSinkSpec, clock: WallClock, tap: Tap) -> Result<Self, DeviceError> {
         Ok(Self {
             depacketizer: Depacketizer::new(),
             clock_map: ClockMap::new(ClockRate::VIDEO),
@@ -311,6 +319,8 @@ impl PlayVideo {
             sink: VideoSink::open(spec, clock)?,
             sound: None,
             started: None,
+            tap,
+            unseen: 0,
         })
     }
 }
@@ -327,6 +337,11 @@ impl Play for PlayVideo {
     fn push(&mut self, received: &Received) {
         match self.depacketizer.push(received.seq, received.time, received.marker, &received.payload) {
             Ok(Some(frame)) => {
+                self.tap.picture(received, &frame);
+                if !self.sink.wants_pictures() {
+                    self.unseen += 1;
+                    return;
+                }
                 let captured = self.clock_map.ntp(frame.time);
                 self.playout.push(received.arrival, frame.time, captured, frame.jpeg);
             }
@@ -336,11 +351,13 @@ impl Play for PlayVideo {
     }
 
     fn clock_map(&mut self, time: RtpTime, ntp: NtpTime) {
+        self.tap.clock_map(MediaKind::Video, time, ntp);
         self.clock_map.set(time, ntp);
     }
 
     fn step(&mut self, now: Instant, figures: &Figures) -> Result<(), DeviceError> {
         self.sound = figures.play_point();
+        figures.pictures_shown.fetch_add(std::mem::take(&mut self.unseen), Ordering::Relaxed);
         while let Some(shown) = self.playout.step(now, self.sound) {
             figures.pictures_shown.fetch_add(1, Ordering::Relaxed);
             self.started.get_or_insert(now);

@@ -30,6 +30,10 @@ pub struct Snapshot {
     pub jitter_buffer: Duration,
     /// What waits to be sent, or to come.
     pub waiting: Waiting,
+    /// Whether we record what they send.
+    pub recording: bool,
+    /// Whether somebody says that they record what we send.
+    pub recorded: bool,
     /// Viewers connected now, when streaming.
     pub viewers: usize,
 }

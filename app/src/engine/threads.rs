@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use visavis_media::device::{AudioSourceSpec, DeviceError, Sources, VideoSourceSpec};
+use visavis_net::plan::StreamPlan;
 use visavis_net::rtp::codec::MediaKind;
 use visavis_net::rtp::session::{OutFrame, Received};
 use visavis_net::rtp::time::{NtpTime, RtpTime, WallClock};
@@ -21,6 +22,7 @@ use visavis_net::rtp::time::{NtpTime, RtpTime, WallClock};
 use super::clock;
 use super::config::Config;
 use super::event::Event;
+use super::keep::Keeping;
 use super::peer::MediaOutput;
 use super::pipeline::{Capture, Figures, Play, PlayAudio, PlayVideo, SendAudio, SendVideo};
 
@@ -49,6 +51,7 @@ pub(super) struct Media {
     news: mpsc::Sender<Event>,
     sending: Vec<Worker>,
     playing: [Option<Player>; 2],
+    keeping: Keeping,
 }
 
 /// What a playing pipeline is fed.
@@ -71,7 +74,8 @@ impl Media {
         frames: mpsc::Sender<Encoded>,
         news: mpsc::Sender<Event>,
     ) -> Self {
-        Self { config, clock, figures, frames, news, sending: Vec::new(), playing: [None, None] }
+        let keeping = Keeping::new(config.keep.clone(), clock, news.clone());
+        Self { config, clock, figures, frames, news, sending: Vec::new(), playing: [None, None], keeping }
     }
 
     /// Does what the peer says.
@@ -79,8 +83,12 @@ impl Media {
         match output {
             MediaOutput::StartSending => self.start_sending(),
             MediaOutput::StopSending => self.sending.clear(),
-            MediaOutput::StartReceiving(plan) => self.start_playing(plan.codec.kind()),
-            MediaOutput::StopReceiving => self.playing = [None, None],
+            MediaOutput::StartReceiving(plan) => self.start_playing(&plan),
+            MediaOutput::StopReceiving => {
+                self.playing = [None, None];
+                self.keeping.stop();
+            }
+            MediaOutput::Snapshot => self.keeping.keep_picture(),
             MediaOutput::Budget { bits_per_second } => self.figures.budget.store(bits_per_second, Ordering::Relaxed),
             MediaOutput::Received(received) => {
                 // A picture is worth waking for when it may be complete; sound is played by the sink's clock.
@@ -89,6 +97,11 @@ impl Media {
             }
             MediaOutput::ClockMap { kind, time, ntp } => self.feed(kind, Feed::ClockMap(time, ntp), false),
         }
+    }
+
+    /// Whether everything that is kept of a call is on the disk.
+    pub(super) fn is_done(&self) -> bool {
+        self.keeping.is_done()
     }
 
     fn feed(&mut self, kind: MediaKind, feed: Feed, wake: bool) {
@@ -113,16 +126,19 @@ impl Media {
         }
     }
 
-    fn start_playing(&mut self, kind: MediaKind) {
+    fn start_playing(&mut self, plan: &StreamPlan) {
+        let (kind, tap) = (plan.codec.kind(), self.keeping.tap(plan.ssrc));
         let (clock, quality) = (self.clock, self.config.quality);
         self.playing[kind as usize] = match kind {
             MediaKind::Audio => {
                 let spec = self.config.sinks.audio.clone();
-                self.spawn_player("audio-play", "audio-sink", move || PlayAudio::open(&spec, &quality, clock::now()))
+                self.spawn_player("audio-play", "audio-sink", move || {
+                    PlayAudio::open(&spec, &quality, clock::now(), tap)
+                })
             }
             MediaKind::Video => {
                 let spec = self.config.sinks.video.clone();
-                self.spawn_player("video-play", "video-sink", move || PlayVideo::open(&spec, clock))
+                self.spawn_player("video-play", "video-sink", move || PlayVideo::open(&spec, clock, tap))
             }
         };
     }

@@ -243,7 +243,7 @@ impl Call {
     pub(super) fn pick_up(&mut self) -> Step {
         self.state = State::Active;
         self.timers.stop(Timer::Ring);
-        let ask = self.client.word("accepted");
+        let ask = self.client.parameter("call", "accepted");
         self.ask(Channel::Primary, super::Purport::Word, ask)?;
         self.events.push_back(Event::Accepted);
         if self.purpose == Purpose::Call {

@@ -53,8 +53,11 @@ impl Call {
             self.events.push_back(Event::Sas(sas));
             return self.reply(channel, cseq, Answer::ok());
         }
+        if let Some(word) = message::parameter(request.body(), "recording") {
+            return self.told_of_recording(channel, cseq, word);
+        }
         let Some(word) = message::parameter(request.body(), "call") else {
-            // Mute, camera, hold, recording and text are reserved.
+            // Mute, camera, hold and text are reserved.
             return self.reply(channel, cseq, Answer::new(StatusCode::ParameterNotUnderstood));
         };
         let calling = matches!(self.state, State::Calling);
@@ -71,6 +74,22 @@ impl Call {
         };
         self.reply(channel, cseq, Answer::ok())?;
         Err(end)
+    }
+
+    fn told_of_recording(&mut self, channel: Channel, cseq: u32, word: &str) -> Step {
+        let on = match word {
+            _ if !matches!(self.state, State::Active) => {
+                return self.reply(channel, cseq, Answer::new(StatusCode::MethodNotValidInThisState));
+            }
+            "on" => true,
+            "off" => false,
+            _ => return self.reply(channel, cseq, Answer::new(StatusCode::ParameterNotUnderstood)),
+        };
+        if self.recorded != on {
+            self.recorded = on;
+            self.events.push_back(Event::Recorded { on });
+        }
+        self.reply(channel, cseq, Answer::ok())
     }
 
     /// What it means here and now that the other side ends the call.

@@ -240,6 +240,11 @@ pub enum Event {
         /// The port.
         port: u16,
     },
+    /// The other side says that it records what we send, or that it has stopped. Once for each change.
+    Recorded {
+        /// Whether it does now.
+        on: bool,
+    },
     /// Something worth knowing that changes nothing.
     Notice(String),
     /// It is over. Send what [`Call::poll_transmit`](super::Call::poll_transmit) still has, then close.

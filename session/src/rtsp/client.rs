@@ -121,9 +121,9 @@ impl Client {
         self.request(Method::Play).header("Pipelined-Requests", PIPELINE).header("Range", "npt=now-")
     }
 
-    /// Says one word about the call.
-    pub(crate) fn word(&self, word: &str) -> Ask {
-        self.request(Method::SetParameter).body(PARAMETERS, parameters("call", word))
+    /// Says one word about the call, or about what we do in it.
+    pub(crate) fn parameter(&self, name: &str, word: &str) -> Ask {
+        self.request(Method::SetParameter).body(PARAMETERS, parameters(name, word))
     }
 }
 

@@ -113,7 +113,7 @@ impl Scene {
 
 fn dial(contact: Option<&str>) -> Goal {
     let dial = Dial { host: "alice".to_owned(), port: 8554, expected: None, weakest: None, purpose: Purpose::Call };
-    Goal::Dial { dial, contact: contact.map(str::to_owned) }
+    Goal::Dial { dial, contact: contact.map(str::to_owned), glance: false }
 }
 
 fn connected(peer: Fingerprint) -> Event {
@@ -390,7 +390,7 @@ async fn a_program_reads_objects_and_gives_orders() {
     }
     scene.typed("dance").await;
     scene.wants_nothing().await;
-    assert!(scene.err.text().contains("accept, decline, hangup and quit"));
+    assert!(scene.err.text().contains("accept, decline, hangup, snapshot and quit"));
     sleep(Duration::from_millis(3500)).await;
     scene.typed("quit").await;
     let (exit, out, _) = scene.exit().await;

@@ -1,11 +1,14 @@
 //! What a peer tells the media pipelines: they run while somebody listens, and play the call in focus.
 
+use std::time::Instant;
+
 use visavis_net::plan::{Direction, StreamPlan};
 use visavis_net::rtp::codec::MediaKind;
 use visavis_net::rtp::session::Received;
 use visavis_net::rtp::time::{NtpTime, RtpTime};
 
 use super::{ConnId, Output, Peer};
+use crate::engine::event::Event;
 
 /// What the media pipelines are told. They belong to the one call or watched stream in focus.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub enum MediaOutput {
         /// Wall clock of the sender at the moment.
         ntp: NtpTime,
     },
+    /// Keep the next picture.
+    Snapshot,
     /// What pictures may cost from now on, in bit/s: the narrowest of all receivers' links.
     Budget {
         /// Bits per second.
@@ -41,10 +46,37 @@ pub enum MediaOutput {
 pub(super) struct MediaState {
     pub(super) sending: bool,
     pub(super) receiving: Vec<StreamPlan>,
+    pub(super) recording: bool,
     pub(super) budget: Option<u32>,
 }
 
 impl Peer {
+    /// The pipelines record what the call in focus sends from now on, or no longer: the other side is told.
+    pub fn recording(&mut self, now: Instant, on: bool) {
+        self.media.recording = on;
+        if let Some(id) = self.focus {
+            self.ask(now, id, |call| call.record(now, on));
+        }
+    }
+
+    /// The other side of a leg tells the same.
+    pub(super) fn recorded(&mut self, id: ConnId, on: bool) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.recorded = on;
+        let by = leg.peer;
+        self.tell(Event::Recording { by, on });
+    }
+
+    pub(super) fn snapshot_wanted(&mut self) {
+        if self.config.keep.snapshot.is_none() {
+            self.notice("There is no file for pictures: name one with --snapshot FILE.jpg.".to_owned());
+        } else if !self.media.receiving.iter().any(|plan| plan.codec.kind() == MediaKind::Video) {
+            self.notice("There is no picture to keep now.".to_owned());
+        } else {
+            self.outputs.push_back(Output::Media(MediaOutput::Snapshot));
+        }
+    }
+
     pub(super) fn received(&mut self, id: ConnId, received: Received) {
         if self.focus == Some(id) && self.media.receiving.iter().any(|plan| plan.ssrc == received.ssrc) {
             self.outputs.push_back(Output::Media(MediaOutput::Received(received)));

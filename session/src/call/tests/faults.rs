@@ -313,7 +313,7 @@ fn nothing_leaves_before_accept_whatever_the_peer_asks_and_answers() {
     assert_eq!((pair.a.count("playing"), pair.a.count("accepted")), (0, 0));
     // The caller claims to accept its own call.
     pair.act(Side::A, |call, _| {
-        let ask = call.client.word("accepted");
+        let ask = call.client.parameter("call", "accepted");
         call.ask(Channel::Primary, Purport::Word, ask).expect("can be said");
     });
     pair.pass(Duration::from_secs(1));

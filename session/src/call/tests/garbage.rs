@@ -129,8 +129,15 @@ fn rtsp() -> impl Strategy<Value = Vec<u8>> {
     let value = prop_oneof![3 => fixed.prop_map(str::to_owned), 1 => "[^\r\n]{0,40}"];
     let body = prop_oneof![
         Just(String::new()),
-        select(vec!["call: accepted\r\n", "call: ended\r\n", "call: declined\r\n", "mute: on\r\n", "call:"])
-            .prop_map(str::to_owned),
+        select(vec![
+            "call: accepted\r\n",
+            "call: ended\r\n",
+            "call: declined\r\n",
+            "mute: on\r\n",
+            "recording: on\r\n",
+            "call:"
+        ])
+        .prop_map(str::to_owned),
         Just(
             "v=0\r\no=- 1 1 IN IP4 0\r\ns=-\r\nt=0 0\r\nm=audio 0 RTP/SAVPF 96\r\na=rtpmap:96 opus/48000/2\r\n"
                 .to_owned()

@@ -124,6 +124,7 @@ fn name_of(event: &Event) -> &'static str {
         Event::Accepted => "accepted",
         Event::Playing => "playing",
         Event::DialBack { .. } => "dial-back",
+        Event::Recorded { .. } => "recorded",
         Event::Notice(_) => "notice",
         Event::Ended(_) => "ended",
     }

@@ -302,3 +302,33 @@ fn nothing_readable_crosses_after_the_second_message() {
     }
     assert!(pair.crossed.len() > 15);
 }
+
+#[test]
+fn who_is_recorded_is_told_so_once_for_each_change() {
+    let mut pair = Pair::run(Setup::default());
+    // Nothing flows yet, so nothing is recorded.
+    pair.act(Side::A, |call, now| call.record(now, true));
+    pair.pass(Duration::from_secs(1));
+    assert_eq!(pair.b.count("recorded"), 0);
+    pair.act(Side::B, Call::accept);
+    pair.pass(Duration::from_secs(1));
+    for on in [true, true, false] {
+        pair.act(Side::A, |call, now| call.record(now, on));
+        pair.pass(Duration::from_secs(1));
+    }
+    let told = |end: &End| {
+        let recorded = end.events.iter().filter_map(|(_, event)| match event {
+            Event::Recorded { on } => Some(*on),
+            _ => None,
+        });
+        recorded.collect::<Vec<_>>()
+    };
+    assert_eq!((told(&pair.a), told(&pair.b)), (vec![], vec![true, false]));
+    // What is neither changes nothing.
+    pair.act(Side::A, |call, _| {
+        let ask = call.client.parameter("recording", "perhaps");
+        call.ask(Channel::Primary, Purport::Word, ask).expect("can be said");
+    });
+    pair.pass(Duration::from_secs(1));
+    assert_eq!((told(&pair.b).len(), pair.a.ended(), pair.b.ended()), (2, None, None));
+}
