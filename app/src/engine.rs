@@ -11,6 +11,7 @@ pub mod event;
 mod keep;
 mod leg;
 mod meter;
+pub mod mute;
 pub mod peer;
 pub mod pipeline;
 pub mod snapshot;

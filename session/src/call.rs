@@ -5,6 +5,7 @@
 mod back;
 mod callee;
 mod caller;
+mod mute;
 mod outbox;
 mod talk;
 mod types;
@@ -38,6 +39,7 @@ use crate::state::{Awaited, Listening, State};
 use crate::timer::{HANDSHAKE_TIMEOUT, PING_INTERVAL, SILENCE_LIMIT, Timer, Timers};
 
 use back::Back;
+use mute::Mutes;
 use outbox::Outbox;
 
 /// One call, seen from one of its ends: one control connection and, if asked for, a second one dialled back.
@@ -81,6 +83,7 @@ pub struct Call {
     /// Accepted, but waiting for the second connection before we ask for the caller's streams.
     pull_waits: bool,
     playing: bool,
+    mutes: Mutes,
 }
 
 /// Both seals of one connection.
@@ -160,6 +163,7 @@ impl Call {
             recorded: false,
             pull_waits: false,
             playing: false,
+            mutes: Mutes::default(),
         }
     }
 

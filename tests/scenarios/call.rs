@@ -260,6 +260,67 @@ fn one_stream_serves_many_viewers_beside_a_call() {
 }
 
 #[test]
+fn a_camera_that_is_off_sends_nothing_and_the_other_side_knows() {
+    let mut world = connected(23, 50 * MS, &Setup::default());
+    world.run_for(Duration::from_secs(1));
+    world.command(A, Command::Mute { kind: MediaKind::Video, muted: true });
+    world.command(A, Command::Mute { kind: MediaKind::Audio, muted: true });
+    // What was captured before has arrived by then.
+    world.run_for(500 * MS);
+    let off = world.now();
+    world.run_for(Duration::from_secs(2));
+    assert_eq!(world.nodes[B].arrived_since(MediaKind::Video, off).count(), 0, "no picture leaves");
+    assert!(world.nodes[A].arrived_since(MediaKind::Video, off).count() > 50, "the other way it goes on");
+    let now = world.now();
+    let (ours, theirs) = (world.nodes[A].peer.snapshot(now), world.nodes[B].peer.snapshot(now));
+    assert!(ours.muted.camera && ours.muted.microphone && theirs.peer_muted == ours.muted, "{theirs:?}");
+    assert_eq!((theirs.muted, ours.peer_muted), Default::default());
+    world.command(A, Command::Mute { kind: MediaKind::Video, muted: false });
+    let on = world.now();
+    world.run_for(Duration::from_secs(1));
+    let first = world.nodes[B].arrived_since(MediaKind::Video, on).next().expect("pictures again");
+    assert!(first.at - first.age >= on, "it was captured while the camera was off");
+    let now = world.now();
+    let theirs = world.nodes[B].peer.snapshot(now);
+    assert!(theirs.peer_muted.microphone && !theirs.peer_muted.camera);
+}
+
+#[test]
+fn who_is_muted_while_it_rings_begins_the_call_muted() {
+    let mut world = two(24, 50 * MS, &ringing());
+    world.dial(A, B, Purpose::Call);
+    world.run_for(Duration::from_secs(1));
+    for node in [A, B] {
+        world.command(node, Command::Mute { kind: MediaKind::Video, muted: true });
+    }
+    world.command(B, Command::Accept);
+    world.run_for(Duration::from_secs(2));
+    let now = world.now();
+    for node in &mut world.nodes {
+        assert!(node.arrived.iter().all(|arrived| arrived.kind == MediaKind::Audio));
+        assert!(node.peer.snapshot(now).peer_muted.camera);
+    }
+}
+
+#[test]
+fn viewers_are_told_and_can_be_sent_away() {
+    let mut world = World::new(25, clean(50 * MS), &vec![Setup::default(); 3]);
+    for viewer in [A, 2] {
+        world.dial(viewer, B, Purpose::Watch);
+    }
+    world.run_for(Duration::from_secs(1));
+    world.command(B, Command::Mute { kind: MediaKind::Audio, muted: true });
+    world.run_for(Duration::from_secs(1));
+    let now = world.now();
+    assert!(world.nodes[A].peer.snapshot(now).peer_muted.microphone, "viewers are told as well");
+    world.command(B, Command::HangUp);
+    world.run_for(Duration::from_secs(1));
+    for viewer in [A, 2] {
+        assert_eq!(reason(&world, viewer), Some(&EndReason::HungUp { by_peer: true }));
+    }
+}
+
+#[test]
 fn without_udp_the_call_uses_its_control_connection() {
     let conditions = Conditions { udp_blocked: true, ..clean(50 * MS) };
     let mut world = World::new(14, conditions, &[Setup::default(), Setup::default()]);

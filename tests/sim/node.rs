@@ -196,6 +196,8 @@ impl Node {
                 self.sources = Some(Sourcing { started: now, next_sound: 0, next_picture: 0 });
             }
             MediaOutput::StopSending => self.sources = None,
+            // The sources here go on: nothing that is captured may get past the peer.
+            MediaOutput::Mute { .. } => {}
             MediaOutput::StartReceiving(plan) => self.receiving.push(plan),
             MediaOutput::StopReceiving => self.receiving.clear(),
             MediaOutput::Snapshot => {}

@@ -8,6 +8,7 @@ use visavis_session::identity::Fingerprint;
 
 use crate::contacts::{Contact, Contacts};
 use crate::engine::event::Event;
+use crate::engine::mute::Muted;
 use crate::engine::snapshot::{Flow, Phase, Snapshot};
 use crate::exit::Exit;
 
@@ -85,6 +86,8 @@ pub(crate) fn status(snapshot: &Snapshot, contacts: &Contacts) -> Value {
         "viewers": snapshot.viewers,
         "recording": snapshot.recording,
         "recorded": snapshot.recorded,
+        "muted": muted(snapshot.muted),
+        "peer_muted": muted(snapshot.peer_muted),
     });
     with_peer(value, snapshot.peer.as_ref(), contacts)
 }
@@ -119,6 +122,11 @@ fn flow(flow: &Flow) -> Value {
         "lost": flow.lost,
         "loss": (f64::from(flow.loss) * 1e6).round() / 1e6,
     })
+}
+
+/// Which sources of a peer are off.
+pub(crate) fn muted(muted: Muted) -> Value {
+    json!({"microphone": muted.microphone, "camera": muted.camera})
 }
 
 fn path_value(path: &Path) -> Value {

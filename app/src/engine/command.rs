@@ -1,5 +1,6 @@
 //! What an owner can ask of the engine.
 
+use visavis_net::rtp::codec::MediaKind;
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
@@ -14,8 +15,15 @@ pub enum Command {
     Decline,
     /// Keep the next picture received, in the file of [`Keep::snapshot`](super::config::Keep::snapshot).
     Snapshot,
-    /// End the call, whichever state it is in.
+    /// End the call, whichever state it is in; without one, send away whoever watches.
     HangUp,
+    /// Switch our microphone or camera off, or on again; until it is changed, in every call.
+    Mute {
+        /// Sound or pictures.
+        kind: MediaKind,
+        /// Whether it is off.
+        muted: bool,
+    },
     /// End everything and stop the engine.
     Shutdown,
 }

@@ -15,6 +15,7 @@ use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
 use super::command::Dial;
+use super::mute::Muted;
 use super::peer::{ConnId, Destination, Transmit};
 use super::snapshot::Phase;
 
@@ -55,6 +56,8 @@ pub(super) struct Leg {
     pub(super) may_send: bool,
     /// When media was first allowed to flow.
     pub(super) connected_at: Option<Instant>,
+    /// Which of its sources the peer says are off.
+    pub(super) muted: Muted,
     /// What pictures may cost on this leg's link, in bit/s.
     pub(super) budget: Option<u32>,
     /// The other side says that it records what we send.
@@ -82,6 +85,7 @@ impl Leg {
             streams: Vec::new(),
             may_send: false,
             connected_at: None,
+            muted: Muted::default(),
             budget: None,
             recorded: false,
             over: false,

@@ -22,11 +22,12 @@ use visavis_session::call::{self, Call, Channel, EndReason};
 
 mod admit;
 mod media;
+mod wishes;
 
 use self::admit::Yielded;
 pub use self::media::MediaOutput;
 use self::media::MediaState;
-use super::command::{Command, Dial};
+use super::command::Dial;
 use super::config::{Config, Keep};
 use super::event::Event;
 use super::leg::{Happening, Leg};
@@ -178,60 +179,6 @@ impl Peer {
         self.legs.is_empty() && self.dialling.is_none() && self.yielded.is_none()
     }
 
-    /// Does what the owner asks; what makes no sense now comes back as a notice.
-    pub fn command(&mut self, now: Instant, command: Command) {
-        match command {
-            Command::Dial(dial) => self.dial(now, dial),
-            Command::Accept => self.ask_focus(now, "accept", |call| call.accept(now)),
-            Command::Snapshot => self.snapshot_wanted(),
-            Command::Decline => self.ask_focus(now, "decline", |call| call.decline(now)),
-            Command::HangUp if self.focus.is_none() && self.is_idle() => {
-                self.notice("There is no call to hang up.".into());
-            }
-            Command::HangUp => self.hang_up(now),
-            Command::Shutdown => {
-                self.hang_up(now);
-                for id in self.legs.keys().copied().collect::<Vec<_>>() {
-                    self.ask(now, id, |call| call.hang_up(now));
-                }
-            }
-        }
-    }
-
-    fn dial(&mut self, now: Instant, dial: Dial) {
-        let ringing = self.focus.filter(|id| self.legs.get(id).is_some_and(|leg| leg.rings_for(&dial)));
-        if let Some(id) = ringing {
-            // They were faster: what we want is to talk to them.
-            self.ask(now, id, |call| call.accept(now));
-            return;
-        }
-        if self.focus.is_some() || self.dialling.is_some() || self.yielded.is_some() {
-            self.notice("There is a call already: end it before making another one.".to_owned());
-            return;
-        }
-        let conn = self.name_connection();
-        self.outputs.push_back(Output::Dial { conn, host: dial.host.clone(), port: dial.port });
-        self.dialling = Some((conn, dial));
-    }
-
-    fn hang_up(&mut self, now: Instant) {
-        if self.yielded.take().is_some() {
-            self.tell_ended(EndReason::Cancelled);
-        } else if let Some((conn, _)) = self.dialling.take() {
-            self.outputs.push_back(Output::Close { conn });
-            self.tell_ended(EndReason::Cancelled);
-        } else if let Some(id) = self.focus {
-            self.ask(now, id, |call| call.hang_up(now));
-        }
-    }
-
-    fn ask_focus(&mut self, now: Instant, wish: &str, ask: impl FnOnce(&mut Call)) {
-        match self.focus {
-            Some(id) => self.ask(now, id, ask),
-            None => self.notice(format!("There is no call to {wish}.")),
-        }
-    }
-
     fn ask(&mut self, now: Instant, id: ConnId, ask: impl FnOnce(&mut Call)) {
         self.with_leg(now, id, |leg, out| {
             ask(leg.call());
@@ -326,6 +273,9 @@ impl Peer {
 
     /// One encoded frame of ours, for everyone who may have it.
     pub fn send(&mut self, now: Instant, kind: MediaKind, frame: OutFrame) {
+        if !self.media.lets_out(kind, frame.captured) {
+            return;
+        }
         let frame = Arc::new(frame);
         for leg in self.legs.values_mut() {
             leg.send(now, kind, &frame);
@@ -375,7 +325,7 @@ impl Peer {
             self.focus.and_then(|id| self.legs.get(&id)).or_else(|| self.legs.values().find(|leg| leg.may_send))
         else {
             let phase = if self.dialling.is_some() { Phase::Dialling } else { Phase::Idle };
-            return Snapshot { phase, viewers, ..Snapshot::default() };
+            return Snapshot { phase, viewers, muted: self.media.muted(), ..Snapshot::default() };
         };
         let mut snapshot = Snapshot {
             phase: leg.phase(),
@@ -385,6 +335,8 @@ impl Peer {
             recording: self.media.recording,
             recorded: self.legs.values().any(|leg| leg.recorded),
             viewers,
+            muted: self.media.muted(),
+            peer_muted: leg.muted,
             ..Snapshot::default()
         };
         if let Some(stats) = leg.stats() {
@@ -470,6 +422,11 @@ impl Peer {
                 }
                 self.update_sending();
             }
+            call::Event::Muted { kind, muted } => {
+                if let Some(leg) = self.legs.get_mut(&id) {
+                    leg.muted.set(kind, muted);
+                }
+            }
             // A new kind of event of the session crate is named here before it means anything.
             _ => tracing::warn!("an event of the call was not understood"),
         }
@@ -483,6 +440,7 @@ impl Peer {
             self.tell(Event::Connected { peer, suite, purpose });
         }
         self.start_receiving(id);
+        self.tell_muted(now, id);
     }
 
     fn ended(&mut self, now: Instant, id: ConnId, reason: EndReason) {

@@ -23,6 +23,7 @@ use visavis_net::rtp::time::{ClockRate, NtpTime, RtpTime, WallClock};
 
 use super::config::Quality;
 use super::keep::Tap;
+use super::mute::Mute;
 
 /// RTP payload bytes of one packet: 1,200 leaves room for headers, seal and tunnels in the smallest usual MTU of 1,280.
 pub const MAX_PAYLOAD: usize = 1200;
@@ -44,11 +45,24 @@ pub struct Figures {
     pub frames_dropped: AtomicU64,
     /// Received packets that a pipeline had no room for.
     pub packets_dropped: AtomicU64,
+    /// The switch of the microphone.
+    microphone: Mutex<Mute>,
     /// Where the sound is: what pictures keep step with.
     play_point: Mutex<Option<PlayPoint>>,
 }
 
 impl Figures {
+    /// Switches the microphone off, or on again.
+    pub fn mute_microphone(&self, now: Instant, off: bool) {
+        self.microphone.lock().unwrap_or_else(PoisonError::into_inner).set(now, off);
+    }
+
+    /// Whether sound captured then may be heard.
+    #[must_use]
+    pub fn hears(&self, captured: Instant) -> bool {
+        self.microphone.lock().unwrap_or_else(PoisonError::into_inner).lets_out(captured)
+    }
+
     /// Where the sound is, if any is playing.
     #[must_use]
     pub fn play_point(&self) -> Option<PlayPoint> {
@@ -134,6 +148,9 @@ impl Capture for SendAudio {
 
     fn step(&mut self, now: Instant, figures: &Figures) -> Result<Option<OutFrame>, DeviceError> {
         let Some(captured) = self.source.read(now, &mut self.pcm)? else { return Ok(None) };
+        if !figures.hears(captured) {
+            self.pcm.fill(0);
+        }
         self.start.get_or_insert(captured);
         let loss = figures.expected_loss.load(Ordering::Relaxed).min(100) as u8;
         if loss != self.encoder.expected_loss() {
@@ -176,19 +193,23 @@ pub struct SendVideo {
     source: VideoSource,
     encoder: VideoEncoder,
     packetizer: Packetizer,
+    /// What RTP time counts from.
+    origin: Instant,
     start: Option<Instant>,
 }
 
 impl SendVideo {
-    /// Opens the source.
+    /// Opens the source. `origin` is what RTP time counts from: the same for as long as the stream lasts, however often its
+    /// camera is closed and opened again.
     ///
     /// # Errors
     /// When the source or the encoder cannot be started.
-    pub fn open(spec: &VideoSourceSpec, quality: &Quality, now: Instant) -> Result<Self, DeviceError> {
+    pub fn open(spec: &VideoSourceSpec, quality: &Quality, origin: Instant, now: Instant) -> Result<Self, DeviceError> {
         Ok(Self {
             encoder: VideoEncoder::new(quality.jpeg_quality).map_err(|error| codec("JPEG", &error))?,
             source: VideoSource::open(spec, now)?,
             packetizer: Packetizer::new(MAX_PAYLOAD),
+            origin,
             start: None,
         })
     }
@@ -211,14 +232,14 @@ impl Capture for SendVideo {
         }
         let encoded = self.encoder.step(&picture).map_err(|error| codec("JPEG", &error))?;
         let Some(encoded) = encoded else { return Ok(None) };
-        let start = *self.start.get_or_insert(encoded.captured);
+        self.start.get_or_insert(encoded.captured);
         let mut payloads = Vec::new();
         if let Err(error) = self.packetizer.packetize(&encoded.jpeg, &mut payloads) {
             tracing::warn!(%error, "a picture cannot be sent");
             return Ok(None);
         }
         figures.pictures_sent.fetch_add(1, Ordering::Relaxed);
-        let time = RtpTime(ClockRate::VIDEO.ticks(encoded.captured.saturating_duration_since(start)));
+        let time = RtpTime(ClockRate::VIDEO.ticks(encoded.captured.saturating_duration_since(self.origin)));
         Ok(Some(OutFrame { time, captured: encoded.captured, payloads, marker: true }))
     }
 }

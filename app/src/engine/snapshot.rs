@@ -7,6 +7,8 @@ use visavis_net::rtp::session::Waiting;
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
+use super::mute::Muted;
+
 /// The latest state, replaced four times a second while a call lasts.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -28,6 +30,10 @@ pub struct Snapshot {
     pub received: Flow,
     /// Sound waiting to be played, on average over the last second.
     pub jitter_buffer: Duration,
+    /// Which sources of ours are off.
+    pub muted: Muted,
+    /// Which of the other side's are, as it says.
+    pub peer_muted: Muted,
     /// What waits to be sent, or to come.
     pub waiting: Waiting,
     /// Whether we record what they send.

@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
-use visavis_media::device::{AudioSourceSpec, DeviceError, Sources, VideoSourceSpec};
+use visavis_media::device::{AudioSourceSpec, DeviceError, VideoSourceSpec};
 use visavis_net::plan::StreamPlan;
 use visavis_net::rtp::codec::MediaKind;
 use visavis_net::rtp::session::{OutFrame, Received};
@@ -49,9 +49,21 @@ pub(super) struct Media {
     figures: Arc<Figures>,
     frames: mpsc::Sender<Encoded>,
     news: mpsc::Sender<Event>,
-    sending: Vec<Worker>,
+    /// Since when somebody listens.
+    sending: Option<Instant>,
+    microphone: Option<Worker>,
+    camera: Camera,
     playing: [Option<Player>; 2],
     keeping: Keeping,
+}
+
+/// The camera, which is closed while its owner does not want to be seen.
+#[derive(Default)]
+struct Camera {
+    off: bool,
+    open: Option<Worker>,
+    /// Told to close. It may take its time, which is not the driver's: who opens it again waits.
+    closing: Option<Worker>,
 }
 
 /// What a playing pipeline is fed.
@@ -75,14 +87,16 @@ impl Media {
         news: mpsc::Sender<Event>,
     ) -> Self {
         let keeping = Keeping::new(config.keep.clone(), clock, news.clone());
-        Self { config, clock, figures, frames, news, sending: Vec::new(), playing: [None, None], keeping }
+        let (microphone, camera, sending) = (None, Camera::default(), None);
+        let playing = [None, None];
+        Self { config, clock, figures, frames, news, sending, microphone, camera, playing, keeping }
     }
 
     /// Does what the peer says.
     pub(super) fn handle(&mut self, output: MediaOutput) {
         match output {
             MediaOutput::StartSending => self.start_sending(),
-            MediaOutput::StopSending => self.sending.clear(),
+            MediaOutput::StopSending => self.stop_sending(),
             MediaOutput::StartReceiving(plan) => self.start_playing(&plan),
             MediaOutput::StopReceiving => {
                 self.playing = [None, None];
@@ -90,6 +104,8 @@ impl Media {
             }
             MediaOutput::Snapshot => self.keeping.keep_picture(),
             MediaOutput::Budget { bits_per_second } => self.figures.budget.store(bits_per_second, Ordering::Relaxed),
+            MediaOutput::Mute { kind: MediaKind::Audio, muted } => self.figures.mute_microphone(clock::now(), muted),
+            MediaOutput::Mute { kind: MediaKind::Video, muted } => self.mute_camera(muted),
             MediaOutput::Received(received) => {
                 // A picture is worth waking for when it may be complete; sound is played by the sink's clock.
                 let wake = received.codec.kind() == MediaKind::Video && (received.marker || received.repaired);
@@ -117,12 +133,45 @@ impl Media {
     fn start_sending(&mut self) {
         // One beginning for both: files and the synthetic scene are in step with each other.
         let (start, quality) = (clock::now(), self.config.quality);
-        let Sources { audio, video } = self.config.sources.clone();
+        self.sending = Some(start);
+        let audio = self.config.sources.audio.clone();
         if audio != AudioSourceSpec::None {
-            self.spawn_sender("audio-send", MediaKind::Audio, move || SendAudio::open(&audio, &quality, start));
+            self.microphone =
+                self.spawn_sender("audio-send", MediaKind::Audio, move || SendAudio::open(&audio, &quality, start));
         }
+        if !self.camera.off {
+            self.open_camera(start, start);
+        }
+    }
+
+    fn stop_sending(&mut self) {
+        self.sending = None;
+        self.microphone = None;
+        self.camera = Camera { off: self.camera.off, ..Camera::default() };
+    }
+
+    fn mute_camera(&mut self, off: bool) {
+        self.camera.off = off;
+        match self.sending {
+            Some(_) if off => {
+                self.camera.closing = self.camera.open.take();
+                if let Some(worker) = &self.camera.closing {
+                    worker.stop();
+                }
+            }
+            Some(origin) => self.open_camera(origin, clock::now()),
+            None => {}
+        }
+    }
+
+    fn open_camera(&mut self, origin: Instant, now: Instant) {
+        let (video, quality) = (self.config.sources.video.clone(), self.config.quality);
+        let closing = self.camera.closing.take();
         if video != VideoSourceSpec::None {
-            self.spawn_sender("video-send", MediaKind::Video, move || SendVideo::open(&video, &quality, start));
+            self.camera.open = self.spawn_sender("video-send", MediaKind::Video, move || {
+                drop(closing);
+                SendVideo::open(&video, &quality, origin, now)
+            });
         }
     }
 
@@ -144,18 +193,18 @@ impl Media {
     }
 
     fn spawn_sender<P: Capture>(
-        &mut self,
+        &self,
         name: &'static str,
         kind: MediaKind,
         open: impl FnOnce() -> Result<P, DeviceError> + Send + 'static,
-    ) {
+    ) -> Option<Worker> {
         let role = match kind {
             MediaKind::Audio => "audio-source",
             MediaKind::Video => "video-source",
         };
         let (frames, figures) = (self.frames.clone(), Arc::clone(&self.figures));
         let mut reporter = Reporter::new(self.news.clone(), role, self.clock);
-        let worker = Worker::spawn(name, move |stop| {
+        Worker::spawn(name, move |stop| {
             let run = || -> Result<(), DeviceError> {
                 let mut pipeline = open()?;
                 while !stop.load(Ordering::Relaxed) {
@@ -175,8 +224,7 @@ impl Media {
             if let Err(error) = run() {
                 Reporter::new(reporter.news.clone(), role, reporter.clock).failed(&error);
             }
-        });
-        self.sending.extend(worker);
+        })
     }
 
     fn spawn_player<P: Play>(
@@ -244,6 +292,12 @@ impl Worker {
         }
     }
 
+    /// Has it end soon, and does not wait for that.
+    fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
     fn wake(&self) {
         if let Some(thread) = self.thread.as_ref().map(JoinHandle::thread) {
             Thread::unpark(thread);
@@ -253,8 +307,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.wake();
+        self.stop();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {

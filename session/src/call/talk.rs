@@ -57,8 +57,7 @@ impl Call {
             return self.told_of_recording(channel, cseq, word);
         }
         let Some(word) = message::parameter(request.body(), "call") else {
-            // Mute, camera, hold and text are reserved.
-            return self.reply(channel, cseq, Answer::new(StatusCode::ParameterNotUnderstood));
+            return self.told_mute(channel, cseq, request.body());
         };
         let calling = matches!(self.state, State::Calling);
         let waiting = calling || matches!(self.state, State::Ringing);
@@ -133,6 +132,8 @@ impl Call {
             Purport::Setup(kind) => self.set_up(kind, response),
             // Nothing hangs on how these are answered: that they are shows that the peer is there.
             Purport::Play | Purport::Ping | Purport::Word => Ok(()),
+            // The owner may have changed its mind meanwhile.
+            Purport::Mute(_) => self.tell_mutes(),
             Purport::Hello | Purport::Bind => Err(PeerFault::StrayAnswer.into()),
         }
     }

@@ -4,6 +4,7 @@ mod back;
 mod dialogue;
 mod faults;
 mod garbage;
+mod mute;
 mod negatives;
 mod pair;
 mod strangers;

@@ -234,6 +234,13 @@ pub enum Event {
     Accepted,
     /// Every gate is open: we may send our sound and pictures. Once, and never to the viewer of a stream.
     Playing,
+    /// The other side switched its microphone or its camera off, or on again. Once for each change.
+    Muted {
+        /// Sound or pictures.
+        kind: MediaKind,
+        /// Whether it is off.
+        muted: bool,
+    },
     /// Dial the caller back on this TCP port of its address, then say [`BackInput::Connected`] or
     /// [`BackInput::Failed`].
     DialBack {

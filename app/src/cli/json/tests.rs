@@ -4,6 +4,7 @@ use visavis_session::call::{EndReason, Purpose};
 use visavis_session::handshake::suite::Suite;
 
 use super::*;
+use crate::engine::mute::Muted;
 
 const KEY: &str = "abcdefghijklmnopqrstuvwxyz234567abcdefghijklmnopqrsq";
 
@@ -119,6 +120,8 @@ fn the_status_has_its_shape() {
         recording: true,
         recorded: true,
         viewers: 1,
+        muted: Muted { microphone: true, camera: false },
+        peer_muted: Muted { microphone: false, camera: true },
     };
     insta::assert_snapshot!(lines([status(&snapshot, &ana()), status(&Snapshot::default(), &ana())]));
 }

@@ -9,6 +9,7 @@ use visavis_net::rtp::time::{NtpTime, RtpTime};
 
 use super::{ConnId, Output, Peer};
 use crate::engine::event::Event;
+use crate::engine::mute::{Mute, Muted};
 
 /// What the media pipelines are told. They belong to the one call or watched stream in focus.
 #[derive(Debug)]
@@ -34,6 +35,13 @@ pub enum MediaOutput {
     },
     /// Keep the next picture.
     Snapshot,
+    /// A source was switched off, or on again: the camera is closed, the microphone gives silence.
+    Mute {
+        /// Sound or pictures.
+        kind: MediaKind,
+        /// Whether it is off.
+        muted: bool,
+    },
     /// What pictures may cost from now on, in bit/s: the narrowest of all receivers' links.
     Budget {
         /// Bits per second.
@@ -48,6 +56,21 @@ pub(super) struct MediaState {
     pub(super) receiving: Vec<StreamPlan>,
     pub(super) recording: bool,
     pub(super) budget: Option<u32>,
+    /// The switches of our sources, by [`MediaKind`].
+    mutes: [Mute; 2],
+}
+
+impl MediaState {
+    /// Whether what was captured then may leave. Silence in place of sound is the encoder's work: a packet of sound
+    /// carries something of the one before it, so that none can be taken out behind the encoder.
+    pub(super) fn lets_out(&self, kind: MediaKind, captured: Instant) -> bool {
+        kind == MediaKind::Audio || self.mutes[kind as usize].lets_out(captured)
+    }
+
+    pub(super) fn muted(&self) -> Muted {
+        let [microphone, camera] = self.mutes.map(|mute| mute.is_off());
+        Muted { microphone, camera }
+    }
 }
 
 impl Peer {
@@ -100,6 +123,24 @@ impl Peer {
         if !self.media.receiving.is_empty() {
             self.media.receiving.clear();
             self.outputs.push_back(Output::Media(MediaOutput::StopReceiving));
+        }
+    }
+
+    /// The owner switches a source off, or on again.
+    pub(super) fn mute(&mut self, now: Instant, kind: MediaKind, muted: bool) {
+        if self.media.mutes[kind as usize].set(now, muted) {
+            self.outputs.push_back(Output::Media(MediaOutput::Mute { kind, muted }));
+            for id in self.legs.keys().copied().collect::<Vec<_>>() {
+                self.ask(now, id, |call| call.mute(now, kind, muted));
+            }
+        }
+    }
+
+    /// A call that was just accepted begins with the switches as they are.
+    pub(super) fn tell_muted(&mut self, now: Instant, id: ConnId) {
+        for kind in [MediaKind::Audio, MediaKind::Video] {
+            let muted = self.media.muted().of(kind);
+            self.ask(now, id, |call| call.mute(now, kind, muted));
         }
     }
 

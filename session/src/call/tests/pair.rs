@@ -123,6 +123,7 @@ fn name_of(event: &Event) -> &'static str {
         Event::Stream(_) => "stream",
         Event::Accepted => "accepted",
         Event::Playing => "playing",
+        Event::Muted { .. } => "muted",
         Event::DialBack { .. } => "dial-back",
         Event::Recorded { .. } => "recorded",
         Event::Notice(_) => "notice",
