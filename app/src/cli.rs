@@ -2,6 +2,7 @@
 
 mod args;
 mod book;
+mod control;
 mod echo;
 mod json;
 mod media;
@@ -19,14 +20,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 use visavis_media::device::{DeviceError, VideoSinkSpec};
 use visavis_session::call::{Purpose, RING_TIMEOUT};
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Identity;
 
-use self::args::{Allow, Cli, Command, Global, Lasting, Network, Talk};
+use self::args::{Allow, Cli, Command, Global, Network, Running, Talk};
 use self::book::{Book, TargetError};
+use self::control::Asked;
+#[cfg(unix)]
+use self::control::claim::{Claim, ClaimError};
+#[cfg(unix)]
+use self::control::client::{self, ClientError};
+#[cfg(unix)]
+use self::control::{Request, Source, server};
 use self::media::Media;
 use self::output::{Screen, Style};
 use self::run::{Goal, Wires};
@@ -34,7 +43,7 @@ use crate::contacts::ContactsError;
 use crate::engine::config::{Admission, Auto, Config};
 use crate::engine::{Engine, EngineError, clock};
 use crate::exit::Exit;
-use crate::profile::{Profile, ProfileError};
+use crate::profile::{self, Profile, ProfileError};
 
 /// Runs the command line of this process.
 #[must_use]
@@ -86,6 +95,12 @@ enum Failure {
     Randomness(#[from] getrandom::Error),
     #[error("cannot start: {0}")]
     Runtime(std::io::Error),
+    #[cfg(unix)]
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    #[cfg(unix)]
+    #[error(transparent)]
+    Client(#[from] ClientError),
 }
 
 impl Failure {
@@ -97,6 +112,10 @@ impl Failure {
             Self::Contacts(_) => Exit::Usage,
             Self::Device(_) => Exit::Device,
             Self::Profile(_) | Self::Engine(_) | Self::Randomness(_) | Self::Runtime(_) => Exit::Failed,
+            #[cfg(unix)]
+            Self::Client(ClientError::NotRunning) => Exit::NotRunning,
+            #[cfg(unix)]
+            Self::Claim(_) | Self::Client(_) => Exit::Failed,
         }
     }
 }
@@ -104,7 +123,24 @@ impl Failure {
 fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
     start_log(&cli.global, screen)?;
     let profile = || Profile::open(cli.global.profile.clone());
+    #[cfg(unix)]
+    let ask = |request| -> Result<Exit, Failure> {
+        Ok(client::run(&profile::runtime_dir(cli.global.profile.clone())?, request, screen)?)
+    };
     match cli.command {
+        #[cfg(unix)]
+        Command::Status => return ask(Request::Status),
+        #[cfg(unix)]
+        Command::Hangup => return ask(Request::Hangup),
+        #[cfg(unix)]
+        Command::Accept => return ask(Request::Accept),
+        #[cfg(unix)]
+        Command::Decline => return ask(Request::Decline),
+        #[cfg(unix)]
+        Command::Mute(args) => {
+            let source = if args.camera { Source::Camera } else { Source::Microphone };
+            return ask(Request::Mute { source, to: args.to });
+        }
         Command::Devices => tools::devices(screen),
         Command::Identity(args) => tools::identity(&profile()?, &args, screen)?,
         Command::Contacts(args) => tools::contacts(&profile()?, args, screen)?,
@@ -126,10 +162,10 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
             // Who asks for nothing that lasts wants a look.
             let glance = media.keep.is_a_picture()
                 && media.sinks.video == VideoSinkSpec::None
-                && args.lasting.duration.is_none();
+                && args.running.duration.is_none();
             let media = if glance { media.without_sound() } else { media };
             let admission = admission(&book, Auto::Nobody, false, false);
-            let setup = Setup::one_way(&args.network, args.network.address(false), &args.lasting, admission);
+            let setup = Setup::one_way(&args.network, args.network.address(false), &args.running, admission);
             return converse(Goal::Dial { dial, contact, glance }, identity, book, media, setup, screen);
         }
         Command::Answer(args) => {
@@ -159,7 +195,7 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
             }
             let media = Media::stream(&args.sending);
             let admission = admission(&book, auto, false, true);
-            let setup = Setup::one_way(&args.network, args.network.address(true), &args.lasting, admission);
+            let setup = Setup::one_way(&args.network, args.network.address(true), &args.running, admission);
             return converse(Goal::Stream, identity, book, media, setup, screen);
         }
     }
@@ -174,6 +210,8 @@ struct Setup {
     separate_channels: bool,
     ring_timeout: Duration,
     duration: Option<Duration>,
+    /// Whether others of the same owner may have a say.
+    control: bool,
 }
 
 impl Setup {
@@ -181,11 +219,11 @@ impl Setup {
         Self {
             separate_channels: args.ringing.separate_channels,
             ring_timeout: args.ringing.ring_timeout,
-            ..Self::one_way(&args.network, listen, &args.lasting, admission)
+            ..Self::one_way(&args.network, listen, &args.running, admission)
         }
     }
 
-    fn one_way(network: &Network, listen: Option<SocketAddr>, lasting: &Lasting, admission: Admission) -> Self {
+    fn one_way(network: &Network, listen: Option<SocketAddr>, running: &Running, admission: Admission) -> Self {
         Self {
             admission,
             listen,
@@ -193,7 +231,8 @@ impl Setup {
             separate_channels: false,
             // Nothing rings.
             ring_timeout: RING_TIMEOUT,
-            duration: lasting.duration,
+            duration: running.duration,
+            control: !running.no_control,
         }
     }
 }
@@ -229,16 +268,38 @@ fn converse(
         quality: media.quality,
         ring_timeout: setup.ring_timeout,
     };
+    // Whoever runs already with this profile is found before anything else happens.
+    #[cfg(unix)]
+    let claim = if setup.control { claim(book.profile(), screen)? } else { None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
     let exit = runtime.block_on(async {
         let engine = Engine::spawn(config)?;
         let wires = Wires { commands: engine.commands, events: engine.events, snapshot: engine.snapshot };
-        let outside = outside::listen().map_err(Failure::Runtime)?;
+        #[cfg(unix)]
+        let requests = claim.as_ref().map(server::serve).transpose().map_err(Failure::Runtime)?;
+        #[cfg(not(unix))]
+        let requests = None;
+        let nobody = || mpsc::channel::<Asked>(1).1;
+        let outside = outside::listen(requests.unwrap_or_else(nobody)).map_err(Failure::Runtime)?;
         Ok(run::run(goal, setup.duration, media.chosen, book, screen.clone(), wires, outside).await)
     });
     // Whatever still hangs in a device driver does not keep the process.
     runtime.shutdown_background();
     exit
+}
+
+/// The socket over which this instance is controlled. A second instance does not start; an instance that cannot have a
+/// socket for another reason does without.
+#[cfg(unix)]
+fn claim(profile: &Profile, screen: &Screen) -> Result<Option<Claim>, Failure> {
+    match Claim::make(profile.runtime_dir()) {
+        Ok(claim) => Ok(Some(claim)),
+        Err(running @ ClaimError::Running) => Err(running.into()),
+        Err(error) => {
+            screen.error(&format!("`visavis status` and the like will not reach this instance: {error}"));
+            Ok(None)
+        }
+    }
 }
 
 fn start_log(global: &Global, screen: &Screen) -> Result<(), Failure> {

@@ -31,13 +31,17 @@ pub enum Exit {
     NotVisavis = 9,
     /// The other side vanished in the middle of a call.
     Lost = 10,
+    /// There is no running instance to control.
+    NotRunning = 11,
+    /// The running instance has no call that this could be done to.
+    NoCall = 12,
     /// Interrupted before anybody answered, or interrupted twice. The number is the shell's for SIGINT.
     Interrupted = 130,
 }
 
 impl Exit {
     /// Every status there is, by number.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Ended,
         Self::Failed,
         Self::Usage,
@@ -49,6 +53,8 @@ impl Exit {
         Self::Device,
         Self::NotVisavis,
         Self::Lost,
+        Self::NotRunning,
+        Self::NoCall,
         Self::Interrupted,
     ];
 
@@ -73,6 +79,8 @@ impl Exit {
             Self::Device => "device-error",
             Self::NotVisavis => "not-visavis",
             Self::Lost => "lost",
+            Self::NotRunning => "not-running",
+            Self::NoCall => "no-call",
             Self::Interrupted => "interrupted",
         }
     }
@@ -92,6 +100,8 @@ impl Exit {
             Self::Device => "a device or file for sound or pictures does not work",
             Self::NotVisavis => "what answers there is not a visavis peer",
             Self::Lost => "the other side was lost during the call",
+            Self::NotRunning => "no visavis runs with this profile",
+            Self::NoCall => "there is no call to do that to",
             Self::Interrupted => "interrupted before anybody answered, or twice",
         }
     }
@@ -138,7 +148,7 @@ mod tests {
     #[test]
     fn what_scripts_test_for_keeps_its_number() {
         let numbers: Vec<u8> = Exit::ALL.iter().map(|exit| exit.code()).collect();
-        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 130]);
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 130]);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! $XDG_DATA_HOME/visavis/          (~/.local/share/visavis, or --profile DIR), mode 0700
 //!     identity.key                 the Ed25519 secret, mode 0600, made at first run
 //!     contacts.toml                whom the owner knows, see `contacts`
+//! $XDG_RUNTIME_DIR/visavis/        (DIR/run with --profile DIR), mode 0700, while an instance runs
+//!     control.sock                 where it takes requests, see `cli::control`
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -29,6 +31,7 @@ const MAX_KEY_FILE: u64 = 1024;
 #[derive(Clone, Debug)]
 pub struct Profile {
     dir: PathBuf,
+    runtime: PathBuf,
 }
 
 /// Why a profile cannot be used, and what to do.
@@ -78,24 +81,25 @@ impl Profile {
     /// # Errors
     /// When there is no such place or it cannot be made.
     pub fn open(dir: Option<PathBuf>) -> Result<Self, ProfileError> {
-        let dir = match dir {
-            Some(dir) => dir,
-            None => {
-                directories::ProjectDirs::from("", "", "visavis").ok_or(ProfileError::NoHome)?.data_dir().to_path_buf()
-            }
-        };
+        let (dir, runtime) = places(dir)?;
         let mut builder = DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&dir).map_err(|e| failed("create", &dir, e))?;
-        Ok(Self { dir })
+        Ok(Self { dir, runtime })
     }
 
     /// The folder.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Where a running instance can be reached; not made yet.
+    #[must_use]
+    pub fn runtime_dir(&self) -> &Path {
+        &self.runtime
     }
 
     /// Where the secret key is.
@@ -157,6 +161,28 @@ impl Profile {
         }
         Ok(contacts)
     }
+}
+
+/// Where a running instance of the profile in `dir`, or of the person's own, can be reached. Nothing is made, nor need it
+/// be there.
+///
+/// # Errors
+/// When there is no such place.
+pub fn runtime_dir(dir: Option<PathBuf>) -> Result<PathBuf, ProfileError> {
+    Ok(places(dir)?.1)
+}
+
+/// What is kept, and what lasts as long as an instance runs.
+fn places(dir: Option<PathBuf>) -> Result<(PathBuf, PathBuf), ProfileError> {
+    const RUN: &str = "run";
+    if let Some(dir) = dir {
+        let runtime = dir.join(RUN);
+        return Ok((dir, runtime));
+    }
+    let dirs = directories::ProjectDirs::from("", "", "visavis").ok_or(ProfileError::NoHome)?;
+    let dir = dirs.data_dir().to_path_buf();
+    let runtime = dirs.runtime_dir().map_or_else(|| dir.join(RUN), Path::to_path_buf);
+    Ok((dir, runtime))
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> ProfileError {

@@ -49,6 +49,15 @@ start() {
     pids[$peer]=$!
 }
 
+# start_beside PEER ARGUMENT…: one more process with the profile of a peer; it is called PEER-beside.
+start_beside() {
+    local peer=$1
+    shift
+    mkdir -p "$dir/$peer"
+    ln -sfn "$peer" "$dir/$peer-beside"
+    start "$peer-beside" "$@"
+}
+
 # answer PEER PORT ARGUMENT…: starts a peer that waits for calls on the loopback, and waits until it does.
 answer() {
     local peer=$1 port=$2
@@ -62,6 +71,14 @@ call() {
     local peer=$1 address=$2
     shift 2
     start "$peer" call "$address" "${devices[@]}" "$@"
+}
+
+# control PEER STATUS ARGUMENT…: asks a running peer for something, from another process; the answer is in $answer.
+control() {
+    local peer=$1 expected=$2 status=0
+    shift 2
+    answer=$(visavis --profile "$dir/$peer" "$@" 2>&1) || status=$?
+    [ "$status" = "$expected" ] || fail "visavis $*: status $status, not $expected: $answer"
 }
 
 tell() { printf '%s\n' "$2" >&"${wires[$1]}"; }
@@ -125,6 +142,9 @@ flows() {
         sleep 0.05
     done
 }
+
+# last PEER EVENT PATTERN: whether the last such event is like that, yes or no.
+last() { if grep "\"event\":\"$2\"" "$dir/$1.events" | tail -n 1 | grep -q -- "$3"; then echo yes; else echo no; fi; }
 
 # field PEER EVENT NAME: a text of the first such event.
 field() { sed -n "/\"event\":\"$2\"/s/.*\"$3\":\"\([^\"]*\)\".*/\1/p" "$dir/$1.events" | head -n 1; }

@@ -10,6 +10,8 @@ use visavis_media::device::{AudioSinkSpec, AudioSourceSpec, VideoSinkSpec, Video
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
+#[cfg(unix)]
+use super::control::Switch;
 use crate::address::DEFAULT_PORT;
 use crate::engine::config::{Auto, Quality};
 use crate::exit::Exit;
@@ -65,6 +67,21 @@ pub(crate) enum Command {
     /// Watch what somebody streams
     #[command(after_help = ADDRESSES)]
     Watch(Watch),
+    /// Say what a running visavis does
+    #[cfg(unix)]
+    Status,
+    /// End the call of a running visavis
+    #[cfg(unix)]
+    Hangup,
+    /// Have a running visavis send silence, or no pictures
+    #[cfg(unix)]
+    Mute(Mute),
+    /// Take the call that rings at a running visavis
+    #[cfg(unix)]
+    Accept,
+    /// Refuse the call that rings at a running visavis
+    #[cfg(unix)]
+    Decline,
     /// List microphones, loudspeakers and cameras
     Devices,
     /// Show who you are and where you can be called
@@ -127,7 +144,7 @@ pub(crate) struct Talk {
     #[command(flatten)]
     pub(crate) ringing: Ringing,
     #[command(flatten)]
-    pub(crate) lasting: Lasting,
+    pub(crate) running: Running,
 }
 
 #[derive(Debug, Args)]
@@ -140,7 +157,7 @@ pub(crate) struct Stream {
     #[command(flatten)]
     pub(crate) network: Network,
     #[command(flatten)]
-    pub(crate) lasting: Lasting,
+    pub(crate) running: Running,
 }
 
 #[derive(Debug, Args)]
@@ -155,7 +172,21 @@ pub(crate) struct Watch {
     #[command(flatten)]
     pub(crate) network: Network,
     #[command(flatten)]
-    pub(crate) lasting: Lasting,
+    pub(crate) running: Running,
+}
+
+#[cfg(unix)]
+#[derive(Debug, Args)]
+pub(crate) struct Mute {
+    /// The microphone: silence is sent. It is meant unless the camera is
+    #[arg(long)]
+    pub(crate) microphone: bool,
+    /// The camera: it is closed, and no pictures are sent
+    #[arg(long, conflicts_with = "microphone")]
+    pub(crate) camera: bool,
+    /// Whether it is to be muted
+    #[arg(value_enum, value_name = "HOW", default_value = "on")]
+    pub(crate) to: Switch,
 }
 
 #[derive(Debug, Args)]
@@ -288,12 +319,16 @@ pub(crate) struct Ringing {
     pub(crate) ring_timeout: Duration,
 }
 
-/// How long it lasts.
+/// How long it lasts, and who may have a say in that.
 #[derive(Debug, Args)]
-pub(crate) struct Lasting {
+#[command(next_help_heading = "Options")]
+pub(crate) struct Running {
     /// Hang up after this long; a stream ends this long after its start
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Options")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) duration: Option<Duration>,
+    /// Stay out of reach of `visavis hangup` and the like; one more with the same profile may run then
+    #[arg(long)]
+    pub(crate) no_control: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

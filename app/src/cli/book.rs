@@ -36,6 +36,11 @@ impl Book {
         Ok(Self { profile, own, contacts })
     }
 
+    /// Whose it is.
+    pub(crate) fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
     pub(crate) fn contacts(&self) -> &Contacts {
         &self.contacts
     }

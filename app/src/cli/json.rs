@@ -129,6 +129,13 @@ pub(crate) fn muted(muted: Muted) -> Value {
     json!({"microphone": muted.microphone, "camera": muted.camera})
 }
 
+/// What the other side of a call has switched off, when that changes.
+pub(crate) fn peer_muted(peer_muted: Muted, peer: &Fingerprint, contacts: &Contacts) -> Value {
+    let mut value = muted(peer_muted);
+    value["event"] = json!("peer-muted");
+    with_peer(value, Some(peer), contacts)
+}
+
 fn path_value(path: &Path) -> Value {
     match path {
         Path::Udp(address) => json!({"carrier": "udp", "address": address.to_string()}),

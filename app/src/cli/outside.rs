@@ -4,6 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Read};
 
 use tokio::sync::mpsc;
 
+use super::control::Asked;
 use super::run::Outside;
 
 /// The longest line worth reading, in bytes; the rest counts as the next one.
@@ -12,8 +13,8 @@ const MAX_LINE: u64 = 256;
 const LINES: usize = 4;
 
 /// Begins to listen for signals; standard input is left alone until somebody wants a line.
-pub(crate) fn listen() -> io::Result<Outside> {
-    Ok(Outside { interrupts: interrupts()?, lines: Box::new(lines) })
+pub(crate) fn listen(requests: mpsc::Receiver<Asked>) -> io::Result<Outside> {
+    Ok(Outside { interrupts: interrupts()?, lines: Box::new(lines), requests })
 }
 
 #[cfg(unix)]

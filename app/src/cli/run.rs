@@ -1,7 +1,11 @@
 //! A call, a stream or a line of waiting callers, from the first command to the engine to the last event from it.
 
+mod orders;
+mod trust;
+
 use std::collections::HashSet;
 use std::future::pending;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -9,18 +13,19 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, Sleep, interval, sleep};
 use visavis_session::call::{EndReason, Purpose};
-use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
+use self::orders::UNATTENDED;
 use super::book::Book;
+use super::control::Asked;
 use super::output::{Screen, Style};
 use super::tools::is_link_local;
 use super::words::sentence;
 use super::{json, words};
 use crate::address::Address;
-use crate::contacts::Learned;
 use crate::engine::command::{Command, Dial};
 use crate::engine::event::Event;
+use crate::engine::mute::Muted;
 use crate::engine::snapshot::{Phase, Snapshot};
 use crate::exit::Exit;
 
@@ -58,6 +63,8 @@ pub(crate) struct Outside {
     /// Begins to read lines from standard input when it is first asked to: a program in the background that reads
     /// its terminal is stopped.
     pub(crate) lines: Box<dyn FnMut() -> mpsc::Receiver<String> + Send>,
+    /// Requests over the control socket; closed if there is none.
+    pub(crate) requests: mpsc::Receiver<Asked>,
 }
 
 /// How long an engine that was told to stop may take to say goodbye.
@@ -103,6 +110,12 @@ pub(crate) async fn run(
                 desk.screen.write_log();
             }
             Some(()) = outside.interrupts.recv() => desk.interrupted(),
+            Some(asked) = outside.requests.recv() => {
+                let snapshot = wires.snapshot.borrow().clone();
+                let reply = desk.asked(asked.request, &snapshot);
+                // Who does not wait for the answer has gone.
+                let _ = asked.reply.send(reply);
+            }
             line = next_line(&mut lines) => match line {
                 Some(line) => desk.line(&line),
                 None => {
@@ -158,6 +171,12 @@ struct Desk {
     unattended: bool,
     party: Option<Party>,
     connected: bool,
+    /// Where we listen.
+    listening: Option<SocketAddr>,
+    /// What we have switched off.
+    muted: Muted,
+    /// What the other side has, as far as that was said here.
+    peer_muted: Muted,
     /// What to read aloud once there is sound.
     sas: Option<String>,
     started: HashSet<&'static str>,
@@ -190,6 +209,9 @@ impl Desk {
             unattended: false,
             party: None,
             connected: false,
+            listening: None,
+            muted: Muted::default(),
+            peer_muted: Muted::default(),
             sas: None,
             started: HashSet::new(),
             interrupts: 0,
@@ -223,7 +245,10 @@ impl Desk {
         };
         self.screen.json(&json::event(event, self.book.contacts(), outcome));
         match event {
-            Event::Listening { address, reachable } => self.listening(address.port(), reachable),
+            Event::Listening { address, reachable } => {
+                self.listening = Some(*address);
+                self.listening(address.port(), reachable);
+            }
             Event::Dialling { address } => self.screen.line(&format!("Connecting to {address}.")),
             Event::Ringing { peer } => {
                 self.party = Some(Party { key: *peer, incoming: false });
@@ -286,7 +311,7 @@ impl Desk {
         }
     }
 
-    fn listening(&mut self, port: u16, reachable: &[std::net::SocketAddr]) {
+    fn listening(&mut self, port: u16, reachable: &[SocketAddr]) {
         let what = match self.goal {
             // The caller's own port is of no interest to the caller.
             Goal::Dial { .. } => return,
@@ -317,7 +342,7 @@ impl Desk {
             return;
         }
         if self.unattended {
-            self.screen.line("Nobody can answer: there is no terminal here and no --auto.");
+            self.screen.line(UNATTENDED);
             return;
         }
         self.asking = true;
@@ -328,98 +353,8 @@ impl Desk {
         }
     }
 
-    fn line(&mut self, line: &str) {
-        self.screen.entered();
-        let line = line.trim().to_lowercase();
-        if self.screen.is_for_programs() {
-            match line.as_str() {
-                "accept" => self.send(Command::Accept),
-                "decline" => self.send(Command::Decline),
-                "hangup" => self.send(Command::HangUp),
-                "snapshot" => self.send(Command::Snapshot),
-                "quit" => self.stop(),
-                "" => {}
-                _ => self.screen.error("standard input takes accept, decline, hangup, snapshot and quit"),
-            }
-        } else if self.asking {
-            self.asking = false;
-            let accepted = matches!(line.as_str(), "y" | "yes");
-            self.send(if accepted { Command::Accept } else { Command::Decline });
-        }
-    }
-
-    fn nobody_answers(&mut self) {
-        self.unattended = true;
-        if self.asking {
-            self.stop_asking();
-            self.screen.line("Nobody can answer: there is no terminal here and no --auto.");
-        }
-    }
-
-    fn connected(&mut self, peer: &Fingerprint, suite: Suite) {
-        // The engine holds contacts to what they had shown when it started; this is what was learned since.
-        let strongest = self.book.contacts().with_key(peer).and_then(|contact| contact.strongest);
-        if let Some(strongest) = strongest.filter(|strongest| suite < *strongest) {
-            self.exit = Some(Exit::Verification);
-            self.screen.error(&format!(
-                "{} agreed on {strongest} before and only on {suite} now; somebody may have weakened the call, so it ends",
-                self.described(peer)
-            ));
-            self.send(Command::HangUp);
-            return;
-        }
-        let dialled = match &self.goal {
-            Goal::Dial { contact, .. } => contact.clone(),
-            Goal::Answer { .. } | Goal::Stream => None,
-        };
-        self.screen.line(&format!("Connected to {}. Keys agreed by {suite}.", self.described(peer)));
-        self.learn(dialled.as_deref(), peer, suite);
-        if let Some(sas) = self.sas.take() {
-            self.compare(&sas);
-        }
-        let duration = if self.is_glance() { Some(GLANCE) } else { self.duration };
-        self.deadline = duration.map(|duration| Box::pin(sleep(duration)));
-    }
-
     fn is_glance(&self) -> bool {
         matches!(self.goal, Goal::Dial { glance: true, .. })
-    }
-
-    fn learn(&mut self, dialled: Option<&str>, peer: &Fingerprint, suite: Suite) {
-        match self.book.learn(dialled, *peer, suite) {
-            Ok(Learned::Pinned) => {
-                let name = dialled.unwrap_or_default();
-                self.screen.line(&format!("From now on {name} is whoever has the key {peer:#}."));
-            }
-            Ok(Learned::Stronger | Learned::Nothing) => {}
-            Err(e) => self.screen.error(&e.to_string()),
-        }
-    }
-
-    /// Nobody can read aloud before they hear each other, so it waits for that.
-    fn sas(&mut self, sas: String) {
-        if self.connected {
-            self.compare(&sas);
-        } else {
-            self.sas = Some(sas);
-        }
-    }
-
-    fn compare(&self, sas: &str) {
-        let contact = self.party.as_ref().and_then(|party| self.book.contacts().with_key(&party.key));
-        if contact.is_some_and(|contact| contact.verified) {
-            return;
-        }
-        self.screen.line(&format!("Read this aloud: {sas}. Same on both sides? Then nobody is listening in."));
-        match contact {
-            Some(contact) => self.screen.line(&format!("Then note it: visavis contacts verify '{}'", contact.name)),
-            None => {
-                if let Some(party) = &self.party {
-                    let key = party.key;
-                    self.screen.line(&format!("To know them next time: visavis contacts add NAME --key {key}"));
-                }
-            }
-        }
     }
 
     fn device_failed(&mut self, role: &'static str, error: &str) {
@@ -472,15 +407,6 @@ impl Desk {
         }
     }
 
-    fn explain_verification(&self) {
-        if let Goal::Dial { contact: Some(name), .. } = &self.goal {
-            self.screen.error(&format!(
-                "whoever answered is not the {name} you know. If {name} has a new device, ask them for the new \
-                 fingerprint in another way, then: visavis contacts remove '{name}' and add them again"
-            ));
-        }
-    }
-
     /// What the end of a call means here: a caller that gave up is, for the called side, nobody that was answered.
     fn outcome(&self, reason: &EndReason) -> Exit {
         if let Some(exit) = self.exit {
@@ -493,6 +419,7 @@ impl Desk {
     }
 
     fn status(&mut self, snapshot: &Snapshot) {
+        self.notice_mutes(snapshot);
         self.ticks = self.ticks.wrapping_add(1);
         let every = |period: Duration| u128::from(self.ticks) % (period.as_millis() / TICK.as_millis()) == 0;
         if every(STATUS) {
@@ -576,18 +503,19 @@ impl Desk {
         }
     }
 
-    fn described(&self, key: &Fingerprint) -> String {
-        let contact = self.book.contacts().with_key(key);
-        format!("{} · {}", words::name(contact, key), words::trust(contact))
+    fn send(&mut self, command: Command) {
+        self.takes(command);
     }
 
-    fn send(&mut self, command: Command) {
+    /// Whether the engine takes it.
+    fn takes(&mut self, command: Command) -> bool {
         match self.commands.try_send(command) {
-            Ok(()) => {}
+            Ok(()) => return true,
             // Sixteen requests wait already: somebody holds a key down. The engine comes to them.
             Err(TrySendError::Full(command)) => tracing::warn!(?command, "the engine is too busy for this"),
             Err(TrySendError::Closed(_)) => self.done = Some(self.last_word()),
         }
+        false
     }
 }
 

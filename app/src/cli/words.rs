@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use visavis_net::plan::Path;
+use visavis_net::rtp::codec::MediaKind;
 use visavis_session::identity::Fingerprint;
 
 use crate::contacts::Contact;
+use crate::engine::mute::Muted;
 use crate::engine::snapshot::{Flow, Phase, Snapshot};
 
 /// What to call somebody: the contact's name, or the beginning of the key.
@@ -76,6 +78,9 @@ pub(crate) fn status(snapshot: &Snapshot, who: &str, width: usize) -> String {
     if snapshot.recording {
         parts.push((2, "● recording".to_owned()));
     }
+    // Nobody shall talk for minutes into a microphone that is off.
+    parts.extend(off("your", snapshot.muted).map(|text| (1, text)));
+    parts.extend(off("their", snapshot.peer_muted).map(|text| (2, text)));
     if let Some(suite) = snapshot.suite {
         parts.push((8, suite.to_string()));
     }
@@ -93,6 +98,25 @@ pub(crate) fn status(snapshot: &Snapshot, who: &str, width: usize) -> String {
     fit(parts, width)
 }
 
+/// That a microphone or camera is off, or on again: `whose` begins the sentence.
+pub(crate) fn muted(whose: &str, kind: MediaKind, muted: bool) -> String {
+    let what = match kind {
+        MediaKind::Audio => "microphone",
+        MediaKind::Video => "camera",
+    };
+    format!("{whose} {what} is {}.", if muted { "off" } else { "on" })
+}
+
+/// What is off, in few words.
+fn off(whose: &str, muted: Muted) -> Option<String> {
+    match (muted.microphone, muted.camera) {
+        (false, false) => None,
+        (true, false) => Some(format!("{whose} microphone off")),
+        (false, true) => Some(format!("{whose} camera off")),
+        (true, true) => Some(format!("{whose} microphone and camera off")),
+    }
+}
+
 /// The state of a stream that others watch.
 pub(crate) fn viewers(snapshot: &Snapshot, width: usize) -> String {
     let who = match snapshot.viewers {
@@ -105,8 +129,9 @@ pub(crate) fn viewers(snapshot: &Snapshot, width: usize) -> String {
         parts.push((0, RECORDED.to_owned()));
     }
     if snapshot.viewers > 0 {
-        parts.push((1, flow('↑', &snapshot.sent)));
+        parts.push((2, flow('↑', &snapshot.sent)));
     }
+    parts.extend(off("your", snapshot.muted).map(|text| (1, text)));
     fit(parts, width)
 }
 
@@ -207,5 +232,17 @@ mod tests {
         assert!(status(&snapshot, "Ana · verified", 40).contains(RECORDED));
         snapshot.recorded = false;
         assert_eq!(viewers(&snapshot, 80), "2 viewers · ↑ 30 fps 4.8 Mbit/s");
+        snapshot.muted.camera = true;
+        assert_eq!(viewers(&snapshot, 80), "2 viewers · ↑ 30 fps 4.8 Mbit/s · your camera off");
+    }
+
+    #[test]
+    fn nobody_overlooks_that_a_microphone_is_off() {
+        let mut snapshot = snapshot();
+        snapshot.muted.microphone = true;
+        snapshot.peer_muted = Muted { microphone: true, camera: true };
+        let line = status(&snapshot, "Ana", 200);
+        assert!(line.contains("your microphone off · their microphone and camera off"), "{line}");
+        assert!(status(&snapshot, "Ana", 40).contains("your microphone off"));
     }
 }

@@ -1,8 +1,10 @@
 use rand_core::SeedableRng;
 use visavis_net::plan::Path;
+use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Identity;
 
 use super::*;
+use crate::cli::control::{Request, Source, Switch};
 use crate::cli::output::tests::{Tape, screen};
 use crate::contacts::Contact;
 use crate::engine::snapshot::Flow;
@@ -12,7 +14,7 @@ fn key(seed: u64) -> Fingerprint {
     Identity::generate(&mut rand_chacha::ChaCha20Rng::seed_from_u64(seed)).public().fingerprint()
 }
 
-fn address() -> std::net::SocketAddr {
+fn address() -> SocketAddr {
     ([192, 0, 2, 7], 8554).into()
 }
 
@@ -40,6 +42,7 @@ struct Scene {
     snapshot: watch::Sender<Snapshot>,
     interrupts: mpsc::Sender<()>,
     keyboard: Option<mpsc::Sender<String>>,
+    control: mpsc::Sender<Asked>,
     out: Tape,
     err: Tape,
     profile: Profile,
@@ -64,15 +67,17 @@ impl Scene {
         let (interrupts, interrupts_out) = mpsc::channel(4);
         let (keyboard, lines) = mpsc::channel(4);
         let mut lines = Some(lines);
+        let (control, requests) = mpsc::channel(1);
         let outside = Outside {
             interrupts: interrupts_out,
             lines: Box::new(move || lines.take().unwrap_or_else(|| mpsc::channel(1).1)),
+            requests,
         };
         let wires = Wires { commands: commands_in, events: events_out, snapshot: snapshot_out };
         let chosen = options.chosen.iter().copied().collect();
         let running = tokio::spawn(run(goal, options.duration, chosen, book, screen, wires, outside));
         let keyboard = Some(keyboard);
-        Self { commands, events, snapshot, interrupts, keyboard, out, err, profile, running, _dir: dir }
+        Self { commands, events, snapshot, interrupts, keyboard, control, out, err, profile, running, _dir: dir }
     }
 
     async fn tell(&self, events: impl IntoIterator<Item = Event>) {
@@ -83,6 +88,12 @@ impl Scene {
         for _ in 0..20 {
             tokio::task::yield_now().await;
         }
+    }
+
+    async fn asks(&self, request: Request) -> serde_json::Value {
+        let (reply, replied) = tokio::sync::oneshot::channel();
+        self.control.send(Asked { request, reply }).await.expect("still running");
+        serde_json::from_str(&replied.await.expect("an answer").to_string()).expect("an object")
     }
 
     async fn typed(&self, line: &str) {
@@ -447,4 +458,66 @@ async fn viewers_come_and_go() {
     assert!(out.contains("Ana · verified stopped watching after 1:01."), "{out}");
     scene.interrupts.send(()).await.expect("heard");
     assert_eq!(scene.exit().await.0, Exit::Ended);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_elsewhere_answers_and_hangs_up() {
+    let mut scene = Scene::new(Goal::Answer { once: true }, Options::default());
+    assert_eq!(scene.asks(Request::Accept).await["error"], "nothing-rings");
+    assert_eq!(scene.asks(Request::Hangup).await["error"], "no-call");
+    scene.tell([Event::Listening { address: address(), reachable: vec![] }, incoming(key(1), false)]).await;
+    let status = scene.asks(Request::Status).await;
+    assert!(status["text"].as_str().expect("text").contains("Ana · verified calls: `visavis accept`"), "{status}");
+    assert_eq!((status["command"].as_str(), status["listening"].as_str()), (Some("answer"), Some("192.0.2.7:8554")));
+    assert_eq!(scene.asks(Request::Accept).await["ok"], true);
+    scene.wants("Accept").await;
+    scene.tell([connected(key(1))]).await;
+    assert_eq!(scene.asks(Request::Decline).await["error"], "nothing-rings");
+    assert_eq!(scene.asks(Request::Hangup).await["ok"], true);
+    scene.wants("HangUp").await;
+    scene.tell([ended(Some(key(1)), EndReason::HungUp { by_peer: false })]).await;
+    assert_eq!(scene.asks(Request::Status).await["error"], "stopping");
+    assert_eq!(scene.exit().await.0, Exit::Ended);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_muted_from_elsewhere_and_both_know() {
+    let mut scene = Scene::new(dial(None), Options { style: Some(Style::Json), ..Options::default() });
+    scene.wants("Dial").await;
+    scene.tell([connected(key(1))]).await;
+    let toggle = |source| Request::Mute { source, to: Switch::Toggle };
+    for microphone in [true, false] {
+        assert_eq!(scene.asks(toggle(Source::Microphone)).await["ok"], true);
+        let command = scene.commands.recv().await.expect("still running");
+        let expected = Command::Mute { kind: visavis_net::rtp::codec::MediaKind::Audio, muted: microphone };
+        assert_eq!(format!("{command:?}"), format!("{expected:?}"));
+        assert_eq!(scene.asks(Request::Status).await["muted"]["microphone"], microphone);
+    }
+    let peer_muted = Muted { microphone: false, camera: true };
+    scene.snapshot.send_replace(Snapshot { phase: Phase::Connected, peer_muted, ..Snapshot::default() });
+    sleep(Duration::from_secs(2)).await;
+    scene.tell([ended(Some(key(1)), THEY_HUNG_UP)]).await;
+    let out = scene.exit().await.1;
+    let told = |event: &str| out.lines().filter(|line| line.contains(&format!("\"event\":\"{event}\""))).count();
+    assert_eq!((told("muted"), told("peer-muted")), (2, 1), "{out}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_only_watches_has_nothing_to_mute() {
+    let watch = Dial { host: "alice".to_owned(), port: 1, expected: None, weakest: None, purpose: Purpose::Watch };
+    let mut scene = Scene::new(Goal::Dial { dial: watch, contact: None, glance: false }, Options::default());
+    scene.wants("Dial").await;
+    let mute = Request::Mute { source: Source::Camera, to: Switch::On };
+    assert_eq!(scene.asks(mute).await["error"], "nothing-sent");
+    scene.wants_nothing().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn viewers_are_sent_away_from_elsewhere() {
+    let mut scene = Scene::new(Goal::Stream, Options::default());
+    assert_eq!(scene.asks(Request::Hangup).await["error"], "no-call");
+    scene.snapshot.send_replace(Snapshot { viewers: 2, ..Snapshot::default() });
+    assert_eq!(scene.asks(Request::Hangup).await["ok"], true);
+    scene.wants("HangUp").await;
+    assert!(scene.asks(Request::Status).await["text"].as_str().expect("text").contains("2 viewers"));
 }
