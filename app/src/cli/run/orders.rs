@@ -124,7 +124,16 @@ impl Desk {
     }
 
     fn report(&self, snapshot: &Snapshot) -> Reply {
-        let snapshot = Snapshot { muted: self.muted, ..snapshot.clone() };
+        // The snapshot is a moment old; who asks because something happened shall not read that it has not.
+        let phase = match &self.party {
+            _ if matches!(self.goal, Goal::Stream) => snapshot.phase,
+            Some(_) if self.connected => Phase::Connected,
+            Some(_) if self.rings() => Phase::Ringing,
+            None if matches!(self.goal, Goal::Answer { .. }) => Phase::Idle,
+            Some(_) | None => snapshot.phase,
+        };
+        let peer = self.party.as_ref().map_or(snapshot.peer, |party| Some(party.key));
+        let snapshot = Snapshot { muted: self.muted, phase, peer, ..snapshot.clone() };
         let mut status = json::status(&snapshot, self.book.contacts());
         status["command"] = json!(self.command());
         status["version"] = json!(env!("CARGO_PKG_VERSION"));

@@ -468,6 +468,8 @@ async fn a_program_elsewhere_answers_and_hangs_up() {
     scene.tell([Event::Listening { address: address(), reachable: vec![] }, incoming(key(1), false)]).await;
     let status = scene.asks(Request::Status).await;
     assert!(status["text"].as_str().expect("text").contains("Ana · verified calls: `visavis accept`"), "{status}");
+    // However old the snapshot is.
+    assert_eq!((status["phase"].as_str(), status["contact"].as_str()), (Some("ringing"), Some("Ana")));
     assert_eq!((status["command"].as_str(), status["listening"].as_str()), (Some("answer"), Some("192.0.2.7:8554")));
     assert_eq!(scene.asks(Request::Accept).await["ok"], true);
     scene.wants("Accept").await;
