@@ -1,6 +1,7 @@
 //! The command line: what is typed, what is shown while it runs, and how it ends.
 
 mod args;
+mod block;
 mod book;
 mod control;
 mod echo;
@@ -39,6 +40,7 @@ use self::control::{Request, Source, server};
 use self::media::Media;
 use self::output::{Screen, Style};
 use self::run::{Goal, Wires};
+use crate::blocked::BlockedError;
 use crate::contacts::ContactsError;
 use crate::engine::config::{Admission, Auto, Config};
 use crate::engine::{Engine, EngineError, clock};
@@ -110,6 +112,9 @@ impl Failure {
             // What was typed does not fit the contacts there are; an unreadable file is something else.
             Self::Contacts(ContactsError::Io { .. } | ContactsError::Malformed { .. }) => Exit::Failed,
             Self::Contacts(_) => Exit::Usage,
+            Self::Profile(ProfileError::Blocked(
+                BlockedError::Already(_) | BlockedError::Unknown(_) | BlockedError::Full,
+            )) => Exit::Usage,
             Self::Device(_) => Exit::Device,
             Self::Profile(_) | Self::Engine(_) | Self::Randomness(_) | Self::Runtime(_) => Exit::Failed,
             #[cfg(unix)]
@@ -143,7 +148,14 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
         }
         Command::Devices => tools::devices(screen),
         Command::Identity(args) => tools::identity(&profile()?, &args, screen)?,
-        Command::Contacts(args) => tools::contacts(&profile()?, args, screen)?,
+        Command::Contacts(args) => {
+            tools::contacts(&profile()?, args, screen)?;
+            told(&cli.global, screen);
+        }
+        Command::Block(args) => {
+            block::run(&profile()?, args, screen)?;
+            told(&cli.global, screen);
+        }
         Command::EchoTest(args) => return Ok(echo::run(&args, screen)?),
         Command::Call(args) => {
             let (identity, book) = open(&profile()?)?;
@@ -175,11 +187,14 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
                     .error("nobody sits at a terminal here; answer with a line \"y\" on standard input, or use --auto");
             }
             let auto = Auto::from(args.auto);
+            if auto == Auto::Anyone && args.contacts_only {
+                return Err(Failure::Usage("--contacts-only and --auto=anyone contradict each other; which is it?"));
+            }
             if auto == Auto::Anyone {
                 screen.error("whoever reaches this port now sees and hears you without asking");
             }
             let media = Media::call(&args.talk);
-            let admission = admission(&book, auto, true, false);
+            let admission = Admission { contacts_only: args.contacts_only, ..admission(&book, auto, true, false) };
             let setup = Setup::talk(&args.talk, args.talk.network.address(true), admission);
             return converse(Goal::Answer { once: args.once }, identity, book, media, setup, screen);
         }
@@ -244,7 +259,8 @@ fn open(profile: &Profile) -> Result<(Identity, Book), Failure> {
 }
 
 fn admission(book: &Book, auto: Auto, calls: bool, viewers: bool) -> Admission {
-    Admission { contacts: book.contacts().known().collect(), auto, calls, viewers }
+    let (contacts, blocked) = book.known();
+    Admission { contacts, blocked, auto, calls, contacts_only: false, viewers }
 }
 
 fn converse(
@@ -287,6 +303,18 @@ fn converse(
     runtime.shutdown_background();
     exit
 }
+
+/// A running instance works with what is in the files now. Whether there is one is of no interest here.
+#[cfg(unix)]
+fn told(global: &Global, screen: &Screen) {
+    let Ok(folder) = profile::runtime_dir(global.profile.clone()) else { return };
+    if let Err(text) = client::tell(&folder, Request::Reload) {
+        screen.error(&format!("the running visavis does not know that yet: {text}"));
+    }
+}
+
+#[cfg(not(unix))]
+fn told(_: &Global, _: &Screen) {}
 
 /// The socket over which this instance is controlled. A second instance does not start; an instance that cannot have a
 /// socket for another reason does without.

@@ -19,10 +19,8 @@ use visavis_session::identity::Fingerprint;
 
 use crate::address::{Address, is_name};
 use crate::engine::config;
-use crate::profile::{Existing, write_whole};
+use crate::profile::{Existing, read_whole, write_whole};
 
-/// The largest contacts file that is read, in bytes.
-const MAX_FILE: u64 = 4 * 1024 * 1024;
 /// The most contacts in a file.
 pub const MAX_CONTACTS: usize = 10_000;
 
@@ -113,20 +111,12 @@ impl Contacts {
     /// # Errors
     /// When the file cannot be read or makes no sense.
     pub fn load(path: &Path) -> Result<Self, ContactsError> {
-        use io::Read;
-        let unreadable = |source| ContactsError::Io { action: "read", path: path.to_path_buf(), source };
         let malformed = |reason: String| ContactsError::Malformed { path: path.to_path_buf(), reason };
-        let file = match std::fs::File::open(path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(e) => return Err(unreadable(e)),
-        };
-        let mut text = String::new();
-        match file.take(MAX_FILE + 1).read_to_string(&mut text) {
-            Ok(_) if text.len() as u64 > MAX_FILE => Err(malformed(format!("it is larger than {MAX_FILE} bytes"))),
-            Ok(_) => Self::from_toml(&text).map_err(malformed),
-            Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(malformed("it is not UTF-8 text".to_owned())),
-            Err(e) => Err(unreadable(e)),
+        match read_whole(path) {
+            Ok(None) => Ok(Self::default()),
+            Ok(Some(text)) => Self::from_toml(&text).map_err(malformed),
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(malformed(e.to_string())),
+            Err(source) => Err(ContactsError::Io { action: "read", path: path.to_path_buf(), source }),
         }
     }
 

@@ -184,7 +184,14 @@ mod tests {
         let listen = taken.local_addr().expect("bound");
         let config = Config {
             identity: Arc::new(Identity::generate(&mut rand_chacha::ChaCha20Rng::seed_from_u64(1))),
-            admission: Admission { contacts: Vec::new(), auto: Auto::Nobody, calls: false, viewers: false },
+            admission: Admission {
+                contacts: Vec::new(),
+                blocked: Vec::new(),
+                auto: Auto::Nobody,
+                calls: false,
+                contacts_only: false,
+                viewers: false,
+            },
             suites: vec![Suite::X25519],
             listen: Some(listen),
             separate_channels: false,

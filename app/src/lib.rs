@@ -4,6 +4,7 @@
 //! `visavis-media` into an [`engine`], and puts a command line in front of it.
 
 pub mod address;
+pub mod blocked;
 pub mod cli;
 pub mod contacts;
 pub mod engine;

@@ -4,6 +4,7 @@
 //! $XDG_DATA_HOME/visavis/          (~/.local/share/visavis, or --profile DIR), mode 0700
 //!     identity.key                 the Ed25519 secret, mode 0600, made at first run
 //!     contacts.toml                whom the owner knows, see `contacts`
+//!     blocked.toml                 whom they do not want to hear of, see `blocked`
 //! $XDG_RUNTIME_DIR/visavis/        (DIR/run with --profile DIR), mode 0700, while an instance runs
 //!     control.sock                 where it takes requests, see `cli::control`
 //! ```
@@ -18,10 +19,12 @@ use rand_core::CryptoRng;
 use visavis_session::identity::Identity;
 use zeroize::Zeroizing;
 
+use crate::blocked::{Blocked, BlockedError};
 use crate::contacts::{Contacts, ContactsError};
 
 const KEY_FILE: &str = "identity.key";
 const CONTACTS_FILE: &str = "contacts.toml";
+const BLOCKED_FILE: &str = "blocked.toml";
 /// Says what the one line of the key file is, so that no other key is taken for it.
 const KEY_LABEL: &str = "visavis-ed25519-secret";
 /// A key file is one line; anything longer is something else.
@@ -73,6 +76,9 @@ pub enum ProfileError {
     /// The contacts are unreadable.
     #[error(transparent)]
     Contacts(#[from] ContactsError),
+    /// The list of blocked keys is unreadable.
+    #[error(transparent)]
+    Blocked(#[from] BlockedError),
 }
 
 impl Profile {
@@ -150,16 +156,44 @@ impl Profile {
     /// # Errors
     /// When the file cannot be read, understood or written.
     pub fn change_contacts(&self, change: impl FnOnce(&mut Contacts) -> bool) -> Result<Contacts, ProfileError> {
-        // Held until the end. A file system without locks has nothing better to offer than the later one's word.
-        #[cfg(unix)]
-        let folder = File::open(&self.dir).map_err(|e| failed("read", &self.dir, e))?;
-        #[cfg(unix)]
-        let _ = rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive);
+        let _lock = self.lock()?;
         let mut contacts = self.contacts()?;
         if change(&mut contacts) {
             contacts.save(&self.contacts_path())?;
         }
         Ok(contacts)
+    }
+
+    /// Whom the owner does not want to hear of.
+    ///
+    /// # Errors
+    /// When the file is there but cannot be read or understood.
+    pub fn blocked(&self) -> Result<Blocked, ProfileError> {
+        Ok(Blocked::load(&self.dir.join(BLOCKED_FILE))?)
+    }
+
+    /// As [`Self::change_contacts`], for whom the owner does not want to hear of; gives back what `change` does.
+    ///
+    /// # Errors
+    /// When the file cannot be read, understood or written, or `change` says so; then nothing is written.
+    pub fn change_blocked<T>(
+        &self,
+        change: impl FnOnce(&mut Blocked) -> Result<T, BlockedError>,
+    ) -> Result<T, ProfileError> {
+        let _lock = self.lock()?;
+        let mut blocked = self.blocked()?;
+        let changed = change(&mut blocked)?;
+        blocked.save(&self.dir.join(BLOCKED_FILE))?;
+        Ok(changed)
+    }
+
+    /// Has other programs wait that change a file here, for as long as it is held. A file system without locks has
+    /// nothing better to offer than the later one's word.
+    fn lock(&self) -> Result<File, ProfileError> {
+        let folder = File::open(&self.dir).map_err(|e| failed("read", &self.dir, e))?;
+        #[cfg(unix)]
+        let _ = rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive);
+        Ok(folder)
     }
 }
 
@@ -218,6 +252,29 @@ fn read_key(path: &Path) -> Result<Option<Identity>, ProfileError> {
     let bytes = Zeroizing::new(BASE64.decode(secret.as_bytes()).map_err(|_| not_a_key())?);
     let bytes: Zeroizing<[u8; 32]> = Zeroizing::new(bytes.as_slice().try_into().map_err(|_| not_a_key())?);
     Ok(Some(Identity::from_bytes(&bytes)))
+}
+
+/// The largest list that is read, in bytes.
+const MAX_LIST: u64 = 4 * 1024 * 1024;
+
+/// The text of a file; `None` if there is none.
+///
+/// # Errors
+/// Of kind `InvalidData` if it is too large, or no text.
+pub(crate) fn read_whole(path: &Path) -> io::Result<Option<String>> {
+    let invalid = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let mut text = String::new();
+    match file.take(MAX_LIST + 1).read_to_string(&mut text) {
+        Ok(_) if text.len() as u64 > MAX_LIST => Err(invalid(format!("it is larger than {MAX_LIST} bytes"))),
+        Ok(_) => Ok(Some(text)),
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(invalid("it is not UTF-8 text".to_owned())),
+        Err(e) => Err(e),
+    }
 }
 
 /// What to do with a file that is already there.

@@ -54,6 +54,8 @@ pub struct Situation {
     pub viewers: bool,
     /// Whether the owner's policy connects this key without asking.
     pub auto: bool,
+    /// Whether the owner does not want to hear of this key.
+    pub blocked: bool,
     /// The strongest suite that this key has shown before, if it is a contact's: no call with it has a weaker one.
     pub weakest: Option<Suite>,
 }
@@ -80,6 +82,14 @@ impl Outgoing {
 #[must_use]
 pub fn decide(situation: &Situation, visitor: &Visitor) -> Admission {
     let chosen = visitor.suite;
+    let wanted = situation.outgoing.is_some_and(|outgoing| outgoing.is_to(visitor));
+    // Whoever is blocked gets an answer that others get as well, and never one that shows it is known here.
+    if situation.blocked && !wanted {
+        return match visitor.purpose {
+            Purpose::Call => Admission::Busy,
+            Purpose::Watch => Admission::Decline,
+        };
+    }
     if let Some(weakest) = situation.weakest.filter(|weakest| chosen < *weakest) {
         return Admission::TooWeak { chosen, weakest };
     }

@@ -24,6 +24,7 @@ case_call() {
 
 # Other processes see, answer, mute and end what a peer does.
 case_control() {
+    contact ben ana --key "$(fingerprint ana)"
     control ben 11 status
     answer ben "$p"
     control ben 12 accept
@@ -175,6 +176,8 @@ case_wrong_key() {
 # A refusal is a refusal, every time.
 case_declined() {
     local turn
+    # A stranger would ring once a minute.
+    contact ben ana --key "$(fingerprint ana)"
     answer ben "$p"
     for turn in {1..20}; do
         call ana "127.0.0.1:$p"
@@ -460,6 +463,59 @@ case_names() {
         call ana "$address"
         exits ana 2
     done
+    stop ben
+}
+
+# Who is blocked, and who is not known, while it runs and from the start.
+case_blocked() {
+    local ana
+    ana=$(fingerprint ana)
+    answer ben "$p" --auto=anyone
+    call ana "127.0.0.1:$p"
+    flows ana
+    control ben 0 block add "$ana"
+    [ "$(stat -c %a "$dir/ben/blocked.toml")" = 600 ] || fail "others may read whom ben has blocked"
+    # It is out of the call, and finds the line busy.
+    exits ana 0
+    for _ in 1 2 3; do
+        call ana "127.0.0.1:$p"
+        exits ana 5
+    done
+    [ "$(grep -c 'whom you have blocked' "$dir/ben.events")" = 1 ] || fail "ben is told too often, or not at all"
+    control ben 2 block add "$ana"
+    control ben 2 block add nobody
+    call cy "127.0.0.1:$p" --duration 0.3
+    exits cy 0
+    stop ben
+    answer ben "$p" --auto=anyone
+    call ana "127.0.0.1:$p"
+    exits ana 5
+    control ben 0 block remove "$ana"
+    call ana "127.0.0.1:$p" --duration 0.3
+    exits ana 0
+    stop ben
+
+    answer ben "$p" --contacts-only
+    call ana "127.0.0.1:$p"
+    exits ana 4
+    never ben incoming
+    # A contact from now on.
+    control ben 0 contacts add Ana --key "$ana"
+    call ana "127.0.0.1:$p"
+    sees ben incoming
+    tell ben accept
+    sees ana connected
+    stop ben
+    exits ana 0
+
+    # A stranger rings once.
+    answer ben "$p"
+    call cy "127.0.0.1:$p"
+    sees ben incoming
+    tell ben decline
+    exits cy 4
+    call cy "127.0.0.1:$p"
+    exits cy 5
     stop ben
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use visavis::engine::command::{Command, Dial};
-use visavis::engine::config::Auto;
+use visavis::engine::config::{Auto, Contact};
 use visavis::engine::event::Event;
 use visavis_net::plan::Path;
 use visavis_net::rtp::codec::MediaKind;
@@ -419,6 +419,67 @@ fn an_address_where_nobody_is() {
     world.command(A, Command::Dial(dial));
     world.run_for(Duration::from_secs(1));
     assert_eq!(reason(&world, A), Some(&EndReason::Unreachable));
+}
+
+#[test]
+fn strangers_are_declined_where_only_contacts_ring() {
+    let only = Setup { contacts_only: true, ..ringing() };
+    let mut world = World::new(26, clean(50 * MS), &[ringing(), only]);
+    world.dial(A, B, Purpose::Call);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(reason(&world, A), Some(&EndReason::Declined));
+    assert!(!world.nodes[B].told(|event| matches!(event, Event::Incoming { .. })));
+    let ana = Contact { key: world.nodes[A].identity.public().fingerprint(), weakest: None };
+    world.command(B, Command::Know { contacts: vec![ana], blocked: Vec::new() });
+    world.dial(A, B, Purpose::Call);
+    world.run_for(Duration::from_secs(1));
+    assert!(world.nodes[B].told(|event| matches!(event, Event::Incoming { .. })));
+}
+
+#[test]
+fn who_is_blocked_finds_the_line_busy_and_the_owner_is_told_once() {
+    let mut world = World::new(27, clean(50 * MS), &vec![Setup::default(); 3]);
+    let ana = world.nodes[A].identity.public().fingerprint();
+    world.dial(A, B, Purpose::Watch);
+    world.run_for(Duration::from_secs(1));
+    world.command(B, Command::Know { contacts: Vec::new(), blocked: vec![ana] });
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(reason(&world, A), Some(&EndReason::HungUp { by_peer: true }), "it is sent away");
+    for purpose in [Purpose::Call, Purpose::Call, Purpose::Watch] {
+        world.nodes[A].events.clear();
+        world.dial(A, B, purpose);
+        world.run_for(Duration::from_secs(1));
+        let expected = if purpose == Purpose::Call { EndReason::Busy } else { EndReason::Declined };
+        assert_eq!(reason(&world, A), Some(&expected));
+        assert!(!world.nodes[A].told(|event| matches!(event, Event::Ringing { .. })), "it does not learn who is there");
+    }
+    let told = world.nodes[B].events.iter();
+    let told = told.filter(|(_, event)| matches!(event, Event::Notice { text } if text.contains("blocked"))).count();
+    assert_eq!(told, 1);
+    world.dial(2, B, Purpose::Call);
+    world.run_for(Duration::from_secs(1));
+    assert!(world.nodes[2].first_media().is_some(), "others get through");
+}
+
+#[test]
+fn a_stranger_rings_once_a_minute_and_a_contact_as_often_as_it_likes() {
+    for known in [false, true] {
+        let mut world = two(28, 50 * MS, &ringing());
+        if known {
+            let ana = Contact { key: world.nodes[A].identity.public().fingerprint(), weakest: None };
+            world.command(B, Command::Know { contacts: vec![ana], blocked: Vec::new() });
+        }
+        let mut rung = Vec::new();
+        for _ in 0..4 {
+            world.nodes[A].events.clear();
+            world.dial(A, B, Purpose::Call);
+            world.run_for(Duration::from_secs(2));
+            rung.push(world.nodes[A].told(|event| matches!(event, Event::Ringing { .. })));
+            world.command(A, Command::HangUp);
+            world.run_for(Duration::from_secs(20));
+        }
+        assert_eq!(rung, if known { [true; 4] } else { [true, false, false, true] });
+    }
 }
 
 #[test]

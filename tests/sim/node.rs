@@ -86,6 +86,8 @@ pub struct Setup {
     pub contacts: Vec<Contact>,
     /// Whether calls ring.
     pub calls: bool,
+    /// Whether those of strangers do not.
+    pub contacts_only: bool,
     /// Whether the stream may be watched.
     pub viewers: bool,
     /// Key agreements, best first.
@@ -113,6 +115,7 @@ impl Default for Setup {
             auto: Auto::Anyone,
             contacts: Vec::new(),
             calls: true,
+            contacts_only: false,
             viewers: true,
             suites: vec![Suite::X25519MlKem768, Suite::X25519],
             separate_channels: false,
@@ -130,8 +133,10 @@ impl Node {
             identity: Arc::clone(&identity),
             admission: Admission {
                 contacts: setup.contacts.clone(),
+                blocked: Vec::new(),
                 auto: setup.auto.clone(),
                 calls: setup.calls,
+                contacts_only: setup.contacts_only,
                 viewers: setup.viewers,
             },
             suites: setup.suites.clone(),

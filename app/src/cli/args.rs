@@ -89,6 +89,9 @@ pub(crate) enum Command {
     /// Whom you know
     #[command(subcommand)]
     Contacts(Contacts),
+    /// Whom you do not want to hear of
+    #[command(subcommand)]
+    Block(Block),
     /// Record a few seconds from the microphone and play them back
     EchoTest(EchoTest),
 }
@@ -125,6 +128,9 @@ pub(crate) struct Answer {
     /// Answer without asking: contacts, unless it says anyone
     #[arg(long, value_enum, value_name = "WHOM", num_args = 0..=1, require_equals = true, default_missing_value = "contacts")]
     pub(crate) auto: Option<Whom>,
+    /// Decline the calls of strangers; only contacts ring
+    #[arg(long)]
+    pub(crate) contacts_only: bool,
     /// Leave after the first call, with its exit status
     #[arg(long)]
     pub(crate) once: bool,
@@ -225,6 +231,24 @@ pub(crate) enum Contacts {
         /// Take it back
         #[arg(long)]
         undo: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Block {
+    /// Turn somebody away: to them the line is busy
+    Add {
+        /// Their fingerprint, or what you call them
+        #[arg(value_name = "FINGERPRINT|NAME")]
+        whom: String,
+    },
+    /// Show everybody
+    List,
+    /// Let somebody through again
+    Remove {
+        /// Their fingerprint, or what you called them
+        #[arg(value_name = "FINGERPRINT|NAME")]
+        whom: String,
     },
 }
 

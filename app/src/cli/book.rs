@@ -7,8 +7,10 @@ use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
 use crate::address::{Address, AddressError};
+use crate::blocked::Blocked;
 use crate::contacts::{Contacts, Learned};
 use crate::engine::command::Dial;
+use crate::engine::config::Contact as Known;
 use crate::profile::{Profile, ProfileError};
 
 /// The profile as this command sees it.
@@ -17,6 +19,7 @@ pub(crate) struct Book {
     profile: Profile,
     own: Fingerprint,
     contacts: Contacts,
+    blocked: Blocked,
 }
 
 /// Why nobody can be called by what was typed.
@@ -32,8 +35,19 @@ pub(crate) enum TargetError {
 
 impl Book {
     pub(crate) fn new(profile: Profile, own: Fingerprint) -> Result<Self, ProfileError> {
-        let contacts = profile.contacts()?;
-        Ok(Self { profile, own, contacts })
+        let (contacts, blocked) = (profile.contacts()?, profile.blocked()?);
+        Ok(Self { profile, own, contacts, blocked })
+    }
+
+    /// Reads again what other programs may have changed.
+    pub(crate) fn reload(&mut self) -> Result<(), ProfileError> {
+        (self.contacts, self.blocked) = (self.profile.contacts()?, self.profile.blocked()?);
+        Ok(())
+    }
+
+    /// What an engine needs to know of others.
+    pub(crate) fn known(&self) -> (Vec<Known>, Vec<Fingerprint>) {
+        (self.contacts.known().collect(), self.blocked.list().iter().map(|block| block.key).collect())
     }
 
     /// Whose it is.

@@ -32,6 +32,8 @@ pub(crate) enum Request {
     Hangup,
     Accept,
     Decline,
+    /// The contacts or the blocked keys have changed.
+    Reload,
     Mute {
         #[serde(default)]
         source: Source,
@@ -40,7 +42,7 @@ pub(crate) enum Request {
     },
 }
 
-const VERBS: [&str; 5] = ["status", "hangup", "accept", "decline", "mute"];
+const VERBS: [&str; 6] = ["status", "hangup", "accept", "decline", "mute", "reload"];
 
 /// What is muted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -88,6 +90,8 @@ pub(crate) enum Refusal {
     NothingRings,
     /// Nothing is sent that could be muted.
     NothingSent,
+    /// A file cannot be read.
+    Unreadable,
     /// It is about to end.
     Stopping,
 }
@@ -102,6 +106,7 @@ impl Refusal {
             Self::NoCall => "no-call",
             Self::NothingRings => "nothing-rings",
             Self::NothingSent => "nothing-sent",
+            Self::Unreadable => "unreadable",
             Self::Stopping => "stopping",
         }
     }

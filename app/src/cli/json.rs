@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use visavis_net::plan::Path;
 use visavis_session::identity::Fingerprint;
 
+use crate::blocked::Block;
 use crate::contacts::{Contact, Contacts};
 use crate::engine::event::Event;
 use crate::engine::mute::Muted;
@@ -102,6 +103,11 @@ pub(crate) fn contact(contact: &Contact) -> Value {
         "verified": contact.verified,
         "strongest": contact.strongest.map(|suite| suite.to_string()),
     })
+}
+
+/// One line of `block list`.
+pub(crate) fn blocked(block: &Block) -> Value {
+    json!({"event": "blocked", "key": block.key.to_string(), "name": block.name})
 }
 
 /// Adds who it is: the key, and what the contacts say about it.

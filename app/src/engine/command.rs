@@ -4,6 +4,8 @@ use visavis_net::rtp::codec::MediaKind;
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
+use super::config::Contact;
+
 /// One request to the engine. At most 16 wait; a further one waits for room.
 #[derive(Clone, Debug)]
 pub enum Command {
@@ -23,6 +25,13 @@ pub enum Command {
         kind: MediaKind,
         /// Whether it is off.
         muted: bool,
+    },
+    /// Whom the owner knows and blocks has changed. A blocked one that is in a call or watches is sent away.
+    Know {
+        /// Those known by key.
+        contacts: Vec<Contact>,
+        /// Those not to hear of.
+        blocked: Vec<Fingerprint>,
     },
     /// End everything and stop the engine.
     Shutdown,

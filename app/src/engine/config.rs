@@ -57,10 +57,14 @@ impl Keep {
 pub struct Admission {
     /// Those the owner knows by key.
     pub contacts: Vec<Contact>,
+    /// Those the owner does not want to hear of; it counts for more than anything else here.
+    pub blocked: Vec<Fingerprint>,
     /// Who is connected without asking: on `answer`, calls; on `stream`, viewers.
     pub auto: Auto,
     /// Whether incoming calls ring at all.
     pub calls: bool,
+    /// Whether those of strangers do not.
+    pub contacts_only: bool,
     /// Whether our stream may be watched.
     pub viewers: bool,
 }
@@ -70,6 +74,18 @@ impl Admission {
     #[must_use]
     pub fn contact(&self, peer: Fingerprint) -> Option<&Contact> {
         self.contacts.iter().find(|contact| contact.key == peer)
+    }
+
+    /// Whether the owner does not want to hear of this key.
+    #[must_use]
+    pub fn is_blocked(&self, peer: Fingerprint) -> bool {
+        self.blocked.contains(&peer)
+    }
+
+    /// Whether calls of this key ring at all.
+    #[must_use]
+    pub fn takes_calls_of(&self, peer: Fingerprint) -> bool {
+        self.calls && (!self.contacts_only || self.contact(peer).is_some())
     }
 
     /// Whether this key is connected without asking.

@@ -4,7 +4,7 @@
 //! datagrams, encoded frames and the time, and carry away what [`Peer::poll_output`] and
 //! [`Peer::poll_transmit`] hand out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,16 +19,19 @@ use visavis_net::rtp::ids::Ssrc;
 use visavis_net::rtp::session::{self, OutFrame, Session, SessionConfig};
 use visavis_net::rtp::time::WallClock;
 use visavis_session::call::{self, Call, Channel, EndReason};
+use visavis_session::identity::Fingerprint;
 
 mod admit;
 mod media;
+mod rings;
 mod wishes;
 
 use self::admit::Yielded;
 pub use self::media::MediaOutput;
 use self::media::MediaState;
+use self::rings::Rings;
 use super::command::Dial;
-use super::config::{Config, Keep};
+use super::config::{Admission, Config, Keep};
 use super::event::Event;
 use super::leg::{Happening, Leg};
 use super::meter::Meter;
@@ -89,6 +92,10 @@ pub enum Destination {
 pub struct Peer {
     config: Arc<Config>,
     call_config: Arc<call::Config>,
+    admission: Admission,
+    rings: Rings,
+    /// Blocked keys that the owner was told of, once each.
+    turned_away: BTreeSet<Fingerprint>,
     rng: ChaCha20Rng,
     clock: WallClock,
     pool: Pool,
@@ -136,6 +143,9 @@ impl Peer {
             ring_timeout: config.ring_timeout,
         });
         Self {
+            admission: config.admission.clone(),
+            rings: Rings::default(),
+            turned_away: BTreeSet::new(),
             config,
             call_config,
             rng: ChaCha20Rng::from_seed(seed),

@@ -6,7 +6,16 @@ fn key(byte: u8) -> Fingerprint {
 }
 
 fn idle() -> Situation {
-    Situation { own: key(5), engaged: false, outgoing: None, calls: true, viewers: true, auto: false, weakest: None }
+    Situation {
+        own: key(5),
+        engaged: false,
+        outgoing: None,
+        calls: true,
+        viewers: true,
+        auto: false,
+        blocked: false,
+        weakest: None,
+    }
 }
 
 fn caller(byte: u8) -> Visitor {
@@ -41,6 +50,24 @@ fn a_contact_that_comes_with_less_than_before_is_refused_whatever_it_wants() {
     for weakest in [Suite::Modp2048, Suite::X25519] {
         assert_eq!(decide(&Situation { weakest: Some(weakest), ..idle() }, &caller(1)), Admission::Ring);
     }
+}
+
+#[test]
+fn who_is_blocked_cannot_tell() {
+    let blocked = Situation { blocked: true, ..idle() };
+    let viewer = Visitor { purpose: Purpose::Watch, ..caller(1) };
+    for auto in [false, true] {
+        for weakest in [None, Some(Suite::X25519MlKem768)] {
+            for calls in [false, true] {
+                let situation = Situation { auto, weakest, calls, ..blocked };
+                assert_eq!(decide(&situation, &caller(1)), Admission::Busy, "as if in another call");
+                assert_eq!(decide(&situation, &viewer), Admission::Decline, "as any stranger");
+            }
+        }
+    }
+    // Whom the owner calls all the same is answered.
+    let outgoing = Some(Outgoing { peer: Some(key(1)), same_address: true, connected: false });
+    assert_eq!(decide(&Situation { outgoing, ..blocked }, &caller(1)), Admission::Accept);
 }
 
 #[test]

@@ -43,6 +43,19 @@ pub(crate) fn run(folder: &Path, request: Request, screen: &Screen) -> Result<Ex
     Ok(if none.contains(&error) { Exit::NoCall } else { Exit::Failed })
 }
 
+/// Asks whoever runs there, if anybody does.
+///
+/// # Errors
+/// Why it was not done, for a person.
+pub(crate) fn tell(folder: &Path, request: Request) -> Result<(), String> {
+    match ask(folder, request) {
+        Err(ClientError::NotRunning) => Ok(()),
+        Err(e) => Err(e.to_string()),
+        Ok(Reply(reply)) if reply.get("ok") == Some(&Value::Bool(true)) => Ok(()),
+        Ok(Reply(reply)) => Err(reply.get("text").and_then(Value::as_str).unwrap_or_default().to_owned()),
+    }
+}
+
 fn ask(folder: &Path, request: Request) -> Result<Reply, ClientError> {
     let mut stream = UnixStream::connect(folder.join(SOCKET)).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning,

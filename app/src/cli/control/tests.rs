@@ -25,7 +25,9 @@ fn what_a_client_writes_is_what_is_read() {
     let mutes = [Source::Microphone, Source::Camera]
         .into_iter()
         .flat_map(|source| [Switch::On, Switch::Off, Switch::Toggle].map(|to| Request::Mute { source, to }));
-    for request in [Request::Status, Request::Hangup, Request::Accept, Request::Decline].into_iter().chain(mutes) {
+    for request in
+        [Request::Status, Request::Hangup, Request::Accept, Request::Decline, Request::Reload].into_iter().chain(mutes)
+    {
         let line = serde_json::to_string(&request).expect("written");
         assert_eq!(Request::read(line.as_bytes()), Ok(request), "{line}");
     }
@@ -38,7 +40,7 @@ fn what_a_client_writes_is_what_is_read() {
 fn another_version_is_told_what_this_one_knows() {
     let (error, text) = refused(r#"{"verb":"hold"}"#);
     assert_eq!(error, "unknown-verb");
-    assert!(text.contains("\"hold\"") && text.contains("status, hangup, accept, decline, mute"), "{text}");
+    assert!(text.contains("\"hold\"") && text.contains("status, hangup, accept, decline, mute, reload"), "{text}");
     assert!(text.contains(env!("CARGO_PKG_VERSION")), "{text}");
     assert!(refused(&format!(r#"{{"verb":"{}"}}"#, "x".repeat(3000))).1.len() < 300);
 }

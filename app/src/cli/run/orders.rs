@@ -61,6 +61,7 @@ impl Desk {
                 (Goal::Stream, _) => self.answer(Command::HangUp, "Those who watched were sent away."),
             },
             Request::Mute { source, to } => self.mute(source, to),
+            Request::Reload => self.reload(),
         }
     }
 
@@ -69,13 +70,26 @@ impl Desk {
         !self.connected && self.party.as_ref().is_some_and(|party| party.incoming)
     }
 
+    /// Answers the question that may stand on the screen.
     fn answer(&mut self, command: Command, done: &str) -> Reply {
         self.stop_asking();
+        self.order(command, done)
+    }
+
+    fn order(&mut self, command: Command, done: &str) -> Reply {
         if self.takes(command) {
             Reply::done(done)
         } else {
             Reply::refused(Refusal::Stopping, "this visavis is too busy")
         }
+    }
+
+    fn reload(&mut self) -> Reply {
+        if let Err(e) = self.book.reload() {
+            return Reply::refused(Refusal::Unreadable, &e.to_string());
+        }
+        let (contacts, blocked) = self.book.known();
+        self.order(Command::Know { contacts, blocked }, "Contacts and blocked keys were read again.")
     }
 
     fn mute(&mut self, source: Source, to: Switch) -> Reply {

@@ -26,7 +26,17 @@ impl Peer {
         (leg.peer, leg.purpose, leg.call_id) = (Some(peer), purpose, Some(call_id));
         // There are keys before anybody can prove anything with them.
         let (address, Some(suite)) = (leg.remote, leg.suite) else { return };
-        let decision = admission::decide(&self.situation(peer, address.ip()), &Visitor { peer, purpose, suite });
+        let mut decision = admission::decide(&self.situation(peer, address.ip()), &Visitor { peer, purpose, suite });
+        // Whoever rings again and again shall not find out how to keep somebody awake: to them, the line is busy.
+        if decision == Admission::Ring && self.admission.contact(peer).is_none() && !self.rings.allow(now, address.ip())
+        {
+            tracing::info!(%address, "a stranger rang less than a minute ago, and does not now");
+            decision = Admission::Busy;
+        }
+        if self.admission.is_blocked(peer) && self.turned_away.insert(peer) {
+            let who = peer.short();
+            self.notice(format!("{who}, whom you have blocked, tried to get through from {}.", address.ip()));
+        }
         if let Admission::TooWeak { chosen, weakest } = decision {
             let who = peer.short();
             self.notice(format!(
@@ -57,7 +67,7 @@ impl Peer {
     }
 
     fn weakest(&self, peer: Fingerprint) -> Option<Suite> {
-        self.config.admission.contact(peer).and_then(|contact| contact.weakest)
+        self.admission.contact(peer).and_then(|contact| contact.weakest)
     }
 
     /// An incoming call is accepted in place of our own to the same peer: ours ends without a word.
@@ -91,14 +101,15 @@ impl Peer {
             }
             _ => None,
         };
-        let admission = &self.config.admission;
+        let admission = &self.admission;
         Situation {
             own: self.config.identity.public().fingerprint(),
             engaged: (in_focus.is_some() || self.dialling.is_some()) && outgoing.is_none(),
             outgoing,
-            calls: admission.calls,
+            calls: admission.takes_calls_of(visitor),
             viewers: admission.viewers,
             auto: admission.connects(visitor),
+            blocked: admission.is_blocked(visitor),
             weakest: self.weakest(visitor),
         }
     }

@@ -21,6 +21,12 @@ impl Peer {
             }
             Command::HangUp => self.hang_up(now),
             Command::Mute { kind, muted } => self.mute(now, kind, muted),
+            Command::Know { contacts, blocked } => {
+                (self.admission.contacts, self.admission.blocked) = (contacts, blocked);
+                let blocked = self.admission.blocked.clone();
+                self.turned_away.retain(|key| blocked.contains(key));
+                self.send_away(now, |leg| leg.peer.is_some_and(|peer| blocked.contains(&peer)));
+            }
             Command::Shutdown => {
                 self.hang_up(now);
                 self.send_away(now, |_| true);

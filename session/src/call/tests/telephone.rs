@@ -249,8 +249,16 @@ fn when_both_call_each_other_the_lower_key_wins() {
     let (a, b) = (ann.identity.public().fingerprint(), bob.identity.public().fingerprint());
     let decided = |own, peer| {
         let outgoing = Some(Outgoing { peer: Some(peer), same_address: false, connected: true });
-        let situation =
-            Situation { own, engaged: false, outgoing, calls: true, viewers: false, auto: false, weakest: None };
+        let situation = Situation {
+            own,
+            engaged: false,
+            outgoing,
+            calls: true,
+            viewers: false,
+            auto: false,
+            blocked: false,
+            weakest: None,
+        };
         let visitor = Visitor { peer, purpose: Purpose::Call, suite: Suite::X25519 };
         Some(decide(&situation, &visitor))
     };
