@@ -5,6 +5,7 @@
 pub mod interfaces;
 pub mod tcp;
 pub mod udp;
+mod watch;
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 

@@ -1,14 +1,15 @@
 //! The one UDP port of a peer, with segmentation offload where the kernel has it.
 
 use std::io::{self, ErrorKind, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Protocol, Type};
 use tokio::io::Interest;
-use tokio::net::UdpSocket;
+use tokio::io::unix::AsyncFd;
 
+use super::watch::watch;
 use super::{bind_dual_stack, for_family, plain, plain_ip};
 use crate::buf::{PacketBuf, Pool};
 
@@ -27,7 +28,8 @@ const READ_LEN: usize = 64 * 1024;
 /// A bound UDP socket.
 #[derive(Debug)]
 pub struct Socket {
-    socket: UdpSocket,
+    /// Watched for reading alone: the kernel announces room after every send, which would wake the reader each time.
+    socket: AsyncFd<UdpSocket>,
     state: UdpSocketState,
     v6: bool,
     local: SocketAddr,
@@ -72,12 +74,13 @@ impl Socket {
     /// # Errors
     /// When the port is taken or the address is not this host's, and outside a tokio runtime.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = UdpSocket::from_std(bind_dual_stack(address, Type::DGRAM, Protocol::UDP)?.into())?;
+        let socket = UdpSocket::from(bind_dual_stack(address, Type::DGRAM, Protocol::UDP)?);
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         // Best effort: the kernel's limit may be lower, and a smaller buffer still works.
         let _ = state.set_recv_buffer_size(UdpSockRef::from(&socket), SOCKET_BUFFER);
         let _ = state.set_send_buffer_size(UdpSockRef::from(&socket), SOCKET_BUFFER);
         let local = socket.local_addr()?;
+        let socket = watch(socket, Interest::READABLE)?;
         let (sent, lost) = (AtomicU64::new(0), AtomicU64::new(0));
         Ok(Self { socket, state, v6: local.is_ipv6(), local, sent, lost })
     }
@@ -108,12 +111,16 @@ impl Socket {
     /// When the socket itself is broken.
     pub async fn recv(&self, batch: &mut RecvBatch) -> io::Result<()> {
         while batch.is_empty() {
-            let result = self.socket.async_io(Interest::READABLE, || batch.fill(self)).await;
-            match result {
+            let mut ready = self.socket.readable().await?;
+            match batch.fill(self) {
+                // What arrives after a read that came back short announces itself.
+                Ok(()) if batch.filled < READS => ready.clear_ready(),
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => ready.clear_ready(),
                 Err(error) if is_about_a_datagram(&error) => {
                     tracing::debug!(%error, "a datagram of ours was refused");
                 }
-                other => other?,
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -155,7 +162,8 @@ impl Socket {
     /// # Errors
     /// When the socket itself is broken.
     pub async fn writable(&self) -> io::Result<()> {
-        self.socket.writable().await
+        let same = watch(self.socket.get_ref().try_clone()?, Interest::WRITABLE)?;
+        same.writable().await.map(drop)
     }
 
     /// Sends a whole batch, waiting as long as it takes.
@@ -190,13 +198,7 @@ impl Socket {
     fn offer(&self, destination: SocketAddr, contents: &[u8], segment: usize) -> io::Result<()> {
         let segment_size = (contents.len() > segment).then_some(segment);
         let transmit = Transmit { destination, ecn: None, contents, segment_size, src_ip: None };
-        let send = || self.state.try_send(UdpSockRef::from(&self.socket), &transmit);
-        match send() {
-            // Once more where tokio sees it, so that `writable` waits for what comes after this attempt. Not at first,
-            // because tokio takes a new socket for busy until its driver has run.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => self.socket.try_io(Interest::WRITABLE, send),
-            result => result,
-        }
+        self.state.try_send(UdpSockRef::from(self.socket.get_ref()), &transmit)
     }
 
     fn refused(&self, destination: SocketAddr, error: &io::Error) {
@@ -273,7 +275,7 @@ impl RecvBatch {
         let mut reads: [IoSliceMut<'_>; READS] =
             std::array::from_fn(|_| reads.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
         (self.filled, self.read, self.at) = (0, 0, 0);
-        self.filled = socket.state.recv(UdpSockRef::from(&socket.socket), &mut reads, &mut self.meta)?;
+        self.filled = socket.state.recv(UdpSockRef::from(socket.socket.get_ref()), &mut reads, &mut self.meta)?;
         Ok(())
     }
 }

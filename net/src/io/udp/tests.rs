@@ -167,7 +167,7 @@ async fn a_refused_datagram_does_not_disturb_reading() {
 async fn datagrams_of_no_use_are_passed_over() {
     let (sender, receiver) = (bind("127.0.0.1:0"), bind("127.0.0.1:0"));
     let to = receiver.local_addr();
-    let plain = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
+    let plain = UdpSocket::bind("127.0.0.1:0").expect("bound");
     plain.send_to(&[], to).expect("sent");
     sender.send(&SendBatch { to, bytes: &[1; MAX_PACKET + 1], segment: 0 }).await.expect("sent");
     sender.send(&SendBatch { to, bytes: &[2; MAX_PACKET], segment: 0 }).await.expect("sent");
