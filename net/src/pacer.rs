@@ -25,8 +25,9 @@ const HASTE: f64 = 1.5;
 const BURST: Duration = Duration::from_millis(5);
 /// The most packets of one picture that leave at once as datagrams: one call of the kernel takes that many.
 const MAX_BURST: usize = 48;
-/// As many leave at once, however slow the budget, on a link that has never shown a queue: calls of the kernel cost more.
-const CLEAR_BURST: usize = 8;
+/// As many leave at once, however slow the budget, on a link that has never shown a queue: most pictures in one call of
+/// the kernel, and one wake-up of the other side.
+const CLEAR_BURST: usize = 24;
 /// A stream that has left pictures waiting for so long without a break carries less than the budget. A shorter halt is
 /// its manner: BBR stops almost altogether for 200 ms every 10 s to measure the round trip.
 const STALL: Duration = Duration::from_millis(400);
