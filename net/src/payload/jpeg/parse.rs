@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use memchr::memchr;
+
 use super::tables::{CHROMA_AC, CHROMA_DC, Huffman, LUMA_AC, LUMA_DC, Table, Tables};
 use super::{MAX_SCAN, MAX_SIDE, Sampling};
 
@@ -272,7 +274,7 @@ fn scan_len(bytes: &[u8], restarts: bool) -> Result<usize, JpegError> {
     let mut at = 0;
     loop {
         let rest = bytes.get(at..).unwrap_or_default();
-        at += rest.iter().position(|&byte| byte == 0xff).ok_or(JpegError::Truncated)?;
+        at += memchr(0xff, rest).ok_or(JpegError::Truncated)?;
         match bytes.get(at + 1) {
             None => return Err(JpegError::Truncated),
             Some(0xd9) => return Ok(at),
