@@ -179,7 +179,8 @@ impl Recycler {
 
     /// A picture that nobody else holds, its shape and content arbitrary: [`Picture::reshape`] it first.
     fn take(&mut self) -> Arc<Picture> {
-        match self.pictures.iter_mut().position(|picture| Arc::get_mut(picture).is_some()) {
+        // The one used last, which the caches may still hold.
+        match self.pictures.iter_mut().rposition(|picture| Arc::get_mut(picture).is_some()) {
             Some(index) => self.pictures.swap_remove(index),
             None => Arc::new(Picture::empty()),
         }

@@ -163,7 +163,6 @@ impl Driver {
                 Ok(permit) = self.wiring.events.reserve(), if !self.backlog.is_empty() => {
                     self.backlog.pop_front().map_or(Wake::Due, |event| { permit.send(event); Wake::Due })
                 },
-                Some(_) = self.tasks.join_next() => Wake::Due,
                 _ = ticks.tick() => Wake::Snapshot,
                 () = &mut timer, if due.is_some() => Wake::Due,
             };
@@ -190,6 +189,7 @@ impl Driver {
                 tracing::debug!(%remote, "connection dropped: too many are open");
             }
             Wake::Accepted(Ok((stream, remote))) => {
+                self.forget_ended();
                 let conn = self.peer.name_connection();
                 self.connections.insert(conn, Connection::new(conn, stream, &self.news, &mut self.tasks));
                 self.peer.accepted(now, conn, remote);
@@ -207,6 +207,7 @@ impl Driver {
             }
             Wake::Snapshot => {
                 self.accepting = true;
+                self.forget_ended();
                 self.renew_snapshot(now);
             }
             Wake::Writable => self.unblock(),
@@ -215,6 +216,11 @@ impl Driver {
         if self.peer.poll_timeout().is_some_and(|due| due <= now) {
             self.peer.handle_timeout(now);
         }
+    }
+
+    /// Makes room for new tasks. Nothing waits for one to end, so the driver does not wake for that.
+    fn forget_ended(&mut self) {
+        while self.tasks.try_join_next().is_some() {}
     }
 
     fn news(&mut self, now: Instant, conn: ConnId, news: News) {

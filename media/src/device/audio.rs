@@ -21,6 +21,10 @@ const POLL: Duration = Duration::from_millis(2);
 /// A reader this late skips what a microphone's buffer would have lost by then.
 const PATIENCE: Duration = Duration::from_millis(200);
 
+/// Samples of a file that are converted in one go: often enough for no step to be long, seldom enough for the loop to be
+/// warm.
+const CHUNK: usize = 9_600;
+
 /// A file with more channels than this is a mistake, or meant to keep us busy.
 const MAX_CHANNELS: u16 = 64;
 
@@ -138,7 +142,7 @@ struct WavFile {
     ended: bool,
     /// Nothing was read since it was opened or rewound.
     at_start: bool,
-    /// Converted samples not yet taken; at most a frame and what one input frame converts to.
+    /// Converted samples not yet taken; at most a frame and what one chunk converts to.
     ready: Vec<i16>,
     raw: Vec<i16>,
 }
@@ -164,8 +168,8 @@ impl WavFile {
             repeat,
             ended: false,
             at_start: true,
-            ready: Vec::with_capacity(4 * FRAME),
-            raw: Vec::with_capacity(FRAME),
+            ready: Vec::with_capacity(FRAME + CHUNK),
+            raw: Vec::with_capacity(CHUNK),
         })
     }
 
@@ -195,11 +199,11 @@ impl WavFile {
         Ok(())
     }
 
-    /// Up to 480 samples at the file's own rate, its channels mixed into one; none at the end.
+    /// Up to [`CHUNK`] samples at the file's own rate, its channels mixed into one; none at the end.
     fn read_raw(&mut self) -> Result<(), DeviceError> {
         let spec = self.reader.spec();
         let channels = usize::from(spec.channels);
-        let wanted = 480 * channels;
+        let wanted = CHUNK * channels;
         let (mut sum, mut count) = (0_i64, 0);
         let mut mix = |value: i64, raw: &mut Vec<i16>| {
             sum += value;
