@@ -11,6 +11,7 @@ pub mod io;
 mod pacer;
 pub mod payload;
 pub mod plan;
+pub mod quota;
 mod repair;
 mod rtcp;
 pub mod rtp;

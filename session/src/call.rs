@@ -36,7 +36,7 @@ use crate::rtsp::server::Server;
 use crate::sas::SasKey;
 use crate::sdp::Offer;
 use crate::state::{Awaited, Listening, State};
-use crate::timer::{HANDSHAKE_TIMEOUT, PING_INTERVAL, SILENCE_LIMIT, Timer, Timers};
+use crate::timer::{HANDSHAKE_TIMEOUT, HELLO_TIMEOUT, PING_INTERVAL, SILENCE_LIMIT, Timer, Timers};
 
 use back::Back;
 use mute::Mutes;
@@ -134,8 +134,12 @@ impl Call {
         let mut rng = ChaCha20Rng::from_rng(rng);
         let server = Server::new(presentation, config.udp_port, &mut rng);
         let mut timers = Timers::default();
-        timers.set(Timer::Handshake, now + HANDSHAKE_TIMEOUT);
-        let state = State::Listening(Box::new(Listening { transcript: Transcript::new(), retried: None, strays: 0 }));
+        let limit = match role {
+            Role::Caller => HANDSHAKE_TIMEOUT,
+            Role::Callee => HELLO_TIMEOUT,
+        };
+        timers.set(Timer::Handshake, now + limit);
+        let state = State::Listening(Box::new(Listening::new(Transcript::new(), None)));
         Self {
             config,
             rng,
@@ -184,6 +188,8 @@ impl Call {
             Input::Sealed(bytes) => self.sealed(now, Channel::Primary, bytes),
             Input::Broken if matches!(self.state, State::Hello(_)) => Err(EndReason::NotVisavis),
             Input::Broken => Err(PeerFault::Malformed("framing").into()),
+            // It was never there to be lost: most likely it has too many connections.
+            Input::Closed if matches!(self.state, State::Hello(_)) => Err(EndReason::HandshakeTimeout),
             Input::Closed => Err(EndReason::PeerLost),
             Input::MediaAlive => {
                 self.heard = now;
@@ -191,6 +197,12 @@ impl Call {
             }
             Input::Back(input) => self.back_input(now, input),
         };
+        self.conclude(step);
+    }
+
+    /// Answers [`Event::Costly`]; no effect at any other time.
+    pub fn afford(&mut self, affordable: bool) {
+        let step = self.afforded(affordable);
         self.conclude(step);
     }
 
@@ -440,6 +452,13 @@ impl Call {
         let Err(reason) = step else { return };
         let (state, role) = (self.state.name(), self.role);
         match reason.fault() {
+            // Who has not proven who it is can fail as often as it likes: the engine counts those, and warns of many at once.
+            Some((at_fault, code)) if role == Role::Callee && self.peer.is_none() => {
+                tracing::debug!(state, %role, code, %at_fault, "a stranger's call failed: {reason}");
+            }
+            None if role == Role::Callee && self.peer.is_none() => {
+                tracing::debug!(state, %role, "a stranger's call is over: {reason}");
+            }
             Some((at_fault, code)) => tracing::warn!(state, %role, code, %at_fault, "the call failed: {reason}"),
             None => tracing::info!(state, %role, "the call is over: {reason}"),
         }

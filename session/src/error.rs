@@ -32,6 +32,8 @@ pub enum EndReason {
     Unreachable,
     /// A connection was made, but the handshake did not come to its end in time.
     HandshakeTimeout,
+    /// The called side has too many handshakes to work out.
+    Overloaded,
     /// The peer is not who it should be, or cannot prove it, or somebody changed what was said.
     Verification(VerificationFault),
     /// The address answers, but not as visavis.
@@ -95,6 +97,7 @@ impl fmt::Display for EndReason {
             Self::HandshakeTimeout => {
                 f.write_str("the other side took the connection but did not finish the handshake; try again later")
             }
+            Self::Overloaded => f.write_str("too many are calling there at once; try again in a minute"),
             Self::Verification(fault) => write!(f, "{fault}"),
             Self::NotVisavis => {
                 f.write_str("the address answers, but there is no visavis peer; check the address and the port")

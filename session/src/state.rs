@@ -98,6 +98,26 @@ pub(crate) struct Listening {
     pub retried: Option<Suite>,
     /// Plain requests answered that were no M1.
     pub strays: u32,
+    /// An M1 whose answer costs a power, while the engine decides whether it is worth it; and that it was.
+    pub costly: Costly,
+}
+
+/// Whether an M1 that costs a power may be answered.
+#[derive(Debug)]
+pub(crate) enum Costly {
+    /// Nobody was asked yet.
+    Unasked,
+    /// This M1 waits for the answer.
+    Asked(Vec<u8>),
+    /// It may.
+    Afforded,
+}
+
+impl Listening {
+    /// Waits for M1, after `transcript`.
+    pub(crate) const fn new(transcript: Transcript, retried: Option<Suite>) -> Self {
+        Self { transcript, retried, strays: 0, costly: Costly::Unasked }
+    }
 }
 
 /// Between M2 and M3.

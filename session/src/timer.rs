@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 /// From the connection to the last message of the handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// From the connection to M1, at the called side: whoever connects has something to say.
+pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// A control channel on which nothing was heard for this long is pinged.
 pub const PING_INTERVAL: Duration = Duration::from_secs(1);
 /// A peer of which nothing authentic was heard for this long is lost.

@@ -137,6 +137,11 @@ impl Leg {
         self.dialled.is_none() && self.suite.is_none()
     }
 
+    /// Whether it was accepted, and who made it has not been proven.
+    pub(super) fn is_stranger(&self) -> bool {
+        self.dialled.is_none() && self.peer.is_none()
+    }
+
     /// Whether this is the call of ours that asked to be dialled back.
     pub(super) fn awaits_back(&self, call_id: CallId) -> bool {
         self.back.is_none() && self.dialled.is_some() && self.call.call_id() == Some(call_id)
@@ -214,7 +219,7 @@ impl Leg {
                 (_, Ok(None)) => return,
                 (_, Err(error)) => {
                     // Where a frame begins is lost for good: the connection is as useless as a closed one.
-                    tracing::info!(%error, remote = %self.remote, "the control connection carries no RTSP");
+                    tracing::debug!(%error, remote = %self.remote, "the control connection carries no RTSP");
                     match channel {
                         Channel::Primary => self.input(now, Input::Broken, out),
                         Channel::Back => self.closed(now, channel, out),

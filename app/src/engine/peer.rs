@@ -24,12 +24,15 @@ use visavis_session::identity::Fingerprint;
 mod admit;
 mod media;
 mod rings;
+mod strangers;
 mod wishes;
 
 use self::admit::Yielded;
 pub use self::media::MediaOutput;
 use self::media::MediaState;
 use self::rings::Rings;
+use self::strangers::Strangers;
+pub use self::strangers::{MAX_HANDSHAKES, MAX_HANDSHAKES_OF_BLOCK};
 use super::command::Dial;
 use super::config::{Admission, Config, Keep};
 use super::event::Event;
@@ -41,7 +44,7 @@ use super::snapshot::{Phase, Snapshot};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
 
-/// Conversations at once, ringing and half-made ones included. One more connection is closed at once.
+/// Conversations at once, ringing and half-made ones included. One more connection is dropped at once.
 pub const MAX_LEGS: usize = 256;
 
 /// Sources of datagrams that are remembered.
@@ -113,6 +116,7 @@ pub struct Peer {
     focus: Option<ConnId>,
     /// Our call gave way to theirs, which is on its way to us.
     yielded: Option<Yielded>,
+    strangers: Strangers,
     media: MediaState,
     meter: Meter,
     /// Bounded by what one input can cause; the shell takes all after each.
@@ -158,6 +162,7 @@ impl Peer {
             dialling: None,
             focus: None,
             yielded: None,
+            strangers: Strangers::new(),
             media: MediaState::default(),
             meter: Meter::default(),
             outputs: VecDeque::new(),
@@ -229,11 +234,9 @@ impl Peer {
         }
     }
 
-    /// Somebody connected to us.
+    /// Somebody connected to us. The connection is closed again if it is one too many of that address or of all.
     pub fn accepted(&mut self, now: Instant, conn: ConnId, remote: SocketAddr) {
-        if self.legs.len() >= MAX_LEGS {
-            // Whoever keeps us this busy shall not fill the log as well.
-            tracing::debug!(%remote, "connection refused: {MAX_LEGS} are open already");
+        if !self.strangers.admit(now, remote, self.legs.values()) {
             self.outputs.push_back(Output::Close { conn });
             return;
         }
@@ -315,7 +318,7 @@ impl Peer {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let yielded = self.yielded.as_ref().map(|yielded| yielded.until);
-        self.legs.values().filter_map(Leg::poll_timeout).chain(yielded).min()
+        self.legs.values().filter_map(Leg::poll_timeout).chain(yielded).chain(self.strangers.poll_timeout()).min()
     }
 
     /// Does what is due.
@@ -323,6 +326,7 @@ impl Peer {
         if self.yielded.take_if(|yielded| yielded.until <= now).is_some() {
             self.tell_ended(EndReason::Glare);
         }
+        self.strangers.handle_timeout(now);
         for id in self.legs.keys().copied().collect::<Vec<_>>() {
             self.with_leg(now, id, |leg, out| leg.handle_timeout(now, out));
         }
@@ -401,6 +405,11 @@ impl Peer {
         }
         let in_focus = self.focus == Some(id);
         match event {
+            call::Event::Costly => {
+                let Some(remote) = self.legs.get(&id).map(|leg| leg.remote) else { return };
+                let affordable = self.strangers.affords_power(now, remote.ip());
+                self.ask(now, id, |call| call.afford(affordable));
+            }
             call::Event::Incoming { peer, purpose, call_id } => self.incoming(now, id, peer, purpose, call_id),
             call::Event::DialBack { port } => self.dial_back(id, port),
             call::Event::Ended(reason) => self.ended(now, id, reason),
@@ -459,6 +468,9 @@ impl Peer {
         leg.over = true;
         leg.bye(now);
         tracing::debug!(remote = %leg.remote, %reason, "conversation over");
+        if leg.is_stranger() {
+            self.strangers.failed(now, leg.remote, &reason);
+        }
         let told = (leg.peer, leg.connected_for(now));
         let (dialled, remote, was_connected) = (leg.dialled.clone(), leg.remote, leg.connected_at.is_some());
         self.update_sending();

@@ -16,8 +16,8 @@ use crate::identity::Fingerprint;
 use crate::rtsp::message::{self, Answer, FEATURE, Incoming, SDP, VERSION, name};
 use crate::sas::{Commitment, SasNonce};
 use crate::sdp;
-use crate::state::{Awaited, Deciding, Greeted, Listening, MAX_HELD, State};
-use crate::timer::Timer;
+use crate::state::{Awaited, Costly, Deciding, Greeted, Listening, MAX_HELD, State};
+use crate::timer::{HANDSHAKE_TIMEOUT, Timer};
 
 /// Plain requests that a stranger may make before it has to say M1.
 const MAX_STRAYS: u32 = 4;
@@ -32,6 +32,9 @@ impl Call {
             return Err(reason);
         }
         let cseq = message::cseq(&request)?;
+        if matches!(listening.costly, Costly::Asked(_)) {
+            return Err(PeerFault::Unexpected("request before M2").into());
+        }
         if message::value(&request, name::BIND).is_some() {
             self.reply(Channel::Primary, cseq, Answer::new(StatusCode::Forbidden))?;
             return Err(PeerFault::Unexpected("second connection").into());
@@ -46,10 +49,14 @@ impl Call {
             self.state = State::Listening(Box::new(listening));
             return if known { Ok(()) } else { Err(EndReason::NotVisavis) };
         }
-        match self.meet(listening, &request, required, raw) {
-            Ok(answer) => {
-                // What M2 says is hashed as it is written, before there are keys to seal with.
-                self.finish_greeting(cseq, answer)
+        match self.meet(&listening, &request, required, raw) {
+            // What M2 says is hashed as it is written, before there are keys to seal with.
+            Ok(Some(answer)) => self.finish_greeting(cseq, answer),
+            Ok(None) => {
+                listening.costly = Costly::Asked(raw.to_vec());
+                self.state = State::Listening(Box::new(listening));
+                self.events.push_back(Event::Costly);
+                Ok(())
             }
             Err(reason) => {
                 let answer = match &reason {
@@ -75,14 +82,30 @@ impl Call {
         }
     }
 
-    /// Reads M1 and decides on the answer.
+    /// Goes on with an M1 that costs a power, or sends its caller away.
+    pub(super) fn afforded(&mut self, affordable: bool) -> Step {
+        let State::Listening(listening) = &mut self.state else { return Ok(()) };
+        let Costly::Asked(raw) = &mut listening.costly else { return Ok(()) };
+        let raw = std::mem::take(raw);
+        listening.costly = Costly::Afforded;
+        if affordable {
+            let State::Listening(listening) = std::mem::replace(&mut self.state, State::Over) else { return Ok(()) };
+            return self.greeted(*listening, &raw);
+        }
+        let Incoming::Request(request) = message::parse(&raw)? else { return Ok(()) };
+        let answer = Answer::new(StatusCode::ServiceUnavailable).header(name::VERSION, VERSION);
+        self.reply(Channel::Primary, message::cseq(&request)?, answer)?;
+        Err(EndReason::Overloaded)
+    }
+
+    /// Reads M1 and decides on the answer; `None` if that costs more than reading and nobody has said yet that it may.
     fn meet(
         &mut self,
-        listening: Listening,
+        listening: &Listening,
         request: &Request<Vec<u8>>,
         required: &str,
         raw: &[u8],
-    ) -> Result<Greeting, EndReason> {
+    ) -> Result<Option<Greeting>, EndReason> {
         let version = message::value(request, name::VERSION).unwrap_or("0");
         if version != VERSION || required.split(',').any(|tag| tag.trim() != FEATURE) {
             return Err(PeerFault::Version(printable(version, 8)).into());
@@ -90,7 +113,8 @@ impl Call {
         if request.method() != Method::Options {
             return Err(PeerFault::Unexpected("request").into());
         }
-        let Listening { mut transcript, retried, .. } = listening;
+        let Listening { transcript, retried, .. } = listening;
+        let mut transcript = transcript.clone();
         transcript.message(Role::Caller, raw);
         let remote_udp_port: u16 = message::parsed(request, name::UDP_PORT)?;
         // It counts as part of the transcript.
@@ -100,6 +124,10 @@ impl Call {
         let suite = suite::choose(&offered, &self.config.suites)?;
         let share = shares.iter().find(|share| share.suite() == suite);
         match (share, retried) {
+            (Some(share), _) if suite.is_costly() && !matches!(listening.costly, Costly::Afforded) => {
+                share.check()?;
+                Ok(None)
+            }
             (Some(share), _) => {
                 let (answer, secret) = respond(share, &mut self.rng)?;
                 let ours = Nonce::generate(&mut self.rng);
@@ -109,13 +137,13 @@ impl Call {
                     .header(name::NONCE, ours.to_string())
                     .header(name::SHARE, answer.to_string())
                     .header(name::UDP_PORT, self.config.udp_port.to_string());
-                Ok(Greeting { transcript, answer, agreed: Some((secret, remote_udp_port)), suite })
+                Ok(Some(Greeting { transcript, answer, agreed: Some((secret, remote_udp_port)), suite }))
             }
             (None, None) => {
                 let answer = Answer::new(StatusCode::KeyManagementError)
                     .header(name::VERSION, VERSION)
                     .header(name::SUITE, suite.to_string());
-                Ok(Greeting { transcript, answer, agreed: None, suite })
+                Ok(Some(Greeting { transcript, answer, agreed: None, suite }))
             }
             (None, Some(_)) => Err(HandshakeError::Malformed { what: "second key share" }.into()),
         }
@@ -128,10 +156,11 @@ impl Call {
         transcript.message(Role::Callee, &raw);
         self.send(Channel::Primary, &raw)?;
         let Some((secret, remote_udp_port)) = agreed else {
-            let listening = Listening { transcript, retried: Some(suite), strays: 0 };
-            self.state = State::Listening(Box::new(listening));
+            self.state = State::Listening(Box::new(Listening::new(transcript, Some(suite))));
             return Ok(());
         };
+        // Nothing authentic was heard yet, so this counts from the connection.
+        self.timers.set(Timer::Handshake, self.heard + HANDSHAKE_TIMEOUT);
         let keys = KeySource::Exchange { secret, transcript: transcript.hash() }.derive(Role::Callee);
         let (confirm, sas) = self.take_keys(keys, suite, remote_udp_port);
         let greeted = Greeted { transcript, confirm, sas };

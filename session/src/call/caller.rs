@@ -80,6 +80,7 @@ impl Call {
         }
         match response.status() {
             StatusCode::Ok => self.agree(now, hello, &response, raw),
+            StatusCode::ServiceUnavailable => Err(EndReason::Overloaded),
             status => match message::value(&response, name::SUITE) {
                 Some(_) if status == StatusCode::KeyManagementError => self.say_hello_again(hello, &response, raw),
                 _ => Err(self.refusal(&response)),

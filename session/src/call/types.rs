@@ -212,6 +212,9 @@ pub enum Event {
         /// Where its media socket is, at the address of its control connection; 0 if it has none.
         remote_udp_port: u16,
     },
+    /// A stranger's M1 is well-formed, and its answer costs a power of some milliseconds. Answer at once with
+    /// [`Call::afford`](super::Call::afford). Once at most.
+    Costly,
     /// A caller has proven who it is. Answer at once with [`Call::admit`](super::Call::admit).
     Incoming {
         /// Its key.

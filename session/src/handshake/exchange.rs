@@ -98,6 +98,19 @@ impl KeyShare {
         shares.iter().map(Self::to_string).collect::<Vec<_>>().join(", ")
     }
 
+    /// Judges a MODP value as far as that costs little. The elliptic ones are judged on the way to the secret.
+    ///
+    /// # Errors
+    /// [`HandshakeError::ShareLength`], [`HandshakeError::ShareValue`].
+    pub(crate) fn check(&self) -> Result<(), HandshakeError> {
+        match self.suite {
+            Suite::Modp2048 | Suite::Modp3072 => {
+                modp::group(self.suite).check(&self.bytes).map_err(|fault| fault.into_error(self.suite))
+            }
+            Suite::X25519 | Suite::X25519MlKem768 => Ok(()),
+        }
+    }
+
     /// What it is a share of.
     #[must_use]
     pub const fn suite(&self) -> Suite {

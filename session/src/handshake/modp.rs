@@ -112,7 +112,7 @@ impl Fault {
 
 impl Group {
     /// Judges a peer's public value: right length, 2 ≤ y ≤ p−2, and in the subgroup that 2 generates.
-    fn check(&self, value: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn check(&self, value: &[u8]) -> Result<(), Fault> {
         if value.len() != self.len {
             return Err(Fault::Length { expected: self.len, actual: value.len() });
         }

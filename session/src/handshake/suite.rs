@@ -29,6 +29,15 @@ impl Suite {
     /// Every suite, strongest first.
     pub const ALL: [Self; 4] = [Self::X25519MlKem768, Self::X25519, Self::Modp3072, Self::Modp2048];
 
+    /// Whether an agreement takes milliseconds of the processor rather than a fraction of one.
+    #[must_use]
+    pub const fn is_costly(self) -> bool {
+        match self {
+            Self::Modp2048 | Self::Modp3072 => true,
+            Self::X25519 | Self::X25519MlKem768 => false,
+        }
+    }
+
     /// Its name in headers, configuration and contact files.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -364,17 +364,17 @@ fn nobody_on_the_way_can_say_what_the_other_side_found() {
 }
 
 thread_local! {
-    /// The fields of each warning of this thread, a line each.
-    static WARNINGS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    /// The fields of what this thread logs, a line each.
+    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Takes the warnings of all threads, each thread's for itself. It is the only subscriber of this process: one that comes
+/// Takes what all threads log, each thread's for itself. It is the only subscriber of this process: one that comes
 /// and goes with a test would race with tests that log at the same time.
 struct Log;
 
 impl tracing::Subscriber for Log {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        *metadata.level() == tracing::Level::WARN
+        *metadata.level() <= tracing::Level::DEBUG
     }
     fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::Id {
         tracing::Id::from_u64(1)
@@ -384,7 +384,7 @@ impl tracing::Subscriber for Log {
     fn event(&self, event: &tracing::Event<'_>) {
         let mut line = Line(String::new());
         event.record(&mut line);
-        WARNINGS.with_borrow_mut(|lines| lines.push(line.0));
+        LINES.with_borrow_mut(|lines| lines.push(line.0));
     }
     fn enter(&self, _: &tracing::Id) {}
     fn exit(&self, _: &tracing::Id) {}
@@ -403,9 +403,10 @@ fn both_logs_have_the_word_and_who_is_at_fault() {
     tracing::subscriber::set_global_default(Log).expect("the only one");
     let garbage = |message: String| header(&message, "Visavis-Signature", &BASE64.encode(&[7; 64]));
     forged(Side::A, Setup::default(), garbage);
-    let lines = WARNINGS.take();
-    let of =
-        |role: &str| lines.iter().filter(|line| line.contains(&format!("role={role} "))).cloned().collect::<Vec<_>>();
+    let lines = LINES.take();
+    let of = |role: &str| {
+        lines.iter().filter(|line| line.contains(&format!("role={role} code="))).cloned().collect::<Vec<_>>()
+    };
     let (callee, caller) = (of("callee"), of("caller"));
     assert_eq!((callee.len(), caller.len()), (1, 1), "{lines:?}");
     assert!(callee[0].contains("code=signature ") && callee[0].contains("at_fault=peer "), "{lines:?}");

@@ -39,6 +39,8 @@ pub(super) struct Setup {
     pub admission: Option<Admission>,
     /// Whether dialling back works.
     pub back_works: bool,
+    /// Whether the called engine spends powers on strangers.
+    pub affords: bool,
 }
 
 impl Default for Setup {
@@ -50,6 +52,7 @@ impl Default for Setup {
             dial: Dial { url_host, expected: None, weakest: None, purpose: Purpose::Call },
             admission: Some(Admission::Ring),
             back_works: true,
+            affords: true,
         }
     }
 }
@@ -117,6 +120,7 @@ impl End {
 fn name_of(event: &Event) -> &'static str {
     match event {
         Event::Keys { .. } => "keys",
+        Event::Costly => "costly",
         Event::Incoming { .. } => "incoming",
         Event::Ringing { .. } => "ringing",
         Event::Sas(_) => "sas",
@@ -183,6 +187,7 @@ pub(super) struct Pair {
     /// Everything that crossed, as it was on the wire.
     pub crossed: Vec<(Side, Channel, Vec<u8>)>,
     back_works: bool,
+    affords: bool,
     flying: BinaryHeap<Flying>,
     order: u64,
     pool: Pool,
@@ -202,6 +207,7 @@ impl Pair {
             between: Box::new(|_, _, _| {}),
             crossed: Vec::new(),
             back_works: setup.back_works,
+            affords: setup.affords,
             flying: BinaryHeap::new(),
             order: 0,
             pool: Pool::new(1),
@@ -311,6 +317,10 @@ impl Pair {
             let admission = self.end(side).admission;
             match (&event, admission) {
                 (Event::Incoming { .. }, Some(admission)) => self.end(side).call.admit(now, admission),
+                (Event::Costly, _) => {
+                    let affords = self.affords;
+                    self.end(side).call.afford(affords);
+                }
                 (Event::DialBack { port }, _) => {
                     assert_eq!((side, *port), (Side::B, 8554));
                     let what = if self.back_works { Flight::BackUp } else { Flight::BackFails };

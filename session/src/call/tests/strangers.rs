@@ -146,3 +146,72 @@ fn requests_behind_the_third_message_are_held_only_so_long() {
     assert_eq!(pair.b.ended(), Some(EndReason::Peer(PeerFault::Flood)));
     assert_eq!(pair.a.ended(), Some(EndReason::Peer(PeerFault::Reported)));
 }
+
+#[test]
+fn a_power_is_spent_once_and_only_with_leave() {
+    let only = |suite| {
+        let mut setup = Setup::default();
+        setup.caller.suites = vec![suite];
+        setup.called.suites = vec![suite];
+        setup
+    };
+    for suite in Suite::ALL {
+        let mut pair = Pair::new(Setup { affords: false, ..only(suite) });
+        pair.pass(Duration::from_secs(1));
+        assert_eq!(pair.b.count("costly"), usize::from(suite.is_costly()));
+        assert_eq!(pair.b.call.primary.is_some(), !suite.is_costly());
+        let end = suite.is_costly().then_some(EndReason::Overloaded);
+        assert_eq!([pair.a.ended(), pair.b.ended()], [end.clone(), end], "{suite}");
+        let pair = Pair::run(only(suite));
+        assert_eq!((pair.b.count("costly"), pair.b.count("incoming")), (usize::from(suite.is_costly()), 1));
+    }
+}
+
+#[test]
+fn a_share_out_of_range_is_refused_before_any_power() {
+    let mut setup = Setup::default();
+    setup.caller.suites = vec![Suite::Modp3072];
+    setup.called.suites = vec![Suite::Modp3072];
+    let mut pair = Pair::new(setup);
+    pair.between = Box::new(|from, _, message| {
+        if from == Side::A && message.starts_with(b"OPTIONS") {
+            *message = faults::header(
+                &String::from_utf8_lossy(message),
+                "Visavis-Share",
+                &format!("modp3072={}", data_encoding::BASE64.encode(&[0; 384])),
+            )
+            .into();
+        }
+    });
+    pair.pass(Duration::from_secs(1));
+    assert_eq!((pair.b.count("costly"), pair.b.ended().is_some()), (0, true));
+}
+
+#[test]
+fn while_a_power_is_being_decided_nothing_else_is_taken() {
+    let mut setup = Setup::default();
+    setup.caller.suites = vec![Suite::Modp2048];
+    setup.called.suites = vec![Suite::Modp2048];
+    let mut pair = Pair::new(setup);
+    pair.act(Side::A, |_, _| {});
+    let hello = pair.crossed[0].2.clone();
+    pair.act(Side::B, |call, now| {
+        call.handle_input(now, Input::Rtsp(&hello));
+        call.handle_input(now, Input::Rtsp(&hello));
+    });
+    assert_eq!(pair.b.ended(), Some(EndReason::Peer(PeerFault::Unexpected("request before M2"))));
+    assert!(pair.b.call.primary.is_none());
+}
+
+#[test]
+fn who_connects_and_says_nothing_useful_is_soon_gone() {
+    for said in ["", "OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n"] {
+        let mut pair = Pair::new(Setup::default());
+        pair.a.dead = true;
+        pair.inject(Side::A, Channel::Primary, said.as_bytes());
+        pair.pass(Duration::from_secs(4));
+        assert_eq!(pair.b.ended(), None);
+        pair.pass(Duration::from_secs(1));
+        assert_eq!(pair.b.ended(), Some(EndReason::HandshakeTimeout));
+    }
+}

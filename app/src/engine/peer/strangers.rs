@@ -1,0 +1,133 @@
+//! How much those may cost us who connected and have not said who they are.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use visavis_net::quota::{Block, Quota, Rate};
+use visavis_session::call::EndReason;
+
+use super::MAX_LEGS;
+use crate::engine::leg::Leg;
+
+/// Connections of one [`Block`] at once, calls and viewers included: a household behind one address.
+const MAX_OF_BLOCK: usize = 16;
+/// Of these, handshakes that have not come to who calls.
+pub const MAX_HANDSHAKES_OF_BLOCK: usize = 8;
+/// Handshakes in total that have not come to who calls. The other legs are kept for those who got further.
+pub const MAX_HANDSHAKES: usize = MAX_LEGS / 2;
+
+/// New connections, each with one key agreement at most; the elliptic ones take a fraction of a millisecond.
+const CONNECTIONS: [Rate; 2] =
+    [Rate { burst: 32, every: Duration::from_millis(500) }, Rate { burst: 256, every: Duration::from_millis(31) }];
+/// Key agreements that take powers of MODP: milliseconds each.
+const POWERS: [Rate; 2] =
+    [Rate { burst: 4, every: Duration::from_secs(2) }, Rate { burst: 16, every: Duration::from_millis(250) }];
+
+/// Between warnings of one kind.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What strangers have cost lately.
+#[derive(Debug)]
+pub(super) struct Strangers {
+    connections: Quota,
+    powers: Quota,
+    refused: Tally,
+    failed: Tally,
+}
+
+impl Strangers {
+    pub(super) const fn new() -> Self {
+        let [of_block, total] = CONNECTIONS;
+        let [powers_of_block, powers] = POWERS;
+        Self {
+            connections: Quota::new(of_block, total),
+            powers: Quota::new(powers_of_block, powers),
+            refused: Tally::new(),
+            failed: Tally::new(),
+        }
+    }
+
+    /// Whether one more connection may stay, `legs` being there already.
+    pub(super) fn admit<'a>(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        legs: impl ExactSizeIterator<Item = &'a Leg>,
+    ) -> bool {
+        let all = legs.len();
+        let block = Block::of(remote.ip());
+        let (mut handshakes, mut of_block, mut handshakes_of_block) = (0, 0, 0);
+        for leg in legs {
+            let (stranger, same) = (leg.is_stranger(), block.is_some() && Block::of(leg.remote.ip()) == block);
+            handshakes += usize::from(stranger);
+            of_block += usize::from(same);
+            handshakes_of_block += usize::from(stranger && same);
+        }
+        let room = all < MAX_LEGS
+            && handshakes < MAX_HANDSHAKES
+            && of_block < MAX_OF_BLOCK
+            && handshakes_of_block < MAX_HANDSHAKES_OF_BLOCK;
+        let admitted = room && self.connections.take(now, remote.ip());
+        if !admitted {
+            let reason = if room { "they come too fast" } else { "too many are open" };
+            self.refused.note(now, format!("{remote}: {reason}"));
+        }
+        admitted
+    }
+
+    /// Whether a stranger's handshake may take powers of MODP.
+    pub(super) fn affords_power(&mut self, now: Instant, from: IpAddr) -> bool {
+        self.powers.take(now, from)
+    }
+
+    /// A connection ended before it was known who made it.
+    pub(super) fn failed(&mut self, now: Instant, remote: SocketAddr, reason: &EndReason) {
+        self.failed.note(now, format!("{remote}: {reason}"));
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        [self.refused.due, self.failed.due].into_iter().flatten().min()
+    }
+
+    /// Warns of what has happened since the last warnings.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if let Some((count, last)) = self.refused.take(now) {
+            tracing::warn!(count, last, "connections were refused");
+        }
+        if let Some((count, last)) = self.failed.take(now) {
+            tracing::warn!(count, last, "strangers connected and did not come as far as saying who they are");
+        }
+    }
+}
+
+/// Counts what may happen often and is told seldom: the first one at once, the others together.
+#[derive(Debug)]
+struct Tally {
+    count: u64,
+    last: String,
+    /// When to tell; unset while there is nothing to tell.
+    due: Option<Instant>,
+    told: Option<Instant>,
+}
+
+impl Tally {
+    const fn new() -> Self {
+        Self { count: 0, last: String::new(), due: None, told: None }
+    }
+
+    fn note(&mut self, now: Instant, what: String) {
+        self.count += 1;
+        self.last = what;
+        self.due.get_or_insert(self.told.map_or(now, |told| now.max(told + WARNING_INTERVAL)));
+    }
+
+    /// How many there were and the last of them, once that may be told.
+    fn take(&mut self, now: Instant) -> Option<(u64, String)> {
+        self.due.take_if(|due| *due <= now)?;
+        self.told = Some(now);
+        Some((std::mem::take(&mut self.count), std::mem::take(&mut self.last)))
+    }
+}
+
+#[cfg(test)]
+mod tests;
