@@ -9,6 +9,7 @@ use rtcp_types::{App, Bye, Nack, ReceiverReport, RtcpParseError, SenderReport, T
 
 use crate::rtp::ids::{ExtSeq, SeqNo, Ssrc};
 use crate::rtp::time::{NtpTime, RtpTime};
+use crate::srtp::RTCP_OVERHEAD;
 
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
@@ -200,6 +201,9 @@ impl ArrivalsWriter {
         true
     }
 }
+
+/// Bytes of a sealed probe or echo: two header words, name and token.
+pub(crate) const PROBE_LEN: usize = 20 + RTCP_OVERHEAD;
 
 /// A path probe or its echo.
 pub(crate) fn write_probe(out: &mut Vec<u8>, from: Ssrc, probe: Probe, token: u64) {

@@ -1,19 +1,18 @@
-//! Which way media goes: probing, latching, fallback to the control connection, and back.
+//! Which way media goes: probing, fallback to the control connection, and back.
 //!
 //! ```text
-//!              echo                    silence of 1.5 s, another path there
-//!   Probing ─────────▶ Confirmed ───────────────────────────────┐
-//!      │  ▲               ▲                                     ▼
-//!      │  │ packet from   │ echo                             Failed ─── probe each 2 s ──▶ Confirmed
-//!      │  │ a new source  │                                     ▲            echo
-//!      │  └─────────── Latched ─────────────────────────────────┤
-//!      │                        no echo for 1 s, another path   │
-//!      └────────────────────────────────────────────────────────┘
-//!                              no echo for 3 s
+//!   told of, or a packet          echo           silence of 1.5 s, another path there
+//!   from a new source ─▶ Probing ──────▶ Confirmed ───────────────────────▶ Failed
+//!                           │                ▲                              ▲   │
+//!                           └────────────────┼───── no echo for 3 s ────────┘   │
+//!                                            └────────── probe each 2 s, echo ──┘
 //! ```
 //!
 //! Every packet that gets here has been authenticated and is no replay. Interleaved media on the control
 //! connection works whenever that connection does, so it needs no probe.
+//!
+//! Media goes to confirmed addresses only. A peer can put any source address on a packet, so one that merely showed up
+//! gets probes and echoes, for up to three times the bytes that came from it.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -21,7 +20,7 @@ use std::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 
 use crate::plan::Path;
-use crate::rtcp::Probe;
+use crate::rtcp::{PROBE_LEN, Probe};
 
 /// The most UDP addresses of the peer that are known at once; the one heard least recently goes first.
 const MAX_CANDIDATES: usize = 8;
@@ -31,7 +30,6 @@ const MAX_ECHOES: usize = 4;
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const PROBING: Duration = Duration::from_secs(3);
 const SLOW_RETRY: Duration = Duration::from_secs(2);
-const UNCONFIRMED: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_millis(1500);
 /// The tries of a round of probing whose round trip can be told.
 const TIMED_TRIES: usize = 8;
@@ -39,11 +37,12 @@ const TIMED_TRIES: usize = 8;
 const TOKENS: u64 = 1 << 20;
 /// A source that showed up by itself and never answered is forgotten after this.
 const FORGET: Duration = Duration::from_secs(30);
+/// How much may go to an address that is not confirmed, for each byte that came from it. RFC 9000 §8.1.
+const AMPLIFICATION: usize = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Probing,
-    Latched,
     Confirmed,
     Failed,
 }
@@ -57,6 +56,8 @@ struct Candidate {
     /// Whether we were told of it, so that it is worth probing for ever.
     told: bool,
     heard: Option<Instant>,
+    /// Bytes that may go there before it is confirmed; without a limit once it was, or if we were told of it.
+    credit: Option<usize>,
     /// Of the first try of this round of probing; each further try adds one, so that an echo tells which of
     /// them it answers.
     token: u64,
@@ -86,8 +87,16 @@ impl Candidate {
         self.tried = 0;
     }
 
-    const fn usable(&self) -> bool {
-        matches!(self.state, State::Confirmed | State::Latched)
+    const fn is_confirmed(&self) -> bool {
+        matches!(self.state, State::Confirmed)
+    }
+
+    fn affords_probe(&self) -> bool {
+        self.credit.is_none_or(|credit| credit >= PROBE_LEN)
+    }
+
+    fn pay_for_probe(&mut self) {
+        self.credit = self.credit.map(|credit| credit.saturating_sub(PROBE_LEN));
     }
 }
 
@@ -108,6 +117,8 @@ pub(crate) struct Paths {
     interleaved: bool,
     udp: ArrayVec<Candidate, MAX_CANDIDATES>,
     selected: Option<Path>,
+    /// Where the newest packet came from.
+    newest: Option<SocketAddr>,
     echoes: ArrayVec<(Path, u64), MAX_ECHOES>,
     next_token: u64,
 }
@@ -119,6 +130,7 @@ impl Paths {
             interleaved: false,
             udp: ArrayVec::new_const(),
             selected: None,
+            newest: None,
             echoes: ArrayVec::new_const(),
             next_token: seed,
         }
@@ -134,39 +146,31 @@ impl Paths {
         match path {
             Path::Interleaved => self.interleaved = true,
             Path::Udp(address) => match self.udp.iter_mut().find(|candidate| candidate.address == address) {
-                Some(candidate) => candidate.told = true,
-                None => self.insert(now, address, State::Probing, true),
+                Some(candidate) => (candidate.told, candidate.credit) = (true, None),
+                None => self.insert(now, address, None),
             },
         }
         self.select();
     }
 
-    /// Notes an authenticated packet.
-    pub(crate) fn heard(&mut self, now: Instant, path: Path, what: Heard) {
+    /// Notes an authenticated packet of `len` bytes.
+    pub(crate) fn heard(&mut self, now: Instant, path: Path, what: Heard, len: usize) {
         let Path::Udp(address) = path else { return };
         let token = self.next_token;
         match self.udp.iter_mut().find(|candidate| candidate.address == address) {
             Some(candidate) => {
                 candidate.heard = Some(now);
-                match candidate.state {
-                    State::Probing => candidate.enter(now, State::Latched),
-                    // It comes through again; ask at once whether we do.
-                    State::Failed if candidate.interval >= SLOW_RETRY => {
-                        candidate.probe_afresh(now, token);
-                        self.next_token = self.next_token.wrapping_add(TOKENS);
-                    }
-                    State::Failed | State::Latched | State::Confirmed => {}
+                candidate.credit = candidate.credit.map(|credit| credit.saturating_add(AMPLIFICATION * len));
+                // It comes through again; ask at once whether we do.
+                if candidate.state == State::Failed && candidate.interval >= SLOW_RETRY {
+                    candidate.probe_afresh(now, token);
+                    self.next_token = self.next_token.wrapping_add(TOKENS);
                 }
             }
-            None => {
-                self.insert(now, address, State::Latched, false);
-            }
+            None => self.insert(now, address, Some(AMPLIFICATION * len)),
         }
-        let usable = self.udp.iter().any(|candidate| candidate.address == address && candidate.usable());
-        let alternative = matches!(self.selected, Some(Path::Udp(_)));
-        // An address of the peer that changed shows first in what it sends, so the newest source wins.
-        if usable && (what == Heard::Newest || !alternative) {
-            self.selected = Some(path);
+        if what == Heard::Newest {
+            self.newest = Some(address);
         }
         self.select();
     }
@@ -188,6 +192,7 @@ impl Paths {
                 let round_trip = sent.map(|at| now.saturating_duration_since(*at));
                 candidate.enter(now, State::Confirmed);
                 candidate.heard = Some(now);
+                candidate.credit = None;
                 candidate.probe_at = None;
                 self.select();
                 round_trip
@@ -197,17 +202,25 @@ impl Paths {
 
     /// The next probe or echo to send, to exactly this path.
     pub(crate) fn poll(&mut self, now: Instant) -> Option<(Path, Probe, u64)> {
-        if let Some((path, token)) = self.echoes.pop_at(0) {
+        while let Some((path, token)) = self.echoes.pop_at(0) {
+            match self.udp.iter_mut().find(|candidate| Path::Udp(candidate.address) == path) {
+                Some(candidate) if candidate.affords_probe() => candidate.pay_for_probe(),
+                None if path == Path::Interleaved => {}
+                Some(_) | None => continue,
+            }
             return Some((path, Probe::Echo, token));
         }
-        let candidate = self.udp.iter_mut().find(|candidate| candidate.probe_at.is_some_and(|at| at <= now))?;
+        let due =
+            |candidate: &&mut Candidate| candidate.affords_probe() && candidate.probe_at.is_some_and(|at| at <= now);
+        let candidate = self.udp.iter_mut().find(due)?;
+        candidate.pay_for_probe();
         let token = candidate.token.wrapping_add(candidate.tried);
         let _ = candidate.tries.try_push(now);
         candidate.tried += 1;
         candidate.probe_at = Some(now + candidate.interval);
         candidate.interval = match candidate.state {
             State::Failed if candidate.interval * 2 >= SLOW_RETRY => SLOW_RETRY,
-            State::Probing | State::Latched | State::Confirmed | State::Failed => candidate.interval * 2,
+            State::Probing | State::Confirmed | State::Failed => candidate.interval * 2,
         };
         Some((Path::Udp(candidate.address), Probe::Request, token))
     }
@@ -217,7 +230,8 @@ impl Paths {
         if !self.echoes.is_empty() {
             return Some(now);
         }
-        self.udp.iter().flat_map(|candidate| [candidate.probe_at, self.deadline(candidate)]).flatten().min()
+        let probe = |candidate: &Candidate| candidate.probe_at.filter(|_| candidate.affords_probe());
+        self.udp.iter().flat_map(|candidate| [probe(candidate), self.deadline(candidate)]).flatten().min()
     }
 
     /// Moves on what has waited long enough.
@@ -230,7 +244,7 @@ impl Paths {
             self.next_token = self.next_token.wrapping_add(TOKENS);
             let candidate = &mut self.udp[index];
             match candidate.state {
-                State::Confirmed | State::Latched => candidate.probe_afresh(now, token),
+                State::Confirmed => candidate.probe_afresh(now, token),
                 State::Probing => {
                     candidate.restart(token);
                     candidate.probe_at = Some(now + SLOW_RETRY);
@@ -251,16 +265,17 @@ impl Paths {
     fn deadline(&self, candidate: &Candidate) -> Option<Instant> {
         match candidate.state {
             State::Probing => Some(candidate.since + PROBING),
-            // With nothing to fall back on, a doubtful path is better than none.
-            State::Latched => self.interleaved.then_some(candidate.since + UNCONFIRMED),
+            // With nothing to fall back on, a silent path is better than none.
             State::Confirmed => self.interleaved.then(|| candidate.heard.unwrap_or(candidate.since) + SILENCE),
             State::Failed => None,
         }
     }
 
-    fn insert(&mut self, now: Instant, address: SocketAddr, state: State, told: bool) {
+    /// `credit` for a source that showed up, nothing for an address that we were told.
+    fn insert(&mut self, now: Instant, address: SocketAddr, credit: Option<usize>) {
         if self.udp.is_full() {
-            let idle = |candidate: &Candidate| (candidate.usable(), candidate.heard, candidate.since);
+            let idle =
+                |candidate: &Candidate| (candidate.is_confirmed(), candidate.told, candidate.heard, candidate.since);
             let oldest = (0..self.udp.len()).min_by_key(|&index| idle(&self.udp[index]));
             oldest.map(|index| self.udp.remove(index));
         }
@@ -268,10 +283,11 @@ impl Paths {
         self.next_token = self.next_token.wrapping_add(TOKENS);
         let mut candidate = Candidate {
             address,
-            state,
+            state: State::Probing,
             since: now,
-            told,
-            heard: (state == State::Latched).then_some(now),
+            told: credit.is_none(),
+            heard: credit.map(|_| now),
+            credit,
             token,
             tries: ArrayVec::new_const(),
             tried: 0,
@@ -282,16 +298,14 @@ impl Paths {
         self.udp.push(candidate);
     }
 
-    /// Keeps the path in use while it is usable; otherwise takes the best there is.
+    /// Takes the confirmed source of the newest packet, for there an address of the peer that changed shows first; else keeps
+    /// the path in use while it is confirmed; otherwise takes the best there is.
     fn select(&mut self) {
-        let usable = |address| self.udp.iter().any(|candidate| candidate.address == address && candidate.usable());
-        if let Some(Path::Udp(address)) = self.selected
-            && usable(address)
-        {
-            return;
-        }
-        let rank = |candidate: &&Candidate| (candidate.state == State::Confirmed, candidate.heard);
-        let best = self.udp.iter().filter(|candidate| candidate.usable()).max_by_key(rank);
+        let rank = |candidate: &&Candidate| {
+            let address = Some(candidate.address);
+            (address == self.newest, address.map(Path::Udp) == self.selected, candidate.heard)
+        };
+        let best = self.udp.iter().filter(|candidate| candidate.is_confirmed()).max_by_key(rank);
         self.selected = match best {
             Some(candidate) => Some(Path::Udp(candidate.address)),
             None if self.interleaved => Some(Path::Interleaved),

@@ -250,6 +250,7 @@ impl Session {
         mut packet: PacketBuf,
     ) -> Result<Option<Received>, ReceiveError> {
         self.now = now;
+        let arrived = packet.len();
         if header::is_rtcp(&packet) {
             return self.receive_control(now, path, &mut packet).map(|()| None);
         }
@@ -272,7 +273,7 @@ impl Session {
         packet.advance(range.start);
 
         self.last_heard = Some(now);
-        self.paths.heard(now, path, if place.newest { Heard::Newest } else { Heard::Older });
+        self.paths.heard(now, path, if place.newest { Heard::Newest } else { Heard::Older }, arrived);
         self.follow_path(now);
         if plan.codec.kind() == MediaKind::Video {
             self.control.note_picture_packet(now, packet.len());

@@ -25,7 +25,7 @@ fn run(paths: &mut Paths, start: Instant, end: Duration) -> Vec<(Duration, Path,
 }
 
 fn echo(paths: &mut Paths, now: Instant, path: Path, token: u64) -> Option<Duration> {
-    paths.heard(now, path, Heard::Probe);
+    paths.heard(now, path, Heard::Probe, PROBE_LEN);
     paths.probe(now, path, Probe::Echo, token)
 }
 
@@ -69,18 +69,54 @@ fn probing_slows_down_and_never_ends() {
 }
 
 #[test]
-fn a_new_source_is_used_at_once_but_not_for_long_without_an_echo() {
+fn a_new_source_is_asked_at_once_and_used_once_it_answers() {
     let start = moment();
     let mut paths = Paths::new(7);
     paths.add(start, Path::Interleaved);
-    paths.heard(start, udp(1), Heard::Probe);
-    assert_eq!(paths.selected(), Some(udp(1)));
-    assert!(!run(&mut paths, start, ms(999)).is_empty(), "it is probed");
-    assert_eq!(paths.selected(), Some(udp(1)));
-    run(&mut paths, start, ms(1000));
+    paths.heard(start, udp(1), Heard::Newest, 1000);
     assert_eq!(paths.selected(), Some(Path::Interleaved));
-    paths.heard(start + ms(1100), udp(1), Heard::Newest);
+    let probes = run(&mut paths, start, ms(10));
+    let [(at, path, token)] = probes[..] else { panic!("{probes:?}") };
+    assert_eq!((at, path), (ms(0), udp(1)));
+    paths.heard(start + ms(20), udp(1), Heard::Newest, 1000);
     assert_eq!(paths.selected(), Some(Path::Interleaved), "it still has to prove the way back");
+    echo(&mut paths, start + ms(40), udp(1), token);
+    assert_eq!(paths.selected(), Some(udp(1)));
+}
+
+#[test]
+fn to_an_address_that_never_answers_goes_three_times_what_came_from_it() {
+    for received in [1, 40, 100, 1200] {
+        let start = moment();
+        let mut paths = Paths::new(7);
+        paths.add(start, Path::Interleaved);
+        for n in 0..20 {
+            let now = start + ms(n * 100);
+            paths.heard(now, udp(1), Heard::Newest, received);
+            paths.probe(now, udp(1), Probe::Request, n);
+            assert_ne!(paths.selected(), Some(udp(1)));
+        }
+        let sent =
+            std::iter::from_fn(|| paths.poll(start + ms(2000))).count() + run(&mut paths, start, ms(60_000)).len();
+        assert!(sent * PROBE_LEN <= 3 * 20 * received, "{sent} probes for {received} bytes twenty times");
+        assert!(sent > 0);
+        paths.handle_timeout(start + ms(60_000));
+        assert!(paths.udp.is_empty(), "it is forgotten in the end");
+    }
+}
+
+#[test]
+fn a_probe_that_came_pays_for_its_echo_and_for_one_of_ours() {
+    let start = moment();
+    let mut paths = Paths::new(7);
+    paths.add(start, Path::Interleaved);
+    paths.heard(start, udp(1), Heard::Probe, PROBE_LEN);
+    paths.probe(start, udp(1), Probe::Request, 99);
+    assert_eq!(paths.poll(start), Some((udp(1), Probe::Echo, 99)));
+    let Some((path, Probe::Request, token)) = paths.poll(start) else { panic!("no probe") };
+    assert_eq!(path, udp(1));
+    echo(&mut paths, start + ms(30), udp(1), token);
+    assert_eq!(paths.selected(), Some(udp(1)));
 }
 
 #[test]
@@ -114,29 +150,34 @@ fn an_old_echo_proves_nothing() {
 }
 
 #[test]
-fn a_rebound_address_is_followed_by_its_newest_packet() {
+fn a_rebound_address_is_followed_once_it_answers() {
     let start = moment();
     let mut paths = Paths::new(7);
     paths.add(start, Path::Interleaved);
     paths.add(start, udp(1));
     let token = run(&mut paths, start, ms(10))[0].2;
     echo(&mut paths, start, udp(1), token);
-    paths.heard(start + ms(100), udp(2), Heard::Older);
-    assert_eq!(paths.selected(), Some(udp(1)), "an overtaken packet came by the old way");
-    paths.heard(start + ms(120), udp(2), Heard::Newest);
+    paths.heard(start + ms(100), udp(2), Heard::Older, 1000);
+    let Some((_, _, token)) = paths.poll(start + ms(100)) else { panic!("no probe") };
+    echo(&mut paths, start + ms(110), udp(2), token);
+    assert_eq!(paths.selected(), Some(udp(1)), "overtaken packets came by the old way");
+    paths.heard(start + ms(120), udp(2), Heard::Newest, 1000);
     assert_eq!(paths.selected(), Some(udp(2)));
-    // It does not answer, so it was not the peer's way after all: the old one, still heard, is back.
-    paths.heard(start + ms(1000), udp(1), Heard::Older);
-    run(&mut paths, start + ms(120), ms(1000));
-    assert_eq!(paths.selected(), Some(udp(1)));
+    paths.heard(start + ms(140), udp(3), Heard::Newest, 1000);
+    assert_eq!(paths.selected(), Some(udp(2)), "media stays where it is confirmed");
+    let Some((_, _, token)) = paths.poll(start + ms(140)) else { panic!("no probe") };
+    echo(&mut paths, start + ms(160), udp(3), token);
+    assert_eq!(paths.selected(), Some(udp(3)), "it followed as soon as that one was confirmed");
 }
 
 #[test]
-fn without_a_control_connection_a_doubtful_path_is_kept() {
+fn without_a_control_connection_a_silent_path_is_kept() {
     let start = moment();
     let mut paths = Paths::new(7);
-    paths.heard(start, udp(1), Heard::Newest);
-    run(&mut paths, start, ms(5000));
+    paths.add(start, udp(1));
+    let token = run(&mut paths, start, ms(10))[0].2;
+    echo(&mut paths, start, udp(1), token);
+    run(&mut paths, start, ms(60_000));
     assert_eq!(paths.selected(), Some(udp(1)));
 }
 
@@ -149,10 +190,10 @@ fn many_sources_stay_within_bounds_and_do_not_push_out_the_good_one() {
     let token = run(&mut paths, start, ms(10))[0].2;
     echo(&mut paths, start, udp(1), token);
     for last in 2..60 {
-        // What is latched first fails, then gives way.
+        // What never answers fails, then gives way.
         let now = start + ms(1200) * u32::from(last);
-        paths.heard(now, udp(1), Heard::Newest);
-        paths.heard(now, udp(last), Heard::Older);
+        paths.heard(now, udp(1), Heard::Newest, 1000);
+        paths.heard(now, udp(last), Heard::Newest, 1000);
         paths.handle_timeout(now + ms(1100));
     }
     assert!(paths.udp.len() <= MAX_CANDIDATES);

@@ -118,6 +118,7 @@ impl Session {
         if !window.is_fresh(u64::from(index)) {
             return Err(ReceiveError::Replayed);
         }
+        let arrived = packet.len();
         let len = self.opener.open_rtcp(packet)?;
         let newest = window.is_newest(u64::from(index));
         window.record(u64::from(index));
@@ -130,7 +131,7 @@ impl Session {
             (false, true) => Heard::Newest,
             (false, false) => Heard::Older,
         };
-        self.paths.heard(now, path, heard);
+        self.paths.heard(now, path, heard, arrived);
         for packet in rtcp::packets(compound) {
             self.handle_control(now, path, packet);
         }
