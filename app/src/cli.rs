@@ -24,6 +24,7 @@ use clap::Parser;
 use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 use visavis_media::device::{DeviceError, VideoSinkSpec};
+use visavis_net::srtp::Rekeying;
 use visavis_session::call::{Purpose, RING_TIMEOUT};
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Identity;
@@ -283,6 +284,7 @@ fn converse(
         keep: media.keep,
         quality: media.quality,
         ring_timeout: setup.ring_timeout,
+        rekeying: Rekeying::default(),
     };
     // Whoever runs already with this profile is found before anything else happens.
     #[cfg(unix)]

@@ -200,6 +200,7 @@ mod tests {
             keep: config::Keep::default(),
             quality: config::Quality::default(),
             ring_timeout: visavis_session::call::RING_TIMEOUT,
+            rekeying: visavis_net::srtp::Rekeying::default(),
         };
         let error = Engine::spawn(config).expect_err("taken");
         assert!(matches!(error, EngineError::PortTaken { port } if port == listen.port()), "{error}");

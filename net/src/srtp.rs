@@ -1,23 +1,35 @@
 //! SRTP and SRTCP with AEAD_AES_256_GCM, in place (RFC 7714; keys derived as RFC 3711 §4.3 and RFC 6188 say).
 //!
 //! One [`Sealer`] serves every stream of a peer: the nonce contains the SSRC, so streams of one master key
-//! never share one. Sealing the same packet twice gives the same bytes, which is what makes a
+//! never share one. Sealing the same packet twice under one key gives the same bytes, which is what makes a
 //! retransmission harmless; sealing *different* bytes under one SSRC and sequence number would give the
 //! key away, so callers must never change a packet that has been sealed once.
 
+use std::time::{Duration, Instant};
+
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
+use aws_lc_rs::hkdf;
 use aws_lc_rs::iv::FixedLength;
 use zeroize::Zeroizing;
 
 use crate::plan::MasterKey;
 use crate::rtp::ids::{ExtSeq, Ssrc};
 
-/// Bytes a sealed RTP packet is longer than the plain one: the authentication tag. RFC 7714 §13.1.
-pub const TAG: usize = 16;
+/// Bytes of what AES-GCM appends. RFC 7714 §13.1.
+const AUTH: usize = 16;
 
-/// Bytes a sealed RTCP packet is longer than the plain one: tag, and E flag with index. RFC 7714 §9.2.
-pub const RTCP_OVERHEAD: usize = TAG + INDEX;
+/// Bytes at the end of each packet that number the master key: the master key identifier. RFC 3711 §3.1.
+const MKI: usize = 1;
+
+/// Bytes a sealed RTP packet is longer than the plain one: authentication tag, and number of the key. RFC 7714 §8.2.
+pub const TAG: usize = AUTH + MKI;
+
+/// Bytes a sealed RTCP packet is longer than the plain one: tag, E flag with index, number of the key. RFC 7714 §9.2.
+pub const RTCP_OVERHEAD: usize = AUTH + INDEX + MKI;
+
+/// The label under which a master key makes the next one.
+const NEXT_KEY: &[u8] = b"visavis/1 next media key";
 
 /// Bytes of the RTCP header that stay readable: the first header word and the SSRC.
 const RTCP_HEADER: usize = 8;
@@ -38,29 +50,75 @@ pub enum OpenError {
     /// The tag does not match: damaged, forged, or sealed under other keys.
     #[error("the packet was damaged, forged or sealed under other keys: drop it")]
     Forged,
+    /// It names a master key that is not in use: forgotten, not reached, or made up.
+    #[error("the packet names key {0}, which is not in use: drop it")]
+    Key(u8),
 }
+
+/// When a peer goes over to the next key for what it sends. Each side decides for itself, and the other follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rekeying {
+    /// A key is used for this long; [`OVERLAP`] at least.
+    pub interval: Duration,
+    /// And for this many packets, RTP and RTCP together, if that is sooner.
+    pub packets: u64,
+}
+
+impl Default for Rekeying {
+    /// Ten minutes, and the packets that RFC 9001 §6.6 allows for one key of AES-GCM; far below the 2⁴⁸ RTP and 2³¹ RTCP
+    /// packets of RFC 3711 §9.2.
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(600), packets: 1 << 23 }
+    }
+}
+
+/// How long the key before the newest one is kept for packets that are late. A peer that is silent for half of it is lost,
+/// and no key is used for less.
+pub const OVERLAP: Duration = Duration::from_secs(10);
 
 /// Seals what we send.
 #[derive(Debug)]
 pub struct Sealer {
-    rtp: Cipher,
-    rtcp: Cipher,
-    /// Of the next RTCP packet, one counter for all our sources; 31 bits.
+    /// What the ciphers were made of, for the next ones.
+    master: MasterKey,
+    ciphers: Ciphers,
+    /// Which key it is, counted from 0 modulo 256.
+    mki: u8,
+    rekeying: Rekeying,
+    /// From its first packet on.
+    since: Option<Instant>,
+    sealed: u64,
+    /// Of the next RTCP packet, one counter for all our sources and keys; 31 bits.
     index: u32,
 }
 
 impl Sealer {
     /// The sealing half of a master key.
     #[must_use]
-    pub fn new(master: &MasterKey) -> Self {
-        Self { rtp: Cipher::derive(master, Use::Rtp), rtcp: Cipher::derive(master, Use::Rtcp), index: 0 }
+    pub fn new(master: &MasterKey, rekeying: Rekeying) -> Self {
+        let ciphers = Ciphers::derive(master);
+        Self { master: master.clone(), ciphers, mki: 0, rekeying, since: None, sealed: 0, index: 0 }
+    }
+
+    /// Goes over to the next key if it is time, and forgets the one before. Numbers, and thus nonces, count on. To be called
+    /// before packets are sealed, once or more often.
+    pub fn renew(&mut self, now: Instant) {
+        let age = now.saturating_duration_since(*self.since.get_or_insert(now));
+        if age >= OVERLAP && (age >= self.rekeying.interval || self.sealed >= self.rekeying.packets) {
+            self.master = next_master(&self.master);
+            self.ciphers = Ciphers::derive(&self.master);
+            self.mki = self.mki.wrapping_add(1);
+            (self.since, self.sealed) = (Some(now), 0);
+        }
     }
 
     /// Seals the RTP packet at the end of `out`, from `start`; its first `header` bytes stay readable.
-    pub fn seal_rtp(&self, out: &mut Vec<u8>, start: usize, header: usize, ssrc: Ssrc, seq: ExtSeq) {
+    pub fn seal_rtp(&mut self, out: &mut Vec<u8>, start: usize, header: usize, ssrc: Ssrc, seq: ExtSeq) {
+        self.sealed += 1;
         let (aad, body) = out[start..].split_at_mut(header);
-        let tag = self.rtp.seal(rtp_nonce(ssrc, seq), aad, body);
+        let tag = self.ciphers.rtp.seal(rtp_nonce(ssrc, seq), aad, body);
         out.extend_from_slice(&tag);
+        out.push(self.mki);
     }
 
     /// Seals the compound RTCP packet at the end of `out`, from `start`.
@@ -73,6 +131,7 @@ impl Sealer {
             out.truncate(start);
             return false;
         }
+        self.sealed += 1;
         let (header, body) = out[start..].split_at_mut(RTCP_HEADER);
         let index = self.index;
         self.index += 1;
@@ -80,43 +139,64 @@ impl Sealer {
         let mut aad = [0; RTCP_HEADER + INDEX];
         aad[..RTCP_HEADER].copy_from_slice(header);
         aad[RTCP_HEADER..].copy_from_slice(&word);
-        let tag = self.rtcp.seal(rtcp_nonce(header_ssrc(header), index), &aad, body);
+        let tag = self.ciphers.rtcp.seal(rtcp_nonce(header_ssrc(header), index), &aad, body);
         out.extend_from_slice(&tag);
         out.extend_from_slice(&word);
+        out.push(self.mki);
         true
     }
 }
 
-/// Opens what the other peer sends.
+/// Opens what the other peer sends, and follows it from key to key: each packet says which it was sealed with, and the first
+/// that opens with the next key makes that one the current. So a change needs no word between the peers, and no loss, no
+/// reordering and no change of path can make them disagree about it.
 #[derive(Debug)]
 pub struct Opener {
-    rtp: Cipher,
-    rtcp: Cipher,
+    /// For late packets, until then.
+    previous: Option<(Ciphers, Instant)>,
+    current: Ciphers,
+    /// Made before it is needed, so that nobody can have keys derived by naming them.
+    next: Ciphers,
+    /// What `next` was made of.
+    master: MasterKey,
+    /// Of `current`.
+    mki: u8,
 }
 
 impl Opener {
     /// The opening half of a master key.
     #[must_use]
     pub fn new(master: &MasterKey) -> Self {
-        Self { rtp: Cipher::derive(master, Use::Rtp), rtcp: Cipher::derive(master, Use::Rtcp) }
+        let next = next_master(master);
+        let (current, ciphers) = (Ciphers::derive(master), Ciphers::derive(&next));
+        Self { previous: None, current, next: ciphers, master: next, mki: 0 }
     }
 
-    /// Opens an RTP packet in place and returns its length without the tag. Check for replay *before*,
+    /// Opens an RTP packet in place and returns its length without what follows the payload. Check for replay *before*,
     /// and record the number only after this has succeeded.
     ///
     /// # Errors
     /// The bytes are then unspecified and the packet is to be dropped.
-    pub fn open_rtp(&self, packet: &mut [u8], header: usize, ssrc: Ssrc, seq: ExtSeq) -> Result<usize, OpenError> {
+    pub fn open_rtp(
+        &mut self,
+        now: Instant,
+        packet: &mut [u8],
+        header: usize,
+        ssrc: Ssrc,
+        seq: ExtSeq,
+    ) -> Result<usize, OpenError> {
+        let (mki, packet) = packet.split_last_mut().ok_or(OpenError::Short)?;
         let (aad, body) = packet.split_at_mut_checked(header).ok_or(OpenError::Short)?;
-        Ok(header + self.rtp.open(rtp_nonce(ssrc, seq), aad, body)?)
+        self.with(now, *mki, |ciphers| Ok(header + ciphers.rtp.open(rtp_nonce(ssrc, seq), aad, body)?))
     }
 
-    /// Opens a compound RTCP packet in place and returns its length without tag and index.
+    /// Opens a compound RTCP packet in place and returns its length without tag, index and key number.
     ///
     /// # Errors
     /// The bytes are then unspecified and the packet is to be dropped.
-    pub fn open_rtcp(&self, packet: &mut [u8]) -> Result<usize, OpenError> {
+    pub fn open_rtcp(&mut self, now: Instant, packet: &mut [u8]) -> Result<usize, OpenError> {
         let (ssrc, index) = rtcp_index(packet).ok_or(OpenError::Short)?;
+        let (mki, packet) = packet.split_last_mut().ok_or(OpenError::Short)?;
         let sealed = packet.len() - INDEX;
         let mut aad = [0; RTCP_HEADER + INDEX];
         aad[..RTCP_HEADER].copy_from_slice(&packet[..RTCP_HEADER]);
@@ -125,8 +205,55 @@ impl Opener {
             return Err(OpenError::Plain);
         }
         let body = &mut packet[RTCP_HEADER..sealed];
-        Ok(RTCP_HEADER + self.rtcp.open(rtcp_nonce(ssrc, index), &aad, body)?)
+        self.with(now, *mki, |ciphers| Ok(RTCP_HEADER + ciphers.rtcp.open(rtcp_nonce(ssrc, index), &aad, body)?))
     }
+
+    /// Opens with the key that the packet names.
+    fn with(
+        &mut self,
+        now: Instant,
+        mki: u8,
+        open: impl FnOnce(&Ciphers) -> Result<usize, OpenError>,
+    ) -> Result<usize, OpenError> {
+        self.previous.take_if(|(_, until)| *until <= now);
+        match mki.wrapping_sub(self.mki) {
+            0 => open(&self.current),
+            1 => {
+                let len = open(&self.next)?;
+                self.advance(now);
+                Ok(len)
+            }
+            u8::MAX => open(&self.previous.as_ref().ok_or(OpenError::Key(mki))?.0),
+            _ => Err(OpenError::Key(mki)),
+        }
+    }
+
+    fn advance(&mut self, now: Instant) {
+        self.master = next_master(&self.master);
+        let current = std::mem::replace(&mut self.next, Ciphers::derive(&self.master));
+        self.previous = Some((std::mem::replace(&mut self.current, current), now + OVERLAP));
+        self.mki = self.mki.wrapping_add(1);
+    }
+}
+
+/// The key after this one, from which nobody can work back: HKDF-SHA-256 (RFC 5869) without a salt.
+fn next_master(master: &MasterKey) -> MasterKey {
+    const LEN: usize = MasterKey::KEY_LEN + MasterKey::SALT_LEN;
+    struct Length;
+    impl hkdf::KeyType for Length {
+        fn len(&self) -> usize {
+            LEN
+        }
+    }
+    let mut before = Zeroizing::new([0; LEN]);
+    before[..MasterKey::KEY_LEN].copy_from_slice(master.key());
+    before[MasterKey::KEY_LEN..].copy_from_slice(master.salt());
+    let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(before.as_ref());
+    let mut after = Zeroizing::new([0; LEN]);
+    let expanded = extracted.expand(&[NEXT_KEY], Length).and_then(|okm| okm.fill(after.as_mut()));
+    expanded.expect("44 bytes are fewer than HKDF's limit");
+    let (key, salt) = after.split_at(MasterKey::KEY_LEN);
+    MasterKey::new(key.try_into().expect("split there"), salt.try_into().expect("the rest"))
 }
 
 /// The source and the 31-bit index of a sealed RTCP packet; not to be believed before it is opened.
@@ -135,7 +262,8 @@ pub fn rtcp_index(packet: &[u8]) -> Option<(Ssrc, u32)> {
     if packet.len() < RTCP_HEADER + RTCP_OVERHEAD {
         return None;
     }
-    let index = u32::from_be_bytes(*packet.last_chunk()?);
+    let (_, packet_without_key) = packet.split_last()?;
+    let index = u32::from_be_bytes(*packet_without_key.last_chunk()?);
     Some((header_ssrc(packet), index & !ENCRYPTED))
 }
 
@@ -176,6 +304,19 @@ impl Use {
     }
 }
 
+/// The session keys of one master key.
+#[derive(Debug)]
+struct Ciphers {
+    rtp: Cipher,
+    rtcp: Cipher,
+}
+
+impl Ciphers {
+    fn derive(master: &MasterKey) -> Self {
+        Self { rtp: Cipher::derive(master, Use::Rtp), rtcp: Cipher::derive(master, Use::Rtcp) }
+    }
+}
+
 struct Cipher {
     key: LessSafeKey,
     salt: Zeroizing<[u8; 12]>,
@@ -206,14 +347,14 @@ impl Cipher {
         Nonce::assume_unique_for_key(nonce)
     }
 
-    fn seal(&self, nonce: [u8; 12], aad: &[u8], body: &mut [u8]) -> [u8; TAG] {
+    fn seal(&self, nonce: [u8; 12], aad: &[u8], body: &mut [u8]) -> [u8; AUTH] {
         let tag = self.key.seal_in_place_separate_tag(self.nonce(nonce), Aad::from(aad), body);
         let tag = tag.expect("a packet is far shorter than the limit of AES-GCM");
         tag.as_ref().try_into().expect("a tag of AES-GCM has 16 bytes")
     }
 
     fn open(&self, nonce: [u8; 12], aad: &[u8], body: &mut [u8]) -> Result<usize, OpenError> {
-        if body.len() < TAG {
+        if body.len() < AUTH {
             return Err(OpenError::Short);
         }
         let plain = self.key.open_in_place(self.nonce(nonce), Aad::from(aad), body);

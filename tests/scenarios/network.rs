@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use visavis_net::rtp::codec::MediaKind;
+use visavis_net::srtp::Rekeying;
 use visavis_session::call::Purpose;
 use visavis_tests::link::{LinkConfig, Loss};
-use visavis_tests::sim::{A, B, Conditions, Setup, World};
+use visavis_tests::sim::{A, B, Conditions, Node, Setup, World};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -21,9 +22,8 @@ fn talk(seed: u64, link: LinkConfig) -> World {
 fn timely_sound(world: &mut World, limit: Duration) -> Vec<usize> {
     let since = world.now();
     world.run_for(Duration::from_secs(10));
-    let timely = |node: &visavis_tests::sim::Node| {
-        node.arrived_since(MediaKind::Audio, since).filter(|arrived| arrived.age <= limit).count()
-    };
+    let timely =
+        |node: &Node| node.arrived_since(MediaKind::Audio, since).filter(|arrived| arrived.age <= limit).count();
     world.nodes.iter().map(timely).collect()
 }
 
@@ -58,4 +58,27 @@ fn random_loss_on_a_wide_link_does_not_take_the_pictures_away() {
     let budget = world.nodes[A].budget;
     println!("budget after 5 s at 2 % random loss: {budget} bit/s");
     assert!(budget > 8_000_000, "{budget} bit/s");
+}
+
+#[test]
+fn keys_that_change_in_the_middle_of_a_call_cost_no_packet() {
+    let link = LinkConfig {
+        delay: 20 * MS,
+        jitter: 30 * MS,
+        reorder: 0.02,
+        loss: Loss::Random(0.03),
+        ..LinkConfig::default()
+    };
+    let arrived = |rekeying: Rekeying| -> Vec<Vec<_>> {
+        let setup = Setup { rekeying, ..Setup::default() };
+        let mut world = World::new(33, Conditions { link, ..Conditions::default() }, &[setup.clone(), setup]);
+        world.dial(A, B, Purpose::Call);
+        world.run_for(Duration::from_secs(45));
+        let of = |node: &Node| node.arrived.iter().map(|it| (it.kind, it.age, it.len, it.repaired)).collect();
+        world.nodes.iter().map(of).collect()
+    };
+    let often = arrived(Rekeying { interval: Duration::from_secs(10), ..Rekeying::default() });
+    let seldom = arrived(Rekeying::default());
+    assert!(often.iter().all(|packets| packets.len() > 2_000));
+    assert!(often == seldom, "every packet comes as if the key had stayed");
 }

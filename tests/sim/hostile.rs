@@ -16,6 +16,7 @@ use visavis_net::rtp::codec::{Codec, MediaKind};
 use visavis_net::rtp::ids::Ssrc;
 use visavis_net::rtp::session::{Session, SessionConfig};
 use visavis_net::rtp::time::WallClock;
+use visavis_net::srtp::Rekeying;
 use visavis_session::call::Purpose;
 use visavis_session::handshake::exchange::{Exchange, KeyShare, respond};
 use visavis_session::handshake::keys::{Confirm, KeySource, Keys};
@@ -154,12 +155,8 @@ impl Hostile {
     }
 
     fn take_keys(&mut self, keys: Keys) {
-        let config = SessionConfig {
-            keys: keys.media,
-            cname: "x".into(),
-            pool: self.node.peer.pool().clone(),
-            clock: self.clock,
-        };
+        let config =
+            SessionConfig { keys: keys.media, cname: "x".into(), rekeying: Rekeying::default(), clock: self.clock };
         let mut session = Session::new(config, &mut self.rng);
         for path in [Path::Udp(self.node.address), Path::Interleaved] {
             session.add_candidate(self.now, path);

@@ -18,6 +18,7 @@ use visavis_net::rtp::codec::Codec;
 use visavis_net::rtp::codec::MediaKind::{self, Audio, Video};
 use visavis_net::rtp::session::{OutFrame, Received};
 use visavis_net::rtp::time::{ClockRate, RtpTime, WallClock};
+use visavis_net::srtp::Rekeying;
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Identity;
 
@@ -92,6 +93,8 @@ pub struct Setup {
     pub viewers: bool,
     /// Key agreements, best first.
     pub suites: Vec<Suite>,
+    /// When keys change within a call.
+    pub rekeying: Rekeying,
     /// Control connections for each direction.
     pub separate_channels: bool,
     /// Pictures do not get larger than this, in bytes, however wide the link is.
@@ -118,6 +121,7 @@ impl Default for Setup {
             contacts_only: false,
             viewers: true,
             suites: vec![Suite::X25519MlKem768, Suite::X25519],
+            rekeying: Rekeying::default(),
             separate_channels: false,
             // 640×480 at a high quality.
             largest_picture: 40_000,
@@ -151,6 +155,7 @@ impl Node {
             keep: Keep::default(),
             quality: Quality::default(),
             ring_timeout: Duration::from_secs(45),
+            rekeying: setup.rekeying,
         };
         let mut peer_seed = seed;
         peer_seed[31] ^= 0xff;

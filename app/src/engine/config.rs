@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use visavis_media::device;
+use visavis_net::srtp::Rekeying;
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::{Fingerprint, Identity};
 
@@ -32,6 +33,8 @@ pub struct Config {
     pub quality: Quality,
     /// How long an unanswered call rings.
     pub ring_timeout: Duration,
+    /// When the keys of what we send change within a call.
+    pub rekeying: Rekeying,
 }
 
 /// Files for what the other peer sends, as it sends it.

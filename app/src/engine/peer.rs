@@ -419,7 +419,8 @@ impl Peer {
             call::Event::Sas(_) => {}
             call::Event::Keys { keys, suite, remote_udp_port } => {
                 let remote_ssrc = keys.remote_ssrc;
-                let config = SessionConfig { keys, cname: self.cname(), pool: self.pool.clone(), clock: self.clock };
+                let rekeying = self.config.rekeying;
+                let config = SessionConfig { keys, rekeying, cname: self.cname(), clock: self.clock };
                 let mut session = Session::new(config, &mut self.rng);
                 session.limit_video(self.config.quality.max_video_bitrate);
                 if let Some(leg) = self.legs.get_mut(&id) {

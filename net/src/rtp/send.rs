@@ -21,7 +21,7 @@ const DATAGRAM_OVERHEAD: usize = 28;
 pub const MAX_PAYLOADS: usize = 8192;
 
 /// One encoded picture or piece of sound, immutable from here on: what is sealed once must never change,
-/// and sealing it again is how a lost packet is repaired.
+/// and sealing it again is how a lost packet is repaired: with the same key it is the same packet, with the next a first one.
 #[derive(Clone, Debug)]
 pub struct OutFrame {
     /// On the encoder's own clock; the session adds the stream's random offset (RFC 3550 §5.1).
@@ -118,7 +118,7 @@ impl Outgoing {
     pub(crate) fn write(
         &mut self,
         now: Instant,
-        sealer: &Sealer,
+        sealer: &mut Sealer,
         frame: &Arc<OutFrame>,
         index: usize,
         out: &mut Vec<u8>,
@@ -151,8 +151,8 @@ impl Outgoing {
         })
     }
 
-    /// Appends a packet that left before, byte for byte; `false` if it has been forgotten.
-    pub(crate) fn write_again(&mut self, now: Instant, sealer: &Sealer, seq: ExtSeq, out: &mut Vec<u8>) -> bool {
+    /// Appends a packet that left before, sealed with the key of now; `false` if it has been forgotten.
+    pub(crate) fn write_again(&mut self, now: Instant, sealer: &mut Sealer, seq: ExtSeq, out: &mut Vec<u8>) -> bool {
         let Some(departed) = self.history.get_mut(seq) else { return false };
         departed.resent = Some(now);
         let (frame, index) = (Arc::clone(&departed.frame), usize::from(departed.index));
@@ -178,7 +178,7 @@ impl Outgoing {
         })
     }
 
-    fn seal(&self, sealer: &Sealer, frame: &OutFrame, index: usize, seq: ExtSeq, out: &mut Vec<u8>) {
+    fn seal(&self, sealer: &mut Sealer, frame: &OutFrame, index: usize, seq: ExtSeq, out: &mut Vec<u8>) {
         let Some(payload) = frame.payloads.get(index) else { return };
         let start = out.len();
         let ssrc: Ssrc = self.plan.ssrc;

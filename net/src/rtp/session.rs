@@ -20,11 +20,11 @@ use super::recv::Incoming;
 use super::send::Outgoing;
 use super::time::{NtpTime, RtpTime, WallClock};
 use crate::budget::{self, Budget};
-use crate::buf::{PacketBuf, Pool};
+use crate::buf::PacketBuf;
 use crate::carrier::paths::{Heard, Paths};
 use crate::pacer::{Next, Pacer};
 use crate::plan::{Direction, MediaKeys, Path, StreamPlan};
-use crate::srtp::{Opener, ReplayWindow, Sealer};
+use crate::srtp::{Opener, Rekeying, ReplayWindow, Sealer};
 
 mod control;
 mod stats;
@@ -46,14 +46,14 @@ const STREAM_WRITE: usize = 1_400;
 const ASSUMED_ROUND_TRIP: Duration = Duration::from_millis(100);
 
 /// What a session needs to know for good.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct SessionConfig {
-    /// Keys of both directions, and the sources of reports.
+    /// The first keys of both directions, and the sources of reports.
     pub keys: MediaKeys,
+    /// When we go over to the next key.
+    pub rekeying: Rekeying,
     /// Our canonical name, random for each call so that calls cannot be linked (RFC 7022 §4.2).
     pub cname: String,
-    /// Where packets' memory comes from.
-    pub pool: Pool,
     /// What sender reports tell the time by.
     pub clock: WallClock,
 }
@@ -107,7 +107,11 @@ struct Pending {
 /// One peer's end of a call's media.
 #[derive(Debug)]
 pub struct Session {
-    config: SessionConfig,
+    cname: String,
+    clock: WallClock,
+    /// The sources of our RTCP and of the peer's.
+    local_ssrc: Ssrc,
+    remote_ssrc: Ssrc,
     sealer: Sealer,
     opener: Opener,
     outgoing: ArrayVec<Outgoing, MAX_STREAMS>,
@@ -138,9 +142,15 @@ impl Session {
     /// A session without streams or paths. `rng` decides where numbers and timestamps begin.
     pub fn new(config: SessionConfig, rng: &mut impl rand_core::Rng) -> Self {
         let budget = Budget::new();
+        // What the keys were given in is wiped here; the sealer and the opener forget theirs as they go on.
+        let SessionConfig { keys, rekeying, cname, clock } = config;
         let mut session = Self {
-            sealer: Sealer::new(&config.keys.local),
-            opener: Opener::new(&config.keys.remote),
+            cname,
+            clock,
+            local_ssrc: keys.local_ssrc,
+            remote_ssrc: keys.remote_ssrc,
+            sealer: Sealer::new(&keys.local, rekeying),
+            opener: Opener::new(&keys.remote),
             outgoing: ArrayVec::new(),
             incoming: ArrayVec::new(),
             rtcp_window: ReplayWindow::default(),
@@ -157,9 +167,8 @@ impl Session {
             pending: Pending::default(),
             last_heard: None,
             random: rng.next_u64(),
-            now: config.clock.at,
+            now: clock.at,
             ended: false,
-            config,
         };
         session.limit_video(budget::MAX);
         session
@@ -264,10 +273,10 @@ impl Session {
         if !stream.window.is_fresh(seq.0) {
             return Err(ReceiveError::Replayed);
         }
-        let len = self.opener.open_rtp(&mut packet, header_len, header.ssrc, seq)?;
+        let len = self.opener.open_rtp(now, &mut packet, header_len, header.ssrc, seq)?;
         packet.truncate(len);
         let range = header::payload(&packet).ok_or(ReceiveError::Malformed)?;
-        let place = stream.record(now, self.config.clock.at, seq, header.time, range.len(), self.round_trip);
+        let place = stream.record(now, self.clock.at, seq, header.time, range.len(), self.round_trip);
         let plan = stream.plan;
         packet.truncate(range.end);
         packet.advance(range.start);
@@ -297,6 +306,7 @@ impl Session {
     /// Appends the next datagrams, or the next frames for the control connection, to `out`.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         self.now = now;
+        self.sealer.renew(now);
         let transmit = self.next_transmit(now, out)?;
         if transmit.path == Path::Interleaved {
             self.backlog += transmit.len;
@@ -353,7 +363,7 @@ impl Session {
                     let channel = self.outgoing.get(stream)?.plan.channel;
                     let frame = begin_frame(path, channel, out);
                     let Some(outgoing) = self.outgoing.get_mut(stream) else { continue };
-                    if !outgoing.write_again(now, &self.sealer, seq, out) {
+                    if !outgoing.write_again(now, &mut self.sealer, seq, out) {
                         out.truncate(start);
                         continue;
                     }
@@ -429,7 +439,7 @@ impl Session {
     ) {
         if let Some(outgoing) = self.outgoing.get_mut(stream) {
             let framed = begin_frame(path, outgoing.plan.channel, out);
-            outgoing.write(now, &self.sealer, frame, index, out);
+            outgoing.write(now, &mut self.sealer, frame, index, out);
             end_frame(framed, out);
             if outgoing.packets == 1 {
                 self.control.first_packet(now);

@@ -2,6 +2,7 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing::moment;
 
 fn hex(text: &str) -> Vec<u8> {
     let digits: String = text.chars().filter(|c| !c.is_whitespace()).collect();
@@ -12,6 +13,19 @@ fn hex(text: &str) -> Vec<u8> {
 fn vector_cipher() -> Cipher {
     let key: [u8; 32] = std::array::from_fn(|n| n as u8);
     Cipher::new(&key, Zeroizing::new(*b"Quid pro quo"))
+}
+
+fn vector_pair() -> (Sealer, Opener) {
+    let ciphers = || Ciphers { rtp: vector_cipher(), rtcp: vector_cipher() };
+    let sealer = Sealer { ciphers: ciphers(), ..Sealer::new(&master(0), Rekeying::default()) };
+    (sealer, Opener { current: ciphers(), ..Opener::new(&master(0)) })
+}
+
+/// A sealed packet without the number of its key, which the vectors do not have.
+fn without_key(packet: &[u8]) -> &[u8] {
+    let (mki, rest) = packet.split_last().expect("a number");
+    assert_eq!(*mki, 0);
+    rest
 }
 
 fn master(n: u8) -> MasterKey {
@@ -31,25 +45,24 @@ const RTCP_SEALED: &str = "81c8000d 4d617273 d50ae4d1 f5ce5d30 4ba297e4 7d470c28
 
 #[test]
 fn seals_and_opens_the_rtp_vector() {
-    let sealer = Sealer { rtp: vector_cipher(), rtcp: vector_cipher(), index: 0 };
-    let opener = Opener { rtp: vector_cipher(), rtcp: vector_cipher() };
+    let (mut sealer, mut opener) = vector_pair();
     let (ssrc, seq) = (Ssrc(0x5501_a0b2), ExtSeq(0xf17b));
     let mut packet = hex(RTP_PLAIN);
     sealer.seal_rtp(&mut packet, 0, 12, ssrc, seq);
-    assert_eq!(packet, hex(RTP_SEALED));
-    let len = opener.open_rtp(&mut packet, 12, ssrc, seq).expect("it is ours");
+    assert_eq!(without_key(&packet), hex(RTP_SEALED));
+    let len = opener.open_rtp(moment(), &mut packet, 12, ssrc, seq).expect("it is ours");
     assert_eq!(packet[..len], hex(RTP_PLAIN));
 }
 
 #[test]
 fn seals_and_opens_the_rtcp_vector() {
-    let mut sealer = Sealer { rtp: vector_cipher(), rtcp: vector_cipher(), index: 0x5d4 };
-    let opener = Opener { rtp: vector_cipher(), rtcp: vector_cipher() };
+    let (mut sealer, mut opener) = vector_pair();
+    sealer.index = 0x5d4;
     let mut packet = hex(RTCP_PLAIN);
     assert!(sealer.seal_rtcp(&mut packet, 0));
-    assert_eq!(packet, hex(RTCP_SEALED));
+    assert_eq!(without_key(&packet), hex(RTCP_SEALED));
     assert_eq!(rtcp_index(&packet), Some((Ssrc(0x4d61_7273), 0x5d4)));
-    let len = opener.open_rtcp(&mut packet).expect("it is ours");
+    let len = opener.open_rtcp(moment(), &mut packet).expect("it is ours");
     assert_eq!(packet[..len], hex(RTCP_PLAIN));
 }
 
@@ -69,27 +82,35 @@ fn derives_the_keys_of_the_vector() {
 
 #[test]
 fn every_bit_of_a_packet_is_protected() {
-    let (sealer, opener) = (Sealer::new(&master(3)), Opener::new(&master(3)));
+    let (mut sealer, mut opener) = (Sealer::new(&master(3), Rekeying::default()), Opener::new(&master(3)));
     let (ssrc, seq) = (Ssrc(7), ExtSeq(0x1_0005));
     let mut sealed = b"\x80\x60\0\x05TIMESSRCpayload".to_vec();
     sealer.seal_rtp(&mut sealed, 0, 12, ssrc, seq);
-    for bit in 0..sealed.len() * 8 {
+    for bit in 0..(sealed.len() - MKI) * 8 {
         let mut packet = sealed.clone();
         packet[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(opener.open_rtp(&mut packet, 12, ssrc, seq), Err(OpenError::Forged), "bit {bit}");
+        assert_eq!(opener.open_rtp(moment(), &mut packet, 12, ssrc, seq), Err(OpenError::Forged), "bit {bit}");
     }
-    assert_eq!(opener.open_rtp(&mut sealed.clone(), 12, ssrc, ExtSeq(5)), Err(OpenError::Forged), "another rollover");
-    assert_eq!(opener.open_rtp(&mut sealed.clone(), 12, Ssrc(8), seq), Err(OpenError::Forged), "another source");
-    assert!(opener.open_rtp(&mut sealed, 12, ssrc, seq).is_ok());
+    assert_eq!(
+        opener.open_rtp(moment(), &mut sealed.clone(), 12, ssrc, ExtSeq(5)),
+        Err(OpenError::Forged),
+        "another rollover"
+    );
+    assert_eq!(
+        opener.open_rtp(moment(), &mut sealed.clone(), 12, Ssrc(8), seq),
+        Err(OpenError::Forged),
+        "another source"
+    );
+    assert!(opener.open_rtp(moment(), &mut sealed, 12, ssrc, seq).is_ok());
 }
 
 #[test]
 fn keys_of_the_two_directions_and_uses_differ() {
-    let mut sealer = Sealer::new(&master(3));
+    let mut sealer = Sealer::new(&master(3), Rekeying::default());
     let mut packet = hex(RTCP_PLAIN);
     assert!(sealer.seal_rtcp(&mut packet, 0));
-    assert_eq!(Opener::new(&master(5)).open_rtcp(&mut packet.clone()), Err(OpenError::Forged));
-    assert!(Opener::new(&master(3)).open_rtcp(&mut packet).is_ok());
+    assert_eq!(Opener::new(&master(5)).open_rtcp(moment(), &mut packet.clone()), Err(OpenError::Forged));
+    assert!(Opener::new(&master(3)).open_rtcp(moment(), &mut packet).is_ok());
     let mut keys = [Use::Rtp, Use::Rtcp].map(|purpose| *Cipher::derive(&master(3), purpose).salt);
     keys.sort_unstable();
     assert_ne!(keys[0], keys[1]);
@@ -97,21 +118,112 @@ fn keys_of_the_two_directions_and_uses_differ() {
 
 #[test]
 fn an_unencrypted_report_is_refused() {
-    let opener = Opener::new(&master(3));
+    let mut opener = Opener::new(&master(3));
     let mut packet = hex(RTCP_SEALED);
     let index = packet.len() - 4;
     packet[index] &= 0x7f;
-    assert_eq!(opener.open_rtcp(&mut packet), Err(OpenError::Plain));
+    packet.push(0);
+    assert_eq!(opener.open_rtcp(moment(), &mut packet), Err(OpenError::Plain));
 }
 
 #[test]
 fn indices_are_never_used_twice() {
-    let mut sealer = Sealer { index: ENCRYPTED - 1, ..Sealer::new(&master(3)) };
+    let mut sealer = Sealer { index: ENCRYPTED - 1, ..Sealer::new(&master(3), Rekeying::default()) };
     let mut packet = hex(RTCP_PLAIN);
     assert!(sealer.seal_rtcp(&mut packet, 0));
     let mut packet = hex(RTCP_PLAIN);
     assert!(!sealer.seal_rtcp(&mut packet, 0));
     assert!(packet.is_empty(), "no plain text may be left to send");
+}
+
+/// A packet of each of the first `count` keys: what a sender makes of the same numbers with each of them.
+fn of_each_key(count: usize) -> Vec<Vec<u8>> {
+    let start = moment();
+    let rekeying = Rekeying { interval: OVERLAP, ..Rekeying::default() };
+    let mut sealer = Sealer::new(&master(3), rekeying);
+    let packet = |key: u32| {
+        sealer.renew(start + OVERLAP * key);
+        let mut packet = hex(RTP_PLAIN);
+        sealer.seal_rtp(&mut packet, 0, 12, Ssrc(7), ExtSeq(5));
+        packet
+    };
+    (0..count as u32).map(packet).collect()
+}
+
+#[test]
+fn a_key_lasts_for_its_time_or_its_packets_and_never_less_than_the_overlap() {
+    let start = moment();
+    let keys = |rekeying: Rekeying, packets: u64| {
+        let mut sealer = Sealer::new(&master(3), rekeying);
+        let mut changes = Vec::new();
+        for n in 0..packets {
+            let now = start + Duration::from_secs(n);
+            let before = sealer.mki;
+            sealer.renew(now);
+            if sealer.mki != before {
+                changes.push(n);
+            }
+            sealer.seal_rtp(&mut hex(RTP_PLAIN), 0, 12, Ssrc(7), ExtSeq(n));
+        }
+        changes
+    };
+    let seconds = Duration::from_secs;
+    assert_eq!(keys(Rekeying { interval: seconds(30), packets: 1000 }, 100), [30, 60, 90]);
+    assert_eq!(keys(Rekeying { interval: seconds(1000), packets: 25 }, 100), [25, 50, 75]);
+    assert_eq!(keys(Rekeying { interval: seconds(0), packets: 0 }, 31), [10, 20, 30]);
+    assert_eq!(keys(Rekeying::default(), 601), [600]);
+}
+
+#[test]
+fn the_receiver_follows_and_takes_late_packets_for_a_while() {
+    let start = moment();
+    let packets = of_each_key(4);
+    let mut opener = Opener::new(&master(3));
+    let mut open = |key: usize, after: u64| {
+        let mut packet = packets[key].clone();
+        opener.open_rtp(start + Duration::from_secs(after), &mut packet, 12, Ssrc(7), ExtSeq(5)).map(|len| {
+            assert_eq!(packet[..len], hex(RTP_PLAIN));
+        })
+    };
+    assert_eq!(open(0, 0), Ok(()));
+    assert_eq!(open(2, 1), Err(OpenError::Key(2)), "nobody skips a key");
+    assert_eq!(open(1, 10), Ok(()));
+    assert_eq!(open(0, 19), Ok(()), "it was late");
+    assert_eq!(open(1, 19), Ok(()));
+    assert_eq!(open(0, 20), Err(OpenError::Key(0)), "it is forgotten");
+    assert_eq!(open(2, 21), Ok(()));
+    assert_eq!(open(1, 22), Ok(()));
+    assert_eq!(open(3, 23), Ok(()));
+    assert_eq!(open(1, 23), Err(OpenError::Key(1)));
+}
+
+#[test]
+fn who_names_the_next_key_without_having_it_changes_nothing() {
+    let packets = of_each_key(2);
+    let mut opener = Opener::new(&master(3));
+    for mki in [1, 2, 100, 255] {
+        let mut forged = packets[0].clone();
+        *forged.last_mut().expect("a number") = mki;
+        assert!(opener.open_rtp(moment(), &mut forged, 12, Ssrc(7), ExtSeq(5)).is_err());
+        assert_eq!((opener.mki, opener.previous.is_some()), (0, false));
+    }
+    assert!(opener.open_rtp(moment(), &mut packets[0].clone(), 12, Ssrc(7), ExtSeq(5)).is_ok());
+}
+
+#[test]
+fn keys_are_followed_beyond_their_number() {
+    let mut opener = Opener::new(&master(3));
+    for (key, mut packet) in of_each_key(600).into_iter().enumerate() {
+        assert!(opener.open_rtp(moment(), &mut packet, 12, Ssrc(7), ExtSeq(5)).is_ok(), "key {key}");
+    }
+}
+
+#[test]
+fn the_next_key_is_what_the_document_says() {
+    // Worked out with Python's hmac: HKDF-SHA-256 of 32 bytes 03 and 12 bytes 04, label "visavis/1 next media key".
+    let next = next_master(&master(3));
+    let expected = "7c7548b02d1c3ae71999b131051fc1c1883f7a15c4b6ff2f8a1fc6d8b3768ec78d83eedd0e40552de67c275a";
+    assert_eq!([&next.key()[..], &next.salt()[..]].concat(), hex(expected));
 }
 
 #[test]
@@ -149,8 +261,8 @@ proptest! {
 
     #[test]
     fn any_bytes_are_refused_without_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..96), header in 0..100usize) {
-        let opener = Opener::new(&master(3));
-        prop_assert!(opener.open_rtcp(&mut bytes.clone()).is_err());
-        prop_assert!(opener.open_rtp(&mut bytes, header, Ssrc(1), ExtSeq(2)).is_err());
+        let mut opener = Opener::new(&master(3));
+        prop_assert!(opener.open_rtcp(moment(), &mut bytes.clone()).is_err());
+        prop_assert!(opener.open_rtp(moment(), &mut bytes, header, Ssrc(1), ExtSeq(2)).is_err());
     }
 }

@@ -72,7 +72,7 @@ impl Session {
     /// The next RTCP packet, if one is due.
     pub(super) fn poll_control(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         let start = out.len();
-        let local = self.config.keys.local_ssrc;
+        let local = self.local_ssrc;
         while let Some((path, probe, token)) = self.paths.poll(now) {
             let framed = begin_frame(path, RTCP_CHANNEL, out);
             rtcp::write_probe(out, local, probe, token);
@@ -109,7 +109,7 @@ impl Session {
     /// Opens a compound and acts on it.
     pub(super) fn receive_control(&mut self, now: Instant, path: Path, packet: &mut [u8]) -> Result<(), ReceiveError> {
         let (source, index) = srtp::rtcp_index(packet).ok_or(ReceiveError::Malformed)?;
-        let window = if source == self.config.keys.remote_ssrc {
+        let window = if source == self.remote_ssrc {
             &mut self.rtcp_window
         } else {
             let stream = self.incoming.iter_mut().find(|stream| stream.plan.ssrc == source);
@@ -119,7 +119,7 @@ impl Session {
             return Err(ReceiveError::Replayed);
         }
         let arrived = packet.len();
-        let len = self.opener.open_rtcp(packet)?;
+        let len = self.opener.open_rtcp(now, packet)?;
         let newest = window.is_newest(u64::from(index));
         window.record(u64::from(index));
         let compound = &packet[..len];
@@ -167,7 +167,7 @@ impl Session {
         stream.report = Some(block);
         if block.last_report != 0 {
             // RFC 3550 §6.4.1; a negative result is the peer's rounding or its mistake.
-            let units = self.config.clock.ntp(now).compact().wrapping_sub(block.last_report).wrapping_sub(block.delay);
+            let units = self.clock.ntp(now).compact().wrapping_sub(block.last_report).wrapping_sub(block.delay);
             if units < 10 << 16 {
                 self.note_round_trip(Duration::from_micros(u64::from(units) * 1_000_000 / 65_536));
             }
@@ -211,7 +211,7 @@ impl Session {
                         batch.newest_sent = batch.newest_sent.max(Some(departed.at));
                         if ago < 0x1ffe {
                             let arrival = made_at.wrapping_sub(i64::from(ago) * 1_000_000 / 1024);
-                            let sent = now_micros(self.config.clock.at, departed.at);
+                            let sent = now_micros(self.clock.at, departed.at);
                             let delay = arrival.wrapping_sub(sent);
                             batch.quickest = Some(batch.quickest.map_or(delay, |least| least.min(delay)));
                             let (first, last) = batch.arrivals.unwrap_or((arrival, arrival));
@@ -237,16 +237,16 @@ impl Session {
         if self.control.report_at.is_none_or(|at| now < at) {
             return false;
         }
-        let local = self.config.keys.local_ssrc;
+        let local = self.local_ssrc;
         rtcp::write_receiver_report(out, local, self.incoming.iter_mut().filter_map(|stream| stream.report(now)));
         for stream in &self.outgoing {
-            if let Some(info) = stream.sender_info(now, &self.config.clock) {
+            if let Some(info) = stream.sender_info(now, &self.clock) {
                 rtcp::write_sender_report(out, &info);
             }
         }
         let active = self.outgoing.iter().filter(|stream| stream.packets > 0).map(|stream| stream.plan.ssrc);
         let sources = std::iter::once(local).chain(active);
-        rtcp::write_names(out, sources.clone(), self.config.cname.as_bytes());
+        rtcp::write_names(out, sources.clone(), self.cname.as_bytes());
         let bye = std::mem::take(&mut self.control.bye);
         if bye {
             rtcp::write_bye(out, sources);
@@ -260,7 +260,7 @@ impl Session {
         if self.ended {
             return false;
         }
-        let local = self.config.keys.local_ssrc;
+        let local = self.local_ssrc;
         let start = out.len();
         for stream in &mut self.incoming {
             let mut missing = ArrayVec::<ExtSeq, MAX_NACKED>::new();
@@ -278,7 +278,7 @@ impl Session {
                 let room = MAX_FEEDBACK.saturating_sub(out.len() - start + 16) / 2;
                 stream.tell_arrivals(now, room.min(rtcp::MAX_ARRIVALS), &mut writer, out);
             }
-            writer.finish(out, self.config.clock.ntp(now).compact());
+            writer.finish(out, self.clock.ntp(now).compact());
         }
         out.len() > start
     }

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::*;
-use crate::buf::Payload;
+use crate::buf::{Payload, Pool};
 use crate::plan::MasterKey;
 use crate::rtp::codec::Codec;
 use crate::rtp::ids::ExtSeq;
@@ -17,6 +17,7 @@ use crate::testing::moment;
 mod basics;
 mod links;
 mod paths;
+mod rekeying;
 mod repair;
 
 const SOUND: Ssrc = Ssrc(0x0a0d_1000);
@@ -102,6 +103,7 @@ impl Ord for Flying {
 struct World {
     now: Instant,
     start: Instant,
+    pool: Pool,
     peers: [Session; 2],
     links: [Link; 2],
     busy_until: [Instant; 2],
@@ -118,8 +120,8 @@ struct World {
     /// Bytes each peer put on the wire, UDP and IP headers included.
     wire: [u64; 2],
     transmits: [u64; 2],
-    /// Every RTP packet by source and number, to see that one sent again is the same.
-    seen: HashMap<[u8; 6], Vec<u8>>,
+    /// Every RTP packet by source, number and key, to see that one sent again is the same.
+    seen: HashMap<[u8; 7], Vec<u8>>,
     keep: bool,
     /// Whether the kernel takes nothing more for the control connection of peer 0 after one write.
     halted: bool,
@@ -129,17 +131,22 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> Self {
+        Self::rekeying(seed, Rekeying::default())
+    }
+
+    fn rekeying(seed: u64, rekeying: Rekeying) -> Self {
         let start = moment();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let pool = Pool::new(4096);
         let clock = WallClock { at: start, unix: Duration::from_secs(1_790_000_000) };
         let peers = keys().map(|keys| {
-            let config = SessionConfig { keys, cname: "c".into(), pool: pool.clone(), clock };
+            let config = SessionConfig { keys, rekeying, cname: "c".into(), clock };
             Session::new(config, &mut rng)
         });
         Self {
             now: start,
             start,
+            pool,
             peers,
             links: [Link::GOOD; 2],
             busy_until: [start; 2],
@@ -163,14 +170,17 @@ impl World {
 
     /// Both ways of reaching each other, and streams from 0 to 1.
     fn connected(seed: u64) -> Self {
-        let mut world = Self::new(seed);
-        world.streams();
-        for peer in &mut world.peers {
-            peer.add_candidate(world.now, Path::Interleaved);
+        Self::new(seed).connect()
+    }
+
+    fn connect(mut self) -> Self {
+        self.streams();
+        for peer in &mut self.peers {
+            peer.add_candidate(self.now, Path::Interleaved);
         }
-        world.peers[0].add_candidate(world.now, Path::Udp(address(B)));
-        world.settle();
-        world
+        self.peers[0].add_candidate(self.now, Path::Udp(address(B)));
+        self.settle();
+        self
     }
 
     fn streams(&mut self) {
@@ -228,7 +238,8 @@ impl World {
 
     fn launch(&mut self, from: usize, datagram: &[u8]) {
         if !header::is_rtcp(datagram) && self.keep {
-            let name = [2, 3, 8, 9, 10, 11].map(|at| datagram[at]);
+            // Number, source and key.
+            let name = [2, 3, 8, 9, 10, 11, datagram.len() - 1].map(|at| datagram[at]);
             let first = self.seen.entry(name).or_insert_with(|| datagram.to_vec());
             assert_eq!(first, datagram, "two different packets were sealed under one nonce");
         }
@@ -297,7 +308,7 @@ impl World {
     }
 
     fn hand_over(&mut self, packet: &Flying) {
-        let buffer = self.peers[packet.to].config.pool.copy_of(&packet.bytes).expect("it fits");
+        let buffer = self.pool.copy_of(&packet.bytes).expect("it fits");
         match self.peers[packet.to].receive(self.now, packet.path, buffer) {
             Ok(Some(received)) => {
                 if self.keep {

@@ -30,7 +30,7 @@ fn reports_tell_clocks_and_the_round_trip() {
     let (time, ntp) = clock.expect("a sender report with the first packet");
     // The stream's own packets must agree with the map: same offset between the wall clock and the stream's.
     let packet = world.received[1].iter().find(|received| received.ssrc == SOUND).expect("sound");
-    let sent = world.peers[0].config.clock.ntp(packet.arrival - Duration::from_millis(10));
+    let sent = world.peers[0].clock.ntp(packet.arrival - Duration::from_millis(10));
     let by_map = time.add(crate::rtp::time::ClockRate::OPUS.ticks(Duration::ZERO)).since(packet.time);
     let by_wall = (ntp.to_unix().as_secs_f64() - sent.to_unix().as_secs_f64()) * 48_000.0;
     assert!((f64::from(by_map) - by_wall).abs() < 100.0, "{by_map} {by_wall}");
