@@ -29,11 +29,9 @@ impl Target {
 
     /// Whether a connection from there is taken.
     fn connect(&mut self, from: impl Into<IpAddr>) -> Option<ConnId> {
-        let conn = self.node.peer.name_connection();
-        self.open.push(conn);
-        self.node.peer.accepted(self.now, conn, SocketAddr::new(from.into(), 40_000));
-        self.settle();
-        self.open.contains(&conn).then_some(conn)
+        let conn = self.node.peer.accept(self.now, SocketAddr::new(from.into(), 40_000));
+        self.open.extend(conn);
+        conn
     }
 
     /// What it says before the other side says anything more is in `said` afterwards.

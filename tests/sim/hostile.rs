@@ -102,8 +102,7 @@ impl Hostile {
     #[must_use]
     pub fn caller(setup: &Setup) -> Self {
         let mut this = Self::new(setup);
-        this.conn = this.node.peer.name_connection();
-        this.node.peer.accepted(this.now, this.conn, this.address);
+        this.conn = this.node.peer.accept(this.now, this.address).expect("there is room");
         let exchange = Exchange::start(&[Suite::X25519], &mut this.rng);
         let (nonce, shares) = (Nonce::generate(&mut this.rng), KeyShare::list(&exchange.shares()));
         let hello = format!(

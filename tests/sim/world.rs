@@ -205,10 +205,16 @@ impl World {
                 Segment::Syn { from, theirs } => {
                     let remote = self.nodes[from].address;
                     let node = &mut self.nodes[to];
-                    let conn = node.peer.name_connection();
-                    node.connections.insert(conn, (from, theirs));
-                    node.peer.accepted(now, conn, remote);
-                    self.pipe(from, Segment::SynAck { conn: theirs, from: to, theirs: conn });
+                    // The kernel has taken the connection before the peer can drop it.
+                    let conn = node.peer.accept(now, remote);
+                    if let Some(conn) = conn {
+                        node.connections.insert(conn, (from, theirs));
+                    }
+                    let named = conn.unwrap_or(ConnId(0));
+                    self.pipe(from, Segment::SynAck { conn: theirs, from: to, theirs: named });
+                    if conn.is_none() {
+                        self.pipe(from, Segment::Fin { conn: theirs });
+                    }
                 }
                 Segment::SynAck { conn, from, theirs } => {
                     let remote = self.nodes[from].address;

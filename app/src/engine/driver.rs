@@ -190,9 +190,9 @@ impl Driver {
             }
             Wake::Accepted(Ok((stream, remote))) => {
                 self.forget_ended();
-                let conn = self.peer.name_connection();
-                self.connections.insert(conn, Connection::new(conn, stream, &self.news, &mut self.tasks));
-                self.peer.accepted(now, conn, remote);
+                if let Some(conn) = self.peer.accept(now, remote) {
+                    self.connections.insert(conn, Connection::new(conn, stream, &self.news, &mut self.tasks));
+                }
             }
             Wake::Accepted(Err(error)) => {
                 tracing::warn!(%error, "a connection could not be accepted");

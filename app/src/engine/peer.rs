@@ -182,8 +182,7 @@ impl Peer {
         self.clock
     }
 
-    /// A name for a connection that the shell accepted.
-    pub fn name_connection(&mut self) -> ConnId {
+    fn name_connection(&mut self) -> ConnId {
         self.next_conn += 1;
         ConnId(self.next_conn)
     }
@@ -234,14 +233,16 @@ impl Peer {
         }
     }
 
-    /// Somebody connected to us. The connection is closed again if it is one too many of that address or of all.
-    pub fn accepted(&mut self, now: Instant, conn: ConnId, remote: SocketAddr) {
+    /// Somebody connected to us: the name of that connection, or `None` if it is to be dropped, for it would be one too many
+    /// of that address or of all.
+    pub fn accept(&mut self, now: Instant, remote: SocketAddr) -> Option<ConnId> {
         if !self.strangers.admit(now, remote, self.legs.values()) {
-            self.outputs.push_back(Output::Close { conn });
-            return;
+            return None;
         }
+        let conn = self.name_connection();
         let call = Call::answer(now, &mut self.draw(), Arc::clone(&self.call_config));
         self.legs.insert(conn, Leg::new(call, conn, remote, None));
+        Some(conn)
     }
 
     /// Bytes arrived on a connection.
