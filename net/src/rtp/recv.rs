@@ -11,6 +11,11 @@ use crate::repair::{ArrivalLog, Filled, Gaps};
 use crate::rtcp::{ArrivalsWriter, ReportBlock};
 use crate::srtp::{OpenError, ReplayWindow};
 
+/// A stream younger than this is one whose sender is still finding out what the link carries.
+const SETTLED: Duration = Duration::from_secs(3);
+/// Arrivals that vary more than this may be the beginning of a queue.
+const CALM_JITTER: Duration = Duration::from_millis(5);
+
 /// A media packet, authenticated and opened, in the order of arrival.
 #[derive(Debug)]
 pub struct Received {
@@ -74,6 +79,8 @@ pub(crate) struct Incoming {
     pub(crate) rtcp_window: ReplayWindow,
     pub(crate) gaps: Gaps,
     arrivals: ArrivalLog,
+    /// When the first packet came.
+    began: Option<Instant>,
     first: ExtSeq,
     highest: Option<ExtSeq>,
     /// Distinct packets.
@@ -101,6 +108,7 @@ impl Incoming {
             rtcp_window: ReplayWindow::default(),
             gaps: Gaps::new(),
             arrivals: ArrivalLog::new(),
+            began: None,
             first: ExtSeq(0),
             highest: None,
             packets: 0,
@@ -137,6 +145,7 @@ impl Incoming {
         self.bytes += len as u64;
         let newest = match self.highest {
             None => {
+                self.began = Some(now);
                 self.first = seq;
                 self.told = [ExtSeq(seq.0.saturating_sub(1)); 2];
                 true
@@ -180,6 +189,12 @@ impl Incoming {
     /// Mean deviation of the arrivals. RFC 3550 §6.4.1.
     pub(crate) fn jitter(&self) -> Duration {
         self.plan.codec.clock_rate().duration((self.jitter >> 4) as u32)
+    }
+
+    /// Whether nothing happens to it on the way that its sender should hear of at once.
+    pub(crate) fn is_calm(&self, now: Instant) -> bool {
+        let settled = self.began.is_some_and(|at| now.saturating_duration_since(at) > SETTLED);
+        settled && self.fraction_lost == 0 && self.gaps.waiting() == 0 && self.jitter() < CALM_JITTER
     }
 
     /// A report block for this moment, which ends the report interval; `None` before the first packet.

@@ -277,7 +277,7 @@ impl Session {
         packet.truncate(len);
         let range = header::payload(&packet).ok_or(ReceiveError::Malformed)?;
         let place = stream.record(now, self.clock.at, seq, header.time, range.len(), self.round_trip);
-        let plan = stream.plan;
+        let (plan, calm) = (stream.plan, stream.is_calm(now));
         packet.truncate(range.end);
         packet.advance(range.start);
 
@@ -285,7 +285,7 @@ impl Session {
         self.paths.heard(now, path, if place.newest { Heard::Newest } else { Heard::Older }, arrived);
         self.follow_path(now);
         if plan.codec.kind() == MediaKind::Video {
-            self.control.note_picture_packet(now, packet.len());
+            self.control.note_picture_packet(now, packet.len(), calm);
         }
         if header.payload_type != plan.payload_type.get() {
             let expected = plan.payload_type.get();

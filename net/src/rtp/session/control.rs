@@ -21,6 +21,8 @@ const FEEDBACK_INTERVAL: [Duration; 2] = [Duration::from_millis(50), Duration::f
 const COMPANY: Duration = Duration::from_millis(20);
 /// What makes a stream a fast one, in bytes since the last arrival report.
 const FAST: usize = 500_000 / 8 / 20;
+/// So many make it one in any case: one report only holds so many arrivals.
+const FULL: usize = 16_000_000 / 8 / 10;
 /// A compound with feedback is no longer than this before sealing, so that no path fragments it.
 const MAX_FEEDBACK: usize = 1150;
 /// Packets of one request that are looked at; a NACK can name thousands.
@@ -40,13 +42,15 @@ pub(super) struct Control {
 }
 
 impl Control {
-    pub(super) fn note_picture_packet(&mut self, now: Instant, len: usize) {
+    /// Has arrivals reported soon: sooner on a fast stream, unless it is `calm` and there is little to tell.
+    pub(super) fn note_picture_packet(&mut self, now: Instant, len: usize, calm: bool) {
         self.picture_bytes += len;
+        let enough = if calm { FULL } else { FAST };
         let [fast, slow] = FEEDBACK_INTERVAL;
         match self.feedback_at {
             None => self.feedback_at = Some(now + slow),
             // It has turned out to be a fast stream.
-            Some(at) if self.picture_bytes >= FAST && at > now + (slow - fast) => {
+            Some(at) if self.picture_bytes >= enough && at > now + (slow - fast) => {
                 self.feedback_at = Some(at - (slow - fast));
             }
             Some(_) => {}

@@ -196,3 +196,26 @@ fn a_link_that_narrows_and_widens_is_followed() {
     let again = measure(&mut world, Duration::from_secs(25), Duration::from_secs(5), 0.95);
     assert!(again.rate > 4e6, "{}", again.rate);
 }
+
+#[test]
+fn a_calm_stream_is_reported_on_half_as_often() {
+    // Compounds a second of peer 1, which sends no media, on pictures of 2 Mbit/s.
+    let reports = |link: Link| {
+        let mut world = World::connected(31);
+        world.links[0] = link;
+        let pictures = |world: &mut World, count: u32| {
+            for _ in 0..count {
+                let time = (world.now - world.start).as_micros() as u64 * 90 / 1000;
+                world.picture(time as u32, 8_000);
+                world.run_for(Duration::from_nanos(33_333_333));
+            }
+            world.transmits[1]
+        };
+        let before = pictures(&mut world, 6 * 30);
+        (pictures(&mut world, 10 * 30) - before) / 10
+    };
+    let calm = reports(Link::GOOD);
+    assert!((9..=16).contains(&calm), "{calm} a second");
+    let shaken = reports(Link { jitter: Duration::from_millis(30), ..Link::GOOD });
+    assert!((19..=32).contains(&shaken), "{shaken} a second");
+}
