@@ -6,6 +6,7 @@ mod book;
 mod control;
 mod echo;
 mod json;
+mod levels;
 mod media;
 mod output;
 mod outside;
@@ -147,7 +148,7 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
             let source = if args.camera { Source::Camera } else { Source::Microphone };
             return ask(Request::Mute { source, to: args.to });
         }
-        Command::Devices => tools::devices(screen),
+        Command::Devices(args) => tools::devices(&args, screen),
         Command::Identity(args) => tools::identity(&profile()?, &args, screen)?,
         Command::Contacts(args) => {
             tools::contacts(&profile()?, args, screen)?;

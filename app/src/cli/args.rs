@@ -83,7 +83,7 @@ pub(crate) enum Command {
     #[cfg(unix)]
     Decline,
     /// List microphones, loudspeakers and cameras
-    Devices,
+    Devices(Devices),
     /// Show who you are and where you can be called
     Identity(Identity),
     /// Whom you know
@@ -193,6 +193,16 @@ pub(crate) struct Mute {
     /// Whether it is to be muted
     #[arg(value_enum, value_name = "HOW", default_value = "on")]
     pub(crate) to: Switch,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Devices {
+    /// Go on: show what each microphone hears, and what is plugged in and out
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Stop after this long
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, requires = "watch")]
+    pub(crate) duration: Option<Duration>,
 }
 
 #[derive(Debug, Args)]

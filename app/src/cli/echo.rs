@@ -82,15 +82,19 @@ fn wait_until(due: Instant) {
 
 fn meter(sign: &str, samples: &[i16], screen: &Screen) {
     if screen.style() == Style::Terminal {
-        let level = dbfs(samples.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0));
-        // From -60 dB on.
-        let filled = ((level + 60.0) / 60.0 * METER as f64).clamp(0.0, METER as f64) as usize;
-        screen.bottom(&format!("{sign} {}{}", "█".repeat(filled), "·".repeat(METER - filled)));
+        let peak = samples.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0);
+        screen.bottom(&format!("{sign} {}", bar(peak, METER)));
     }
 }
 
+/// A level from -60 dB on, so many columns wide.
+pub(super) fn bar(peak: u16, columns: usize) -> String {
+    let filled = ((dbfs(peak) + 60.0) / 60.0 * columns as f64).clamp(0.0, columns as f64) as usize;
+    format!("{}{}", "█".repeat(filled), "·".repeat(columns - filled))
+}
+
 /// Decibels against the largest sample there is; -100 stands for nothing at all.
-fn dbfs(peak: u16) -> f64 {
+pub(super) fn dbfs(peak: u16) -> f64 {
     if peak == 0 { -100.0 } else { ((20.0 * (f64::from(peak) / 32768.0).log10()) * 10.0).round() / 10.0 }
 }
 

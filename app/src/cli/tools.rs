@@ -14,17 +14,25 @@ use crate::contacts::Contact;
 use crate::engine::clock;
 use crate::profile::Profile;
 
-pub(crate) fn devices(screen: &Screen) {
-    list_devices(&Devices::list(), screen);
+pub(crate) fn devices(args: &args::Devices, screen: &Screen) {
+    if args.watch {
+        super::levels::watch(args.duration, screen);
+    } else {
+        list_devices(&Devices::list(), screen);
+    }
 }
 
-fn list_devices(devices: &Devices, screen: &Screen) {
-    let kinds = [
+/// What a list of each kind is called, the option that takes its names, one of them, and the names.
+pub(super) fn kinds(devices: &Devices) -> [(&'static str, &'static str, &'static str, &[String]); 3] {
+    [
         ("Microphones", "--audio", "microphone", &devices.microphones),
         ("Loudspeakers", "--audio-out", "loudspeaker", &devices.loudspeakers),
         ("Cameras", "--video", "camera", &devices.cameras),
-    ];
-    for (title, option, kind, names) in kinds {
+    ]
+}
+
+fn list_devices(devices: &Devices, screen: &Screen) {
+    for (title, option, kind, names) in kinds(devices) {
         screen.line(&format!("{title} ({option} NAME)"));
         if names.is_empty() {
             screen.line("  none found");
