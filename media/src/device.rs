@@ -4,6 +4,7 @@ pub mod audio;
 pub mod audio_sink;
 #[cfg(feature = "devices")]
 mod camera;
+pub mod lasting;
 mod mjpeg;
 #[cfg(any(feature = "devices", test))]
 mod names;
@@ -119,6 +120,17 @@ impl DeviceError {
     /// A file with content we do not take, and why.
     pub fn format(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
         Self::Format { path: path.into(), reason: reason.into() }
+    }
+}
+
+/// What the sound device of a name is now, or the system's choice. May take a while.
+fn presence(kind: Kind, name: Option<&str>) -> lasting::Presence {
+    #[cfg(feature = "devices")]
+    return sound_card::presence(kind, name);
+    #[cfg(not(feature = "devices"))]
+    {
+        let _ = (kind, name);
+        lasting::Presence::Unknown
     }
 }
 

@@ -47,6 +47,9 @@ pub(crate) fn event(event: &Event, contacts: &Contacts, outcome: Option<Exit>) -
             "unix_ns": u64::try_from(at.as_nanos()).unwrap_or(u64::MAX),
         }),
         Event::DeviceFailed { role, error } => json!({"event": "device-failed", "role": role, "error": error}),
+        Event::DeviceChanged { role, device, error } => {
+            json!({"event": "device-changed", "role": role, "device": device, "error": error})
+        }
         Event::Recording { by, on } => with_peer(
             json!({"event": "recording", "by": if by.is_some() { "them" } else { "us" }, "on": on}),
             by.as_ref(),

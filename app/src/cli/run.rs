@@ -285,6 +285,9 @@ impl Desk {
                 self.started.insert(*role);
             }
             Event::DeviceFailed { role, error } => self.device_failed(role, error),
+            Event::DeviceChanged { role, device, error } => {
+                self.screen.line(&words::device_changed(role, device.as_deref(), error.as_deref()));
+            }
             Event::Recording { by: Some(peer), on } => {
                 let does = if *on { "records what you send" } else { "has stopped recording you" };
                 self.screen.line(&sentence(&format!("{} {does}", self.described(peer))));

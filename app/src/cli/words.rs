@@ -144,6 +144,19 @@ pub(crate) fn waiting(phase: Phase) -> Option<&'static str> {
     }
 }
 
+/// What it means that a device came or went.
+pub(crate) fn device_changed(role: &str, device: Option<&str>, error: Option<&str>) -> String {
+    let (kind, without) = match role {
+        "audio-source" => ("Microphone", "They hear nothing of you until there is one again."),
+        "audio-sink" => ("Loudspeaker", "You hear nothing until there is one again."),
+        _ => ("Camera", "They see the last picture until it is back."),
+    };
+    match device {
+        Some(device) => format!("{kind}: {device}."),
+        None => format!("{} {without}", sentence(error.unwrap_or("it is gone"))),
+    }
+}
+
 /// What it means that media takes another way.
 pub(crate) fn path(path: &Path) -> String {
     match path {

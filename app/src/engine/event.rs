@@ -76,6 +76,15 @@ pub enum Event {
         /// What happened and what to do.
         error: String,
     },
+    /// A device that was in use, or was not to be had, is another one from now on, or none.
+    DeviceChanged {
+        /// `audio-source`, `video-source` or `audio-sink`.
+        role: &'static str,
+        /// What is used now, as it would be named on the command line; `None` if there is nothing to use.
+        device: Option<String>,
+        /// What happened to the one before, if there is none now.
+        error: Option<String>,
+    },
     /// What one of the two sends is recorded by the other from now on, or no longer.
     Recording {
         /// Who records what we send; `None` if it is we who record.

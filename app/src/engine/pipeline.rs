@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use visavis_media::codec::opus;
 use visavis_media::device::audio::AudioSource;
 use visavis_media::device::audio_sink::AudioSink;
+use visavis_media::device::lasting::{Lasting, Turn};
 use visavis_media::device::video::VideoSource;
 use visavis_media::device::video_sink::VideoSink;
 use visavis_media::device::{AudioSinkSpec, AudioSourceSpec, DeviceError, VideoSinkSpec, VideoSourceSpec};
@@ -82,6 +83,9 @@ pub trait Capture {
     /// When the source failed for good.
     fn step(&mut self, now: Instant, figures: &Figures) -> Result<Option<OutFrame>, DeviceError>;
 
+    /// What has become of the source, once each; to be asked before each [`Self::step`].
+    fn turn(&mut self, now: Instant) -> Option<Turn>;
+
     /// When [`Self::step`] has something to do, if the source knows.
     fn next_due(&self) -> Option<Instant>;
 
@@ -103,6 +107,9 @@ pub trait Play {
     /// When the sink failed for good.
     fn step(&mut self, now: Instant, figures: &Figures) -> Result<(), DeviceError>;
 
+    /// What has become of the sink, once each; to be asked before each [`Self::step`].
+    fn turn(&mut self, now: Instant) -> Option<Turn>;
+
     /// When [`Self::step`] has something to do, if nothing arrives until then.
     fn next_due(&self) -> Option<Instant>;
 
@@ -118,7 +125,7 @@ pub trait Play {
 
 /// Sound out: a source, Opus, and the RTP clock of its samples.
 pub struct SendAudio {
-    source: AudioSource,
+    source: Lasting<AudioSource>,
     encoder: opus::Encoder,
     pcm: [i16; FRAME],
     start: Option<Instant>,
@@ -132,7 +139,7 @@ impl SendAudio {
     /// When the source or the encoder cannot be started.
     pub fn open(spec: &AudioSourceSpec, quality: &Quality, now: Instant) -> Result<Self, DeviceError> {
         let encoder = opus::Encoder::new(quality.opus_bitrate, 0).map_err(|error| codec("Opus", &error))?;
-        let source = AudioSource::open(spec, now)?;
+        let source = AudioSource::lasting(spec, now)?;
         Ok(Self { source, encoder, pcm: [0; FRAME], start: None, clock: SampleClock::default() })
     }
 }
@@ -142,16 +149,27 @@ impl Capture for SendAudio {
         self.start
     }
 
+    fn turn(&mut self, now: Instant) -> Option<Turn> {
+        self.source.turn(now)
+    }
+
     fn next_due(&self) -> Option<Instant> {
-        Some(self.source.next_due())
+        self.source.device().map(AudioSource::next_due)
     }
 
     fn step(&mut self, now: Instant, figures: &Figures) -> Result<Option<OutFrame>, DeviceError> {
-        let Some(captured) = self.source.read(now, &mut self.pcm)? else { return Ok(None) };
+        let Some(source) = self.source.device_mut() else { return Ok(None) };
+        let captured = match source.read(now, &mut self.pcm) {
+            Ok(Some(captured)) => captured,
+            Ok(None) => return Ok(None),
+            Err(error) => return self.source.lost(now, error).map(|()| None),
+        };
         if !figures.hears(captured) {
             self.pcm.fill(0);
         }
-        self.start.get_or_insert(captured);
+        if self.source.is_real() {
+            self.start.get_or_insert(captured);
+        }
         let loss = figures.expected_loss.load(Ordering::Relaxed).min(100) as u8;
         if loss != self.encoder.expected_loss() {
             self.encoder.set_expected_loss(loss).map_err(|error| codec("Opus", &error))?;
@@ -190,7 +208,7 @@ impl SampleClock {
 
 /// Pictures out: a source, JPEG within the byte budget, RFC 2435.
 pub struct SendVideo {
-    source: VideoSource,
+    source: Lasting<VideoSource>,
     encoder: VideoEncoder,
     packetizer: Packetizer,
     /// What RTP time counts from.
@@ -207,7 +225,7 @@ impl SendVideo {
     pub fn open(spec: &VideoSourceSpec, quality: &Quality, origin: Instant, now: Instant) -> Result<Self, DeviceError> {
         Ok(Self {
             encoder: VideoEncoder::new(quality.jpeg_quality).map_err(|error| codec("JPEG", &error))?,
-            source: VideoSource::open(spec, now)?,
+            source: VideoSource::lasting(spec, now)?,
             packetizer: Packetizer::new(MAX_PAYLOAD),
             origin,
             start: None,
@@ -220,12 +238,21 @@ impl Capture for SendVideo {
         self.start
     }
 
+    fn turn(&mut self, now: Instant) -> Option<Turn> {
+        self.source.turn(now)
+    }
+
     fn next_due(&self) -> Option<Instant> {
-        self.source.next_due()
+        self.source.device().and_then(VideoSource::next_due)
     }
 
     fn step(&mut self, now: Instant, figures: &Figures) -> Result<Option<OutFrame>, DeviceError> {
-        let Some(picture) = self.source.next(now)? else { return Ok(None) };
+        let Some(source) = self.source.device_mut() else { return Ok(None) };
+        let picture = match source.next(now) {
+            Ok(Some(picture)) => picture,
+            Ok(None) => return Ok(None),
+            Err(error) => return self.source.lost(now, error).map(|()| None),
+        };
         let budget = figures.budget.load(Ordering::Relaxed);
         if budget != 0 {
             self.encoder.set_budget(budget);
@@ -247,7 +274,7 @@ impl Capture for SendVideo {
 /// Sound in: the jitter buffer and what plays it.
 pub struct PlayAudio {
     playout: Playout,
-    sink: AudioSink,
+    sink: Lasting<AudioSink>,
     block: [i16; BLOCK],
     tap: Tap,
 }
@@ -260,7 +287,7 @@ impl PlayAudio {
     pub fn open(spec: &AudioSinkSpec, quality: &Quality, now: Instant, tap: Tap) -> Result<Self, DeviceError> {
         let config = PlayoutConfig { initial_delay: quality.initial_delay, ..PlayoutConfig::default() };
         let playout = Playout::new(config).map_err(|error| codec("Opus", &error))?;
-        let sink = AudioSink::open(spec, now)?;
+        let sink = AudioSink::lasting(spec, now)?;
         Ok(Self { playout, sink, block: [0; BLOCK], tap })
     }
 
@@ -273,11 +300,15 @@ impl PlayAudio {
 
 impl Play for PlayAudio {
     fn started(&self) -> Option<Instant> {
-        Some(self.sink.started_at())
+        self.sink.device().filter(|_| self.sink.is_real()).map(AudioSink::started_at)
+    }
+
+    fn turn(&mut self, now: Instant) -> Option<Turn> {
+        self.sink.turn(now)
     }
 
     fn next_due(&self) -> Option<Instant> {
-        Some(self.sink.next_due())
+        self.sink.device().map(AudioSink::next_due)
     }
 
     fn push(&mut self, received: &Received) {
@@ -295,10 +326,12 @@ impl Play for PlayAudio {
     }
 
     fn step(&mut self, now: Instant, figures: &Figures) -> Result<(), DeviceError> {
-        while self.sink.next_due() <= now {
-            self.playout.set_latency(self.sink.latency());
+        while let Some(sink) = self.sink.device_mut().filter(|sink| sink.next_due() <= now) {
+            self.playout.set_latency(sink.latency());
             self.playout.step(now, &mut self.block);
-            self.sink.write(now, &self.block)?;
+            if let Err(error) = sink.write(now, &self.block) {
+                self.sink.lost(now, error)?;
+            }
             figures.set_play_point(self.playout.playing());
         }
         let delay = self.playout.stats().delay;
@@ -349,6 +382,11 @@ impl PlayVideo {
 impl Play for PlayVideo {
     fn started(&self) -> Option<Instant> {
         self.started
+    }
+
+    fn turn(&mut self, _now: Instant) -> Option<Turn> {
+        // A file or a window does not come and go.
+        None
     }
 
     fn next_due(&self) -> Option<Instant> {

@@ -7,12 +7,13 @@
 //! | `audio-play` | when the sink wants its next 10 ms | `park_timeout` |
 //! | `video-play` | when a picture is complete, or due | `park_timeout`, unparked by the driver |
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use visavis_media::device::lasting::Turn;
 use visavis_media::device::{AudioSourceSpec, DeviceError, VideoSourceSpec};
 use visavis_net::plan::StreamPlan;
 use visavis_net::rtp::codec::MediaKind;
@@ -55,6 +56,7 @@ pub(super) struct Media {
     camera: Camera,
     playing: [Option<Player>; 2],
     keeping: Keeping,
+    retired: Retired,
 }
 
 /// The camera, which is closed while its owner does not want to be seen.
@@ -62,8 +64,6 @@ pub(super) struct Media {
 struct Camera {
     off: bool,
     open: Option<Worker>,
-    /// Told to close. It may take its time, which is not the driver's: who opens it again waits.
-    closing: Option<Worker>,
 }
 
 /// What a playing pipeline is fed.
@@ -88,8 +88,8 @@ impl Media {
     ) -> Self {
         let keeping = Keeping::new(config.keep.clone(), clock, news.clone());
         let (microphone, camera, sending) = (None, Camera::default(), None);
-        let playing = [None, None];
-        Self { config, clock, figures, frames, news, sending, microphone, camera, playing, keeping }
+        let (playing, retired) = ([None, None], Retired::default());
+        Self { config, clock, figures, frames, news, sending, microphone, camera, playing, keeping, retired }
     }
 
     /// Does what the peer says.
@@ -115,9 +115,9 @@ impl Media {
         }
     }
 
-    /// Whether everything that is kept of a call is on the disk.
+    /// Whether every file is complete and every device free, but for those of pipelines that run.
     pub(super) fn is_done(&self) -> bool {
-        self.keeping.is_done()
+        self.retired.are_done() && self.keeping.is_done()
     }
 
     fn feed(&mut self, kind: MediaKind, feed: Feed, wake: bool) {
@@ -147,18 +147,13 @@ impl Media {
     fn stop_sending(&mut self) {
         self.sending = None;
         self.microphone = None;
-        self.camera = Camera { off: self.camera.off, ..Camera::default() };
+        self.camera.open = None;
     }
 
     fn mute_camera(&mut self, off: bool) {
         self.camera.off = off;
         match self.sending {
-            Some(_) if off => {
-                self.camera.closing = self.camera.open.take();
-                if let Some(worker) = &self.camera.closing {
-                    worker.stop();
-                }
-            }
+            Some(_) if off => self.camera.open = None,
             Some(origin) => self.open_camera(origin, clock::now()),
             None => {}
         }
@@ -166,12 +161,9 @@ impl Media {
 
     fn open_camera(&mut self, origin: Instant, now: Instant) {
         let (video, quality) = (self.config.sources.video.clone(), self.config.quality);
-        let closing = self.camera.closing.take();
         if video != VideoSourceSpec::None {
-            self.camera.open = self.spawn_sender("video-send", MediaKind::Video, move || {
-                drop(closing);
-                SendVideo::open(&video, &quality, origin, now)
-            });
+            let open = move || SendVideo::open(&video, &quality, origin, now);
+            self.camera.open = self.spawn_sender("video-send", MediaKind::Video, open);
         }
     }
 
@@ -204,11 +196,12 @@ impl Media {
         };
         let (frames, figures) = (self.frames.clone(), Arc::clone(&self.figures));
         let mut reporter = Reporter::new(self.news.clone(), role, self.clock);
-        Worker::spawn(name, move |stop| {
+        Worker::spawn(name, &self.retired, move |stop| {
             let run = || -> Result<(), DeviceError> {
                 let mut pipeline = open()?;
                 while !stop.load(Ordering::Relaxed) {
                     let now = clock::now();
+                    reporter.turn(pipeline.turn(now));
                     match pipeline.step(now, &figures)? {
                         Some(frame) => {
                             reporter.started(pipeline.started());
@@ -221,8 +214,9 @@ impl Media {
                 }
                 Ok(())
             };
-            if let Err(error) = run() {
-                Reporter::new(reporter.news.clone(), role, reporter.clock).failed(&error);
+            let outcome = run();
+            if let Err(error) = outcome {
+                reporter.failed(&error);
             }
         })
     }
@@ -236,7 +230,7 @@ impl Media {
         let (feed, mut fed) = rtrb::RingBuffer::new(PACKET_QUEUE);
         let figures = Arc::clone(&self.figures);
         let mut reporter = Reporter::new(self.news.clone(), role, self.clock);
-        let worker = Worker::spawn(name, move |stop| {
+        let worker = Worker::spawn(name, &self.retired, move |stop| {
             let run = || -> Result<(), DeviceError> {
                 let mut pipeline = open()?;
                 let mut outcome = Ok(());
@@ -247,7 +241,9 @@ impl Media {
                             Feed::ClockMap(time, ntp) => pipeline.clock_map(time, ntp),
                         }
                     }
-                    outcome = pipeline.step(clock::now(), &figures);
+                    let now = clock::now();
+                    reporter.turn(pipeline.turn(now));
+                    outcome = pipeline.step(now, &figures);
                     reporter.started(pipeline.started());
                     if outcome.is_ok() {
                         wait_until(pipeline.next_due());
@@ -272,30 +268,32 @@ fn wait_until(due: Option<Instant>) {
     }
 }
 
-/// A named thread that ends when this is dropped.
+/// A named thread that is told to end when this is dropped. Nobody waits for that, for it may hang in a device's driver.
 struct Worker {
+    name: &'static str,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    retired: Retired,
 }
 
 impl Worker {
     /// `None`, with a log line, when the system has no thread to give.
-    fn spawn(name: &'static str, run: impl FnOnce(&AtomicBool) + Send + 'static) -> Option<Self> {
+    fn spawn(name: &'static str, retired: &Retired, run: impl FnOnce(&AtomicBool) + Send + 'static) -> Option<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        match thread::Builder::new().name(name.to_owned()).spawn(move || run(&stopped)) {
-            Ok(thread) => Some(Self { stop, thread: Some(thread) }),
+        let (stopped, before) = (Arc::clone(&stop), retired.clone());
+        let work = move || {
+            before.wait_for(name, &stopped);
+            if !stopped.load(Ordering::Relaxed) {
+                run(&stopped);
+            }
+        };
+        match thread::Builder::new().name(name.to_owned()).spawn(work) {
+            Ok(thread) => Some(Self { name, stop, thread: Some(thread), retired: retired.clone() }),
             Err(error) => {
                 tracing::error!(%error, name, "no thread to be had");
                 None
             }
         }
-    }
-
-    /// Has it end soon, and does not wait for that.
-    fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.wake();
     }
 
     fn wake(&self) {
@@ -307,36 +305,101 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.stop();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("a media thread panicked: this is a bug in visavis");
+        self.stop.store(true, Ordering::Relaxed);
+        self.wake();
+        if let Some(thread) = self.thread.take() {
+            self.retired.add(self.name, thread);
         }
     }
 }
 
-/// Tells the owner once that a device began, and once that it failed.
+/// A thread that was told to end, and its name.
+type Ending = (&'static str, JoinHandle<()>);
+
+/// Threads that were told to end. At most one of each name and those that hang.
+#[derive(Clone, Default)]
+struct Retired(Arc<Mutex<Vec<Ending>>>);
+
+impl Retired {
+    /// A thread with the same work as one that ends waits so long for it: they may share a file or a device.
+    const PATIENCE: Duration = Duration::from_secs(3);
+
+    fn add(&self, name: &'static str, thread: JoinHandle<()>) {
+        self.reap().push((name, thread));
+    }
+
+    fn are_done(&self) -> bool {
+        self.reap().is_empty()
+    }
+
+    fn wait_for(&self, name: &'static str, stop: &AtomicBool) {
+        let until = clock::now() + Self::PATIENCE;
+        while self.reap().iter().any(|(other, _)| *other == name) {
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            if clock::now() >= until {
+                tracing::warn!(name, "a thread does not end: a device or a disk hangs");
+                return;
+            }
+            thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    /// Those that have not ended.
+    fn reap(&self) -> MutexGuard<'_, Vec<Ending>> {
+        // A list of threads cannot be left half-changed.
+        let mut threads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(ended) = threads.iter().position(|(_, thread)| thread.is_finished()) {
+            if threads.swap_remove(ended).1.join().is_err() {
+                tracing::error!("a media thread panicked: this is a bug in visavis");
+            }
+        }
+        threads
+    }
+}
+
+/// Tells the owner what becomes of a device.
 struct Reporter {
     news: mpsc::Sender<Event>,
     role: &'static str,
     clock: WallClock,
-    told: bool,
+    /// It was told that the device began.
+    started: bool,
+    /// It was told, or known from the beginning, which device it is or that there is none.
+    turned: bool,
 }
 
 impl Reporter {
     fn new(news: mpsc::Sender<Event>, role: &'static str, clock: WallClock) -> Self {
-        Self { news, role, clock, told: false }
+        Self { news, role, clock, started: false, turned: false }
     }
 
     fn started(&mut self, at: Option<Instant>) {
-        if let Some(at) = at.filter(|_| !self.told) {
-            self.told = true;
+        if let Some(at) = at.filter(|_| !self.started) {
+            self.started = true;
             self.tell(Event::DeviceStarted { role: self.role, at: self.clock.unix(at) });
         }
     }
 
-    fn failed(&mut self, error: &DeviceError) {
+    fn turn(&mut self, turn: Option<Turn>) {
+        let Some(turn) = turn else { return };
+        let first = !std::mem::replace(&mut self.turned, true);
+        match turn {
+            // It is what was asked for.
+            Turn::Using(_) if first => {}
+            Turn::Using(name) => {
+                self.tell(Event::DeviceChanged { role: self.role, device: Some(name), error: None });
+            }
+            Turn::Without(error) if first => self.failed(&error),
+            Turn::Without(error) => {
+                let error = Some(error.to_string());
+                self.tell(Event::DeviceChanged { role: self.role, device: None, error });
+            }
+        }
+    }
+
+    fn failed(&self, error: &DeviceError) {
         self.tell(Event::DeviceFailed { role: self.role, error: error.to_string() });
     }
 
@@ -346,3 +409,6 @@ impl Reporter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

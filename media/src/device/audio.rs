@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use hound::{SampleFormat, WavReader};
 
+use super::lasting::{Lasting, Specs};
 #[cfg(feature = "devices")]
 use super::sound_card::Microphone;
 use super::{AudioSourceSpec, DeviceError};
@@ -64,6 +65,28 @@ impl AudioSource {
             AudioSourceSpec::Named(name) => microphone(Some(name), now)?,
         };
         Ok(Self { input, start: now, frames: 0 })
+    }
+
+    /// Opens what `spec` names and keeps it in use while microphones come and go: another one takes its place, and silence
+    /// where there is none. A file is opened at once, a microphone by the first [`Lasting::turn`].
+    ///
+    /// # Errors
+    /// As [`Self::open`], for what is no device.
+    pub fn lasting(spec: &AudioSourceSpec, now: Instant) -> Result<Lasting<Self>, DeviceError> {
+        let is_device = matches!(spec, AudioSourceSpec::Default | AudioSourceSpec::Named(_));
+        if !is_device || !cfg!(feature = "devices") {
+            return Ok(Lasting::fixed(Self::open(spec, now)?, spec.to_string()));
+        }
+        let mut specs = vec![spec.clone(), AudioSourceSpec::Default];
+        specs.dedup();
+        let presence = |name: Option<&str>| super::presence(super::Kind::Microphone, name);
+        Ok(Lasting::new(Specs {
+            specs,
+            open: Self::open,
+            stand_in: Some(AudioSourceSpec::None),
+            presence,
+            name: AudioSourceSpec::device,
+        }))
     }
 
     /// The next frame and when its first sample was captured, if it is complete by `now`.
@@ -125,7 +148,7 @@ impl AudioSource {
 
 #[cfg(feature = "devices")]
 fn microphone(name: Option<&str>, now: Instant) -> Result<Input, DeviceError> {
-    Ok(Input::Microphone { device: Box::new(Microphone::open(name, now)?), due: now + FRAME_TIME })
+    Ok(Input::Microphone { device: Box::new(Microphone::open(name)?), due: now + FRAME_TIME })
 }
 
 #[cfg(not(feature = "devices"))]

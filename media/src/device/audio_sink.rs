@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use hound::{SampleFormat, WavSpec, WavWriter};
 
 use super::audio::wav_error;
+use super::lasting::{Lasting, Specs};
 #[cfg(feature = "devices")]
 use super::sound_card::Loudspeaker;
 use super::{AudioSinkSpec, DeviceError};
@@ -61,6 +62,29 @@ impl AudioSink {
         };
         let block_nanos = 10_000_000.0 / (1.0 + skew_ppm.clamp(-100_000.0, 100_000.0) * 1e-6);
         Ok(Self { output, start: now, block_nanos, blocks: 0, missed: 0 })
+    }
+
+    /// Opens what `spec` names and keeps it in use while loudspeakers come and go: another one takes its place, and where
+    /// there is none, what is played is heard by nobody. A file is opened at once, a loudspeaker by the first
+    /// [`Lasting::turn`].
+    ///
+    /// # Errors
+    /// As [`Self::open`], for what is no device.
+    pub fn lasting(spec: &AudioSinkSpec, now: Instant) -> Result<Lasting<Self>, DeviceError> {
+        let is_device = matches!(spec, AudioSinkSpec::Default | AudioSinkSpec::Named(_));
+        if !is_device || !cfg!(feature = "devices") {
+            return Ok(Lasting::fixed(Self::open(spec, now)?, spec.to_string()));
+        }
+        let mut specs = vec![spec.clone(), AudioSinkSpec::Default];
+        specs.dedup();
+        let presence = |name: Option<&str>| super::presence(super::Kind::Loudspeaker, name);
+        Ok(Lasting::new(Specs {
+            specs,
+            open: Self::open,
+            stand_in: Some(AudioSinkSpec::None),
+            presence,
+            name: AudioSinkSpec::device,
+        }))
     }
 
     /// When the next block must be written.
@@ -143,7 +167,7 @@ impl AudioSink {
 
 #[cfg(feature = "devices")]
 fn loudspeaker(name: Option<&str>, now: Instant) -> Result<Output, DeviceError> {
-    Ok(Output::Loudspeaker { device: Box::new(Loudspeaker::open(name, now)?), due: now })
+    Ok(Output::Loudspeaker { device: Box::new(Loudspeaker::open(name)?), due: now })
 }
 
 #[cfg(not(feature = "devices"))]

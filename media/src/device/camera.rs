@@ -12,6 +12,7 @@ use nokhwa::utils::{
     CameraFormat, CameraIndex, CameraInfo, FrameFormat, RequestedFormat, RequestedFormatType, Resolution,
 };
 
+use super::names::{self, Node};
 use super::video::{Captured, Image, STALLED};
 use super::{DeviceError, Kind};
 use crate::picture::{Recycler, Sampling};
@@ -22,6 +23,8 @@ const FORMATS: [FrameFormat; 4] = [FrameFormat::MJPEG, FrameFormat::NV12, FrameF
 const WANTED: (u32, u32, u32) = (640, 480, 30);
 /// A driver that takes longer than this to start hangs.
 const START: Duration = Duration::from_secs(10);
+/// A camera is free again after its next frame, or this long at most.
+const END: Duration = Duration::from_millis(500);
 /// How often to look for a new frame: the error of its capture time.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -30,10 +33,12 @@ pub(super) struct Camera {
     name: String,
     slot: Arc<Slot>,
     recycler: Recycler,
-    /// When the latest frame was taken, and before the first, when the camera was opened.
-    latest: Instant,
+    /// When the latest frame was taken, and before the first, when one was first looked for.
+    latest: Option<Instant>,
     looked: Instant,
     failed: bool,
+    /// Closes when the camera's thread has ended.
+    ended: mpsc::Receiver<()>,
 }
 
 #[derive(Default)]
@@ -51,27 +56,60 @@ struct Raw {
     bytes: Bytes,
 }
 
+/// What gives frames, however long it takes.
+trait Driver {
+    /// The next one; an error when there will be none.
+    fn next_frame(&mut self) -> Result<Raw, String>;
+}
+
+impl Driver for nokhwa::Camera {
+    fn next_frame(&mut self) -> Result<Raw, String> {
+        let frame = self.frame().map_err(|error| error.to_string())?;
+        Ok(Raw {
+            format: frame.source_frame_format(),
+            width: frame.resolution().width() as usize,
+            height: frame.resolution().height() as usize,
+            bytes: frame.buffer_bytes(),
+        })
+    }
+}
+
 impl Camera {
     /// Opens the camera of this name, or the first one.
     pub(super) fn open(name: Option<&str>, now: Instant) -> Result<Self, DeviceError> {
         let cameras = query();
         let found = match name {
             None => cameras.first(),
-            Some(name) => cameras.iter().find(|camera| named(camera, name)),
+            Some(name) => find(&cameras, name),
         };
         let info = found.ok_or_else(|| match name {
             None => DeviceError::NoDefault(Kind::Camera),
             Some(name) => DeviceError::NotFound { kind: Kind::Camera, name: name.to_owned() },
         })?;
-        let (name, index) = (info.human_name(), info.index().clone());
+        let index = info.index().clone();
+        let driver = move || start(index).map(|camera| Box::new(camera) as Box<dyn Driver>);
+        Self::run(info.human_name(), now, move || driver().map_err(|error| error.to_string()))
+    }
+
+    /// Runs what `start` opens on a thread of its own.
+    fn run(
+        name: String,
+        now: Instant,
+        start: impl FnOnce() -> Result<Box<dyn Driver>, String> + Send + 'static,
+    ) -> Result<Self, DeviceError> {
         let fault = |reason: String| DeviceError::Backend { kind: Kind::Camera, name: name.clone(), reason };
 
         let slot = Arc::new(Slot::default());
-        let (started, start) = mpsc::sync_channel(1);
+        let (started, opened) = mpsc::sync_channel(1);
+        let (running, ended) = mpsc::sync_channel::<()>(1);
         let shared = Arc::clone(&slot);
+        let work = move || {
+            run(start, &shared, &started);
+            drop(running);
+        };
         let thread = thread::Builder::new().name("camera".into());
-        thread.spawn(move || run(index, &shared, &started)).map_err(|error| fault(error.to_string()))?;
-        let opened = match start.recv_timeout(START) {
+        thread.spawn(work).map_err(|error| fault(error.to_string()))?;
+        let opened = match opened.recv_timeout(START) {
             Ok(result) => result,
             Err(mpsc::RecvTimeoutError::Timeout) => Err("its driver does not answer".to_owned()),
             Err(mpsc::RecvTimeoutError::Disconnected) => Err("its driver failed".to_owned()),
@@ -80,7 +118,7 @@ impl Camera {
             slot.closed.store(true, Ordering::Relaxed);
             return Err(fault(reason));
         }
-        Ok(Self { name, slot, recycler: Recycler::default(), latest: now, looked: now, failed: false })
+        Ok(Self { name, slot, recycler: Recycler::default(), latest: None, looked: now, failed: false, ended })
     }
 
     /// The newest frame if it is a new one.
@@ -92,7 +130,7 @@ impl Camera {
         let fault = |reason| DeviceError::Backend { kind: Kind::Camera, name: self.name.clone(), reason };
         match self.slot.take() {
             Some(Ok(raw)) => {
-                self.latest = now;
+                self.latest = Some(now);
                 let image = raw.image(&mut self.recycler).map_err(fault);
                 self.failed |= image.is_err();
                 Ok(image?.map(|image| Captured { at: now, image }))
@@ -102,7 +140,7 @@ impl Camera {
                 Err(fault(reason))
             }
             None => {
-                let silent = now.saturating_duration_since(self.latest);
+                let silent = now.saturating_duration_since(*self.latest.get_or_insert(now));
                 if silent < STALLED {
                     return Ok(None);
                 }
@@ -120,6 +158,8 @@ impl Camera {
 impl Drop for Camera {
     fn drop(&mut self) {
         self.slot.closed.store(true, Ordering::Relaxed);
+        // Whoever opens it next should find it free; a driver that hangs keeps it.
+        let _ = self.ended.recv_timeout(END);
     }
 }
 
@@ -141,10 +181,7 @@ impl Slot {
 
 /// The names that open cameras.
 pub(super) fn names() -> Vec<String> {
-    let mut names: Vec<String> = query().iter().map(CameraInfo::human_name).collect();
-    // One camera has several nodes, of which the first gives pictures.
-    names.dedup();
-    names
+    names::cameras(&nodes(&query())).into_iter().map(|(name, _)| name).collect()
 }
 
 fn query() -> Vec<CameraInfo> {
@@ -158,6 +195,26 @@ fn query() -> Vec<CameraInfo> {
     cameras
 }
 
+fn nodes(cameras: &[CameraInfo]) -> Vec<Node> {
+    let node = |camera: &CameraInfo| Node {
+        name: camera.human_name(),
+        port: port(camera).unwrap_or_else(|| camera.index().as_string()),
+    };
+    cameras.iter().map(node).collect()
+}
+
+/// Where it is plugged in, like `1-4:1.0` for USB.
+fn port(camera: &CameraInfo) -> Option<String> {
+    let link = format!("/sys/class/video4linux/video{}/device", camera.index().as_index().ok()?);
+    Some(std::fs::canonicalize(link).ok()?.file_name()?.to_str()?.to_owned())
+}
+
+/// By a name that is shown, or else by what several are called, a number or a device file.
+fn find<'a>(cameras: &'a [CameraInfo], name: &str) -> Option<&'a CameraInfo> {
+    let shown = names::cameras(&nodes(cameras)).into_iter().find(|(shown, _)| shown == name);
+    shown.and_then(|(_, place)| cameras.get(place)).or_else(|| cameras.iter().find(|camera| named(camera, name)))
+}
+
 /// By its name, its number or its device file.
 fn named(camera: &CameraInfo, name: &str) -> bool {
     let number = camera.index().as_string();
@@ -165,24 +222,19 @@ fn named(camera: &CameraInfo, name: &str) -> bool {
 }
 
 /// The camera's thread.
-fn run(index: CameraIndex, slot: &Slot, started: &SyncSender<Result<(), String>>) {
-    let mut camera = match start(index) {
+fn run(start: impl FnOnce() -> Result<Box<dyn Driver>, String>, slot: &Slot, started: &SyncSender<Result<(), String>>) {
+    let mut camera = match start() {
         Ok(camera) => camera,
         Err(error) => {
-            report(started, Err(error.to_string()));
+            report(started, Err(error));
             return;
         }
     };
     report(started, Ok(()));
     while !slot.closed.load(Ordering::Relaxed) {
-        let frame = camera.frame().map_err(|error| error.to_string());
+        let frame = camera.next_frame();
         let failed = frame.is_err();
-        slot.put(frame.map(|frame| Raw {
-            format: frame.source_frame_format(),
-            width: frame.resolution().width() as usize,
-            height: frame.resolution().height() as usize,
-            bytes: frame.buffer_bytes(),
-        }));
+        slot.put(frame);
         if failed {
             return;
         }
@@ -248,3 +300,6 @@ impl Raw {
         picture.map(|picture| Some(Image::Yuv(picture)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
 use cpal::{BufferSize, ErrorKind, FromSample, Sample, SampleFormat, SizedSample, StreamConfig, SupportedBufferSize};
 use rtrb::{Consumer, Producer, RingBuffer};
 
+use super::lasting::Presence;
 use super::names::{self, Listed};
 use super::{DeviceError, Kind};
 use crate::pcm::{BLOCK, BLOCK_TIME, FRAME, SAMPLE_RATE};
@@ -57,9 +58,9 @@ pub(super) struct Microphone {
 
 impl Microphone {
     /// Opens the default microphone, or the one called `name`.
-    pub(super) fn open(name: Option<&str>, now: Instant) -> Result<Self, DeviceError> {
+    pub(super) fn open(name: Option<&str>) -> Result<Self, DeviceError> {
         let (device, name) = find(Kind::Microphone, name)?;
-        let watch = Watch::new(Kind::Microphone, name, now);
+        let watch = Watch::new(Kind::Microphone, name);
         let default = device.default_input_config().map_err(|error| watch.error(&error))?;
         let (config, rate) = (config(&default), default.sample_rate());
         let (producer, ring) = RingBuffer::new((RING.as_secs_f64() * f64::from(rate)) as usize);
@@ -115,9 +116,9 @@ pub(super) struct Loudspeaker {
 
 impl Loudspeaker {
     /// Opens the default loudspeaker, or the one called `name`.
-    pub(super) fn open(name: Option<&str>, now: Instant) -> Result<Self, DeviceError> {
+    pub(super) fn open(name: Option<&str>) -> Result<Self, DeviceError> {
         let (device, name) = find(Kind::Loudspeaker, name)?;
-        let watch = Watch::new(Kind::Loudspeaker, name, now);
+        let watch = Watch::new(Kind::Loudspeaker, name);
         let default = device.default_output_config().map_err(|error| watch.error(&error))?;
         let (config, rate) = (config(&default), default.sample_rate());
         let (ring, consumer) = RingBuffer::new((RING.as_secs_f64() * f64::from(rate)) as usize);
@@ -176,12 +177,13 @@ struct Watch {
     kind: Kind,
     name: String,
     shared: Arc<Shared>,
-    last: (u64, Instant),
+    /// Callbacks at the last look, and when their number last changed.
+    last: Option<(u64, Instant)>,
 }
 
 impl Watch {
-    fn new(kind: Kind, name: String, now: Instant) -> Self {
-        Self { kind, name, shared: Arc::default(), last: (0, now) }
+    fn new(kind: Kind, name: String) -> Self {
+        Self { kind, name, shared: Arc::default(), last: None }
     }
 
     fn error(&self, reason: &dyn ToString) -> DeviceError {
@@ -193,10 +195,13 @@ impl Watch {
             return Err(self.error(&"it was unplugged or taken away"));
         }
         let calls = self.shared.calls.load(Ordering::Relaxed);
-        if calls != self.last.0 {
-            self.last = (calls, now);
+        // It may have been opened a while ago, elsewhere.
+        let (before, since) = *self.last.get_or_insert((calls, now));
+        if calls != before {
+            self.last = Some((calls, now));
+            return Ok(());
         }
-        let silent = now.saturating_duration_since(self.last.1);
+        let silent = now.saturating_duration_since(since);
         if silent < SILENT {
             return Ok(());
         }
@@ -220,11 +225,37 @@ fn listed(kind: Kind) -> Vec<(cpal::Device, Listed)> {
     });
     let described = devices.filter_map(|device| {
         let description = device.description().ok()?;
-        let pcm = description.driver().filter(|_| alsa).map(str::to_owned);
-        let listed = Listed { pcm, description: description.name().to_owned() };
+        // ALSA's name for a device is what cpal calls its driver.
+        let own = description.driver().filter(|_| alsa).map(str::to_owned);
+        let id = own.or_else(|| Some(device.id().ok()?.id().to_owned())).unwrap_or_default();
+        let listed = Listed { alsa, id, description: description.name().to_owned() };
         Some((device, listed))
     });
     described.collect()
+}
+
+/// What the device of a name is now, or the system's choice. ALSA, asked for a device that is in use, may well say that it
+/// is not there, so it is not asked.
+pub(super) fn presence(kind: Kind, name: Option<&str>) -> Presence {
+    let host = cpal::default_host();
+    if host.id().name() == "ALSA" {
+        return Presence::Unknown;
+    }
+    let device = match (name.filter(|name| *name != names::DEFAULT), kind) {
+        (Some(name), _) => {
+            let listed: Vec<Listed> = listed(kind).into_iter().map(|(_, listed)| listed).collect();
+            return match names::find(&listed, name) {
+                Some(place) => Presence::Is(listed[place].id.clone()),
+                // An empty list is a server that does not answer.
+                None if listed.is_empty() => Presence::Unknown,
+                None => Presence::Gone,
+            };
+        }
+        (None, Kind::Microphone) => host.default_input_device(),
+        (None, Kind::Loudspeaker | Kind::Camera) => host.default_output_device(),
+    };
+    let id = device.and_then(|device| device.id().ok());
+    id.map_or(Presence::Unknown, |id| Presence::Is(id.to_string()))
 }
 
 fn find(kind: Kind, name: Option<&str>) -> Result<(cpal::Device, String), DeviceError> {

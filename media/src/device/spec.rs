@@ -156,6 +156,13 @@ const NOT_A_PICTURE: &str =
     "is a file, but not a .y4m, .mjpeg or .jpg sequence: convert it (ffmpeg -i FILE -pix_fmt yuv420p OUT.y4m)";
 const NO_NAME: &str = "names nothing: give `none`, `default`, a file or a device name";
 
+impl AudioSourceSpec {
+    /// The name of the device, if it is one and not the system's choice.
+    pub(super) fn device(&self) -> Option<&str> {
+        if let Self::Named(name) = self { Some(name) } else { None }
+    }
+}
+
 impl FromStr for AudioSourceSpec {
     type Err = SpecError;
 
@@ -214,6 +221,13 @@ impl fmt::Display for VideoSourceSpec {
             Self::File { path, repeat } => write!(f, "{}{}", once_prefix(*repeat), path.display()),
             Self::Synthetic { width, height, fps } => write!(f, "synthetic:{width}x{height}@{fps}"),
         }
+    }
+}
+
+impl AudioSinkSpec {
+    /// The name of the device, if it is one and not the system's choice.
+    pub(super) fn device(&self) -> Option<&str> {
+        if let Self::Named(name) = self { Some(name) } else { None }
     }
 }
 

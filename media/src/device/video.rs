@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::lasting::{Lasting, Presence, Specs};
 use super::mjpeg::Splitter;
 use super::synthetic::Scene;
 use super::y4m::{self, FrameRate, Y4mError};
@@ -75,6 +76,27 @@ impl VideoSource {
             }
         };
         Ok(Self { inner })
+    }
+
+    /// Opens what `spec` names and keeps it in use while it comes and goes: nothing is captured while it is away. No other
+    /// camera takes its place, which would show what nobody meant to. A file is opened at once, a camera by the first
+    /// [`Lasting::turn`].
+    ///
+    /// # Errors
+    /// As [`Self::open`], for what is no device.
+    pub fn lasting(spec: &VideoSourceSpec, now: Instant) -> Result<Lasting<Self>, DeviceError> {
+        let is_device = matches!(spec, VideoSourceSpec::Default | VideoSourceSpec::Named(_));
+        if !is_device || !cfg!(feature = "devices") {
+            return Ok(Lasting::fixed(Self::open(spec, now)?, spec.to_string()));
+        }
+        let specs = vec![spec.clone()];
+        Ok(Lasting::new(Specs {
+            specs,
+            open: Self::open,
+            stand_in: None,
+            presence: |_| Presence::Unknown,
+            name: |_| None,
+        }))
     }
 
     /// The picture due at `now`, if there is one.

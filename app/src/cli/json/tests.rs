@@ -32,6 +32,8 @@ fn events() -> Vec<Event> {
         Event::PathChanged { path: Path::Interleaved },
         Event::DeviceStarted { role: "audio-sink", at: Duration::new(1_795_000_000, 123_456_789) },
         Event::DeviceFailed { role: "video-source", error: "no camera was found".to_owned() },
+        Event::DeviceChanged { role: "audio-source", device: None, error: Some("it was unplugged".to_owned()) },
+        Event::DeviceChanged { role: "audio-sink", device: Some("default".to_owned()), error: None },
         Event::Recording { by: Some(key()), on: true },
         Event::Recording { by: None, on: false },
         Event::SnapshotWritten { path: "door.jpg".into() },
