@@ -5,6 +5,7 @@ mod block;
 mod book;
 mod control;
 mod echo;
+mod generate;
 mod json;
 mod levels;
 mod media;
@@ -17,6 +18,7 @@ mod words;
 use std::fs::File;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,6 +99,8 @@ enum Failure {
     Engine(#[from] EngineError),
     #[error("the operating system gives no randomness: {0}")]
     Randomness(#[from] getrandom::Error),
+    #[error("cannot write the man pages to {}: {source}", folder.display())]
+    Pages { folder: PathBuf, source: std::io::Error },
     #[error("cannot start: {0}")]
     Runtime(std::io::Error),
     #[cfg(unix)]
@@ -118,7 +122,8 @@ impl Failure {
                 BlockedError::Already(_) | BlockedError::Unknown(_) | BlockedError::Full,
             )) => Exit::Usage,
             Self::Device(_) => Exit::Device,
-            Self::Profile(_) | Self::Engine(_) | Self::Randomness(_) | Self::Runtime(_) => Exit::Failed,
+            Self::Profile(_) | Self::Engine(_) | Self::Randomness(_) => Exit::Failed,
+            Self::Runtime(_) | Self::Pages { .. } => Exit::Failed,
             #[cfg(unix)]
             Self::Client(ClientError::NotRunning) => Exit::NotRunning,
             #[cfg(unix)]
@@ -149,6 +154,11 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
             return ask(Request::Mute { source, to: args.to });
         }
         Command::Devices(args) => tools::devices(&args, screen),
+        Command::Completions { shell } => screen.raw(&generate::completions(shell)),
+        Command::Man { folder } => {
+            generate::man_pages(&folder).map_err(|source| Failure::Pages { folder, source })?;
+        }
+        Command::Service => screen.raw(&generate::unit(&generate::this_program())),
         Command::Identity(args) => tools::identity(&profile()?, &args, screen)?,
         Command::Contacts(args) => {
             tools::contacts(&profile()?, args, screen)?;
@@ -186,7 +196,7 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
             let (identity, book) = open(&profile()?)?;
             if args.auto.is_none() && !screen.is_for_programs() && !std::io::stdin().is_terminal() {
                 screen
-                    .error("nobody sits at a terminal here; answer with a line \"y\" on standard input, or use --auto");
+                    .error("nobody sits at a terminal here; answer with `visavis accept` or a line \"y\" on standard input, or use --auto");
             }
             let auto = Auto::from(args.auto);
             if auto == Auto::Anyone && args.contacts_only {

@@ -273,6 +273,47 @@ case_signals() {
     ended ana ended
 }
 
+# As under systemd: no terminal, nothing on standard input, a log that is kept, and SIGTERM at the end.
+case_service() {
+    local pid status=0
+    visavis service >"$dir/visavis.service"
+    if command -v systemd-analyze >/dev/null; then
+        XDG_RUNTIME_DIR=$dir systemd-analyze verify --user --man=no "$dir/visavis.service" 2>"$dir/verify.log" || fail "the unit: $(cat "$dir/verify.log")"
+        [ ! -s "$dir/verify.log" ] || fail "the unit: $(cat "$dir/verify.log")"
+    fi
+    contact ben ana --key "$(fingerprint ana)"
+    # The pipe stands for the journal's, which is told from others by its numbers.
+    mkfifo "$dir/journal"
+    : >"$dir/ben.events"
+    : >"$dir/ben.log"
+    cat "$dir/journal" >"$dir/ben.out" &
+    (
+        exec >"$dir/journal" </dev/null 2>>"$dir/ben.log"
+        JOURNAL_STREAM=$(stat -c %d:%i "$dir/journal")
+        export JOURNAL_STREAM
+        exec setsid visavis --events "$dir/ben.events" --profile "$dir/ben" answer --auto=contacts --no-gui --port "$p" "${devices[@]}"
+    ) &
+    pids[ben]=$!
+    sees ben listening
+    call ana "127.0.0.1:$p"
+    flows ana
+    sleep 6
+    tell ana hangup
+    exits ana 0
+    # A stranger rings; somebody at this machine may accept.
+    call cy "127.0.0.1:$p"
+    sees ben incoming 2
+    control ben 0 accept
+    sees cy connected
+    kill -TERM "${pids[ben]}"
+    exits ben 0
+    exits cy 0
+    ended cy ended
+    ! grep -q 'fps' "$dir/ben.out" || fail "the journal fills: $(grep -m 1 fps "$dir/ben.out")"
+    grep -q 'Connected to ana' "$dir/ben.out" || fail "the journal does not say who called: $(cat "$dir/ben.out")"
+    grep -q 'visavis accept' "$dir/ben.out" || fail "it does not say how to answer: $(cat "$dir/ben.out")"
+}
+
 # A process is gone, and one stands still.
 case_lost() {
     answer ben "$p" --auto=anyone

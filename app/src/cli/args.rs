@@ -94,6 +94,20 @@ pub(crate) enum Command {
     Block(Block),
     /// Record a few seconds from the microphone and play them back
     EchoTest(EchoTest),
+    /// Print what a shell needs to complete command lines
+    Completions {
+        /// Which shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write a man page for every command
+    Man {
+        /// Where to; it is made if need be
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Print a systemd user unit that answers the calls of contacts
+    Service,
 }
 
 const ADDRESSES: &str = "\

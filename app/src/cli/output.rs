@@ -20,6 +20,8 @@ pub(crate) enum Style {
     Terminal,
     /// To a file or a pipe: lines.
     Plain,
+    /// To the journal: the same, but for lines that only say how it goes.
+    Journal,
     /// To a program: one JSON object per line, nothing else.
     Json,
 }
@@ -31,9 +33,21 @@ impl Style {
         match json {
             true => Self::Json,
             false if io::stdout().is_terminal() && !dumb => Self::Terminal,
+            false if is_journal() => Self::Journal,
             false => Self::Plain,
         }
     }
+}
+
+/// Whether standard output goes to systemd's journal. The environment says which file that is (systemd.exec(5)), for it is
+/// handed on to programs whose output goes elsewhere.
+fn is_journal() -> bool {
+    #[cfg(unix)]
+    return rustix::fs::fstat(io::stdout()).is_ok_and(|it| {
+        std::env::var("JOURNAL_STREAM").is_ok_and(|stream| stream == format!("{}:{}", it.st_dev, it.st_ino))
+    });
+    #[cfg(not(unix))]
+    false
 }
 
 /// A handle on standard output and error; clones share them.
@@ -126,6 +140,11 @@ impl Screen {
         if self.style == Style::Json {
             inner.out_line(&value.to_string());
         }
+    }
+
+    /// A whole text of ours as it is, in every style: it is made to be kept in a file.
+    pub(crate) fn raw(&self, text: &str) {
+        self.lock().draw(text);
     }
 
     /// What went wrong, on standard error in every style.

@@ -351,7 +351,7 @@ impl Desk {
         self.asking = true;
         match self.screen.style() {
             Style::Terminal => self.screen.bottom(QUESTION),
-            Style::Plain => self.screen.line(QUESTION.trim_end()),
+            Style::Plain | Style::Journal => self.screen.line(QUESTION.trim_end()),
             Style::Json => {}
         }
     }
@@ -433,7 +433,7 @@ impl Desk {
         }
         let width = match self.screen.style() {
             Style::Terminal => self.screen.width(),
-            Style::Plain | Style::Json => usize::MAX,
+            Style::Plain | Style::Journal | Style::Json => usize::MAX,
         };
         let text = match (&self.goal, snapshot.phase, &self.party) {
             (Goal::Stream, _, _) => Some(words::viewers(snapshot, width)),
