@@ -25,9 +25,10 @@ const HASTE: f64 = 1.5;
 const BURST: Duration = Duration::from_millis(5);
 /// The most packets of one picture that leave at once as datagrams: one call of the kernel takes that many.
 const MAX_BURST: usize = 48;
-/// As many leave at once, however slow the budget, on a link that has never shown a queue: most pictures in one call of
-/// the kernel, and one wake-up of the other side.
-const CLEAR_BURST: usize = 24;
+/// As many leave at once above each of these budgets, in bit/s, on a link that has never shown a queue: calls of the kernel
+/// and wake-ups of the other side cost more. The first is most pictures as a whole, which a start does not try on a link
+/// whose width is still being looked for.
+const CLEAR_BURSTS: [(f64, usize); 2] = [(1e7, 24), (4e6, 8)];
 /// A stream that has left pictures waiting for so long without a break carries less than the budget. A shorter halt is
 /// its manner: BBR stops almost altogether for 200 ms every 10 s to measure the round trip.
 const STALL: Duration = Duration::from_millis(400);
@@ -251,7 +252,8 @@ impl Pacer {
         let payloads = &picture.frame.payloads;
         let segment = payloads.get(first).map_or(0, crate::buf::Payload::len);
         let fitting = (rate * BURST.as_secs_f64() / 8.0) as usize / sealed_len(segment);
-        let least = if self.clear && self.budget > 4e6 { CLEAR_BURST } else { 1 };
+        let burst = CLEAR_BURSTS.iter().find(|(budget, _)| self.clear && self.budget > *budget);
+        let least = burst.map_or(1, |(_, packets)| *packets);
         let limit = fitting.clamp(least, MAX_BURST).min(self.burst);
         let mut count = 0;
         let mut bytes = 0;
