@@ -7,13 +7,12 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use visavis_session::identity::Fingerprint;
 
-use crate::profile::{Existing, read_whole, write_whole};
+use crate::files::{self, ListError};
 
 /// The most keys in a file.
 pub const MAX_BLOCKED: usize = 10_000;
@@ -41,24 +40,9 @@ pub struct Block {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BlockedError {
-    /// The operating system said no.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// `read` or `write`.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What it said.
-        source: io::Error,
-    },
-    /// The file is something else.
-    #[error("{} is no list of blocked keys: {reason}; correct it or move it away", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// Where and what.
-        reason: String,
-    },
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] ListError),
     /// It is there.
     #[error("{0} is blocked already")]
     Already(String),
@@ -76,13 +60,7 @@ impl Blocked {
     /// # Errors
     /// When it cannot be read or makes no sense: whoever is in it must not get through for that.
     pub fn load(path: &Path) -> Result<Self, BlockedError> {
-        let malformed = |reason: String| BlockedError::Malformed { path: path.to_path_buf(), reason };
-        match read_whole(path) {
-            Ok(None) => Ok(Self::default()),
-            Ok(Some(text)) => Self::from_toml(&text).map_err(malformed),
-            Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(malformed(e.to_string())),
-            Err(source) => Err(BlockedError::Io { action: "read", path: path.to_path_buf(), source }),
-        }
+        Ok(files::load(path, "list of blocked keys", Self::from_toml)?)
     }
 
     /// Replaces the file by this list.
@@ -90,11 +68,7 @@ impl Blocked {
     /// # Errors
     /// When it cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), BlockedError> {
-        write_whole(path, self.to_toml().as_bytes(), Existing::Replace).map_err(|source| BlockedError::Io {
-            action: "write",
-            path: path.to_path_buf(),
-            source,
-        })
+        Ok(files::save(path, &self.to_toml())?)
     }
 
     fn from_toml(text: &str) -> Result<Self, String> {

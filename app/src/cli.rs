@@ -116,7 +116,7 @@ impl Failure {
         match self {
             Self::Log { .. } | Self::Target(_) | Self::Usage(_) => Exit::Usage,
             // What was typed does not fit the contacts there are; an unreadable file is something else.
-            Self::Contacts(ContactsError::Io { .. } | ContactsError::Malformed { .. }) => Exit::Failed,
+            Self::Contacts(ContactsError::File(_)) => Exit::Failed,
             Self::Contacts(_) => Exit::Usage,
             Self::Profile(ProfileError::Blocked(
                 BlockedError::Already(_) | BlockedError::Unknown(_) | BlockedError::Full,

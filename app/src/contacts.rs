@@ -10,8 +10,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use visavis_session::handshake::suite::Suite;
@@ -19,7 +18,7 @@ use visavis_session::identity::Fingerprint;
 
 use crate::address::{Address, is_name};
 use crate::engine::config;
-use crate::profile::{Existing, read_whole, write_whole};
+use crate::files::{self, ListError};
 
 /// The most contacts in a file.
 pub const MAX_CONTACTS: usize = 10_000;
@@ -53,24 +52,9 @@ pub struct Contact {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ContactsError {
-    /// The operating system said no.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// `read` or `write`.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What it said.
-        source: io::Error,
-    },
-    /// The file is no contacts file.
-    #[error("{} is not a contacts file: {reason}; correct it or move it away", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// Where and what.
-        reason: String,
-    },
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] ListError),
     /// No name for a contact.
     #[error("\"{0}\" cannot be the name of a contact; use up to 64 letters, digits, spaces, dots or dashes")]
     Name(String),
@@ -111,13 +95,7 @@ impl Contacts {
     /// # Errors
     /// When the file cannot be read or makes no sense.
     pub fn load(path: &Path) -> Result<Self, ContactsError> {
-        let malformed = |reason: String| ContactsError::Malformed { path: path.to_path_buf(), reason };
-        match read_whole(path) {
-            Ok(None) => Ok(Self::default()),
-            Ok(Some(text)) => Self::from_toml(&text).map_err(malformed),
-            Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(malformed(e.to_string())),
-            Err(source) => Err(ContactsError::Io { action: "read", path: path.to_path_buf(), source }),
-        }
+        Ok(files::load(path, "contacts file", Self::from_toml)?)
     }
 
     /// Replaces the file by these contacts.
@@ -125,11 +103,7 @@ impl Contacts {
     /// # Errors
     /// When it cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), ContactsError> {
-        write_whole(path, self.to_toml().as_bytes(), Existing::Replace).map_err(|source| ContactsError::Io {
-            action: "write",
-            path: path.to_path_buf(),
-            source,
-        })
+        Ok(files::save(path, &self.to_toml())?)
     }
 
     fn from_toml(text: &str) -> Result<Self, String> {

@@ -9,4 +9,5 @@ pub mod cli;
 pub mod contacts;
 pub mod engine;
 pub mod exit;
+pub mod files;
 pub mod profile;

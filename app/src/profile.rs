@@ -9,10 +9,9 @@
 //!     control.sock                 where it takes requests, see `cli::control`
 //! ```
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{DirBuilder, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use data_encoding::BASE64;
 use rand_core::CryptoRng;
@@ -21,6 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::blocked::{Blocked, BlockedError};
 use crate::contacts::{Contacts, ContactsError};
+use crate::files::{Existing, Readers, write_whole};
 
 const KEY_FILE: &str = "identity.key";
 const CONTACTS_FILE: &str = "contacts.toml";
@@ -132,7 +132,7 @@ impl Profile {
         let identity = Identity::generate(rng);
         let secret = Zeroizing::new(BASE64.encode(&identity.to_bytes()[..]));
         let line = Zeroizing::new(format!("{KEY_LABEL} {}\n", secret.as_str()));
-        match write_whole(&path, line.as_bytes(), Existing::Keep) {
+        match write_whole(&path, line.as_bytes(), Existing::Keep, Readers::Owner) {
             Ok(()) => Ok(identity),
             // Another process came first: there is one identity, and it is that one.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
@@ -252,68 +252,6 @@ fn read_key(path: &Path) -> Result<Option<Identity>, ProfileError> {
     let bytes = Zeroizing::new(BASE64.decode(secret.as_bytes()).map_err(|_| not_a_key())?);
     let bytes: Zeroizing<[u8; 32]> = Zeroizing::new(bytes.as_slice().try_into().map_err(|_| not_a_key())?);
     Ok(Some(Identity::from_bytes(&bytes)))
-}
-
-/// The largest list that is read, in bytes.
-const MAX_LIST: u64 = 4 * 1024 * 1024;
-
-/// The text of a file; `None` if there is none.
-///
-/// # Errors
-/// Of kind `InvalidData` if it is too large, or no text.
-pub(crate) fn read_whole(path: &Path) -> io::Result<Option<String>> {
-    let invalid = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e),
-    };
-    let mut text = String::new();
-    match file.take(MAX_LIST + 1).read_to_string(&mut text) {
-        Ok(_) if text.len() as u64 > MAX_LIST => Err(invalid(format!("it is larger than {MAX_LIST} bytes"))),
-        Ok(_) => Ok(Some(text)),
-        Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(invalid("it is not UTF-8 text".to_owned())),
-        Err(e) => Err(e),
-    }
-}
-
-/// What to do with a file that is already there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Existing {
-    /// Fail with `AlreadyExists`.
-    Keep,
-    /// Put the new one in its place.
-    Replace,
-}
-
-/// Files written by this process so far.
-static WRITES: AtomicU64 = AtomicU64::new(0);
-
-/// Writes a file that only its owner can read, so that it is either there completely or not at all.
-pub(crate) fn write_whole(path: &Path, contents: &[u8], existing: Existing) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    // Whoever else is writing, in this process or another, writes a file of another name.
-    name.push(format!(".{}-{}.new", std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed)));
-    let new = path.with_file_name(name);
-    // Left behind by a process of the same number that was killed.
-    let _ = fs::remove_file(&new);
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(&new).and_then(|mut file| {
-        file.write_all(contents)?;
-        file.sync_all()
-    });
-    let placed = written.and_then(|()| match existing {
-        Existing::Replace => fs::rename(&new, path),
-        // A link, unlike a rename, refuses to replace what is there.
-        Existing::Keep => fs::hard_link(&new, path),
-    });
-    if placed.is_err() || existing == Existing::Keep {
-        let _ = fs::remove_file(&new);
-    }
-    placed
 }
 
 #[cfg(test)]

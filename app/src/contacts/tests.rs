@@ -125,7 +125,7 @@ fn a_malformed_file_is_named_and_not_touched() {
         assert_eq!(std::fs::read_to_string(&path).expect("there"), text);
     }
     std::fs::write(&path, [0xff]).expect("written");
-    assert!(matches!(Contacts::load(&path), Err(ContactsError::Malformed { .. })));
+    assert!(matches!(Contacts::load(&path), Err(ContactsError::File(ListError::Malformed { .. }))));
 }
 
 #[test]

@@ -3,9 +3,9 @@
 //! Pipelines hand over what they took apart anyway, and never wait for a disk: a frame for which there is no room is
 //! left out whole, and said.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -24,6 +24,7 @@ use visavis_net::rtp::time::{NtpTime, RtpTime, WallClock};
 use super::clock;
 use super::config;
 use super::event::Event;
+use crate::files::{Existing, Readers, write_whole};
 
 /// Frames on their way to the disk: some ten seconds of a call. One that finds it full is left out.
 const QUEUE: usize = 1024;
@@ -252,7 +253,7 @@ impl Pictures {
             return;
         }
         let (this, jpeg) = (Arc::clone(self), jpeg.clone());
-        let write = move || match replace(&this.path, &jpeg) {
+        let write = move || match write_whole(&this.path, &jpeg, Existing::Replace, Readers::Usual) {
             Ok(()) => tell(&this.news, Event::SnapshotWritten { path: this.path.clone() }),
             Err(error) => {
                 let error = format!("cannot write the picture {}: {error}", this.path.display());
@@ -263,20 +264,6 @@ impl Pictures {
             tracing::error!(%error, "no thread to be had: the picture is not kept");
         }
     }
-}
-
-/// Puts a whole file in the place of another, at once: who looks at it sees the old one or the new one.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut part = std::ffi::OsString::from(".");
-    part.push(name);
-    part.push(format!(".{}.part", std::process::id()));
-    let part = path.with_file_name(part);
-    let outcome = fs::write(&part, content).and_then(|()| fs::rename(&part, path));
-    if outcome.is_err() {
-        let _ = fs::remove_file(&part);
-    }
-    outcome
 }
 
 fn tell(news: &mpsc::Sender<Event>, event: Event) {

@@ -1,3 +1,4 @@
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use rand_chacha::ChaCha20Rng;
@@ -52,7 +53,7 @@ fn what_is_no_key_is_neither_used_nor_replaced() {
     let short = format!("{KEY_LABEL} {}", BASE64.encode(&[1; 31]));
     for contents in [&b""[..], b"\xff\xfe", b"ssh-ed25519 AAAA", short.as_bytes(), long.as_bytes()] {
         let (_home, profile) = profile();
-        write_whole(&profile.key_path(), contents, Existing::Keep).expect("written");
+        write_whole(&profile.key_path(), contents, Existing::Keep, Readers::Owner).expect("written");
         let error = profile.identity(&mut rng(1)).expect_err("no key");
         assert!(matches!(error, ProfileError::NotAKey(_)), "{error}");
         assert_eq!(fs::read(profile.key_path()).expect("still there"), contents);
