@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 /// What one party has at its command: an IPv4 address, or the 64 bits of an IPv6 address that are routed to one link
-/// (RFC 4291 §2.5.4), below which it picks addresses as it likes.
+/// (RFC 4291 §2.5.4), below which it picks addresses as it likes. Neighbours on a link share the 64 bits of link-local
+/// addresses and are no one party, so each of those counts by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Block(IpAddr);
 
@@ -15,8 +16,10 @@ impl Block {
     pub fn of(address: IpAddr) -> Option<Self> {
         match address.to_canonical() {
             own if own.is_loopback() => None,
-            IpAddr::V6(v6) => Some(Self(IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)))),
-            v4 @ IpAddr::V4(_) => Some(Self(v4)),
+            IpAddr::V6(v6) if !v6.is_unicast_link_local() => {
+                Some(Self(IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64))))
+            }
+            single => Some(Self(single)),
         }
     }
 }

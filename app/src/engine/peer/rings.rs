@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use visavis_net::quota::Block;
+
 /// A stranger's address rings once in this time.
 const INTERVAL: Duration = Duration::from_secs(60);
 
@@ -15,13 +17,13 @@ const MAX_SOURCES: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Rings {
     /// At most [`MAX_SOURCES`].
-    last: BTreeMap<IpAddr, Instant>,
+    last: BTreeMap<Option<Block>, Instant>,
 }
 
 impl Rings {
     /// Whether a stranger who calls from there may ring now; if so, that is noted.
     pub(super) fn allow(&mut self, now: Instant, from: IpAddr) -> bool {
-        let from = source(from);
+        let from = Block::of(from);
         let over = |at: Instant| now.saturating_duration_since(at) >= INTERVAL;
         if self.last.get(&from).is_some_and(|at| !over(*at)) {
             return false;
@@ -34,15 +36,6 @@ impl Rings {
         }
         self.last.insert(from, now);
         true
-    }
-}
-
-/// What one household has of addresses: of IPv6 a network of 64 bits (RFC 6177 §2), in which anybody can have any number
-/// of them. All neighbours on a link share that of link-local addresses.
-fn source(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) if !ip.is_unicast_link_local() => IpAddr::V6((u128::from(ip) & !u128::from(u64::MAX)).into()),
-        ip => ip,
     }
 }
 
