@@ -303,6 +303,20 @@ fn who_is_muted_while_it_rings_begins_the_call_muted() {
 }
 
 #[test]
+fn who_says_ever_again_that_it_records_cannot_fill_the_owners_screen() {
+    let mut world = connected(26, 20 * MS, &Setup::default());
+    for toggle in 0..41 {
+        let now = world.now();
+        world.nodes[A].peer.recording(now, toggle % 2 == 0);
+        world.run_for(100 * MS);
+    }
+    let told = world.nodes[B].events.iter().filter(|(_, event)| matches!(event, Event::Recording { .. })).count();
+    assert_eq!(told, 20, "of 41 changes");
+    let now = world.now();
+    assert!(world.nodes[B].peer.snapshot(now).recorded, "how it stands is known all the same");
+}
+
+#[test]
 fn viewers_are_told_and_can_be_sent_away() {
     let mut world = World::new(25, clean(50 * MS), &vec![Setup::default(); 3]);
     for viewer in [A, 2] {

@@ -62,6 +62,8 @@ pub(super) struct Leg {
     pub(super) budget: Option<u32>,
     /// The other side says that it records what we send.
     pub(super) recorded: bool,
+    /// How often the owner was told of that.
+    pub(super) recorded_told: u32,
     /// The connection closes when everything said has been sent.
     pub(super) over: bool,
     /// The source of the peer's RTCP, and of its first datagram.
@@ -88,6 +90,7 @@ impl Leg {
             muted: Muted::default(),
             budget: None,
             recorded: false,
+            recorded_told: 0,
             over: false,
             remote_ssrc: None,
             told_alive: None,

@@ -49,6 +49,10 @@ pub enum MediaOutput {
     },
 }
 
+/// Who says ever again that they record and do not may not fill a screen or a log with it: after so many changes in a call
+/// only the snapshot says how it is.
+const MAX_RECORDED_TOLD: u32 = 20;
+
 /// What the pipelines were last told.
 #[derive(Debug, Default)]
 pub(super) struct MediaState {
@@ -86,8 +90,11 @@ impl Peer {
     pub(super) fn recorded(&mut self, id: ConnId, on: bool) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.recorded = on;
-        let by = leg.peer;
-        self.tell(Event::Recording { by, on });
+        leg.recorded_told = leg.recorded_told.saturating_add(1);
+        if leg.recorded_told <= MAX_RECORDED_TOLD {
+            let by = leg.peer;
+            self.tell(Event::Recording { by, on });
+        }
     }
 
     pub(super) fn snapshot_wanted(&mut self) {
