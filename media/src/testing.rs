@@ -3,16 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+
+pub(crate) use visavis_net::testing::moment;
 
 use crate::device::y4m::Reader;
 use crate::picture::{Picture, Sampling};
-
-/// Some moment to count from.
-#[expect(clippy::disallowed_methods, reason = "any instant will do, and there is no other way to get one")]
-pub(crate) fn moment() -> Instant {
-    Instant::now() + std::time::Duration::from_secs(3600)
-}
 
 /// A directory that goes away with its test.
 pub(crate) struct Scratch(PathBuf);

@@ -16,5 +16,5 @@ mod repair;
 mod rtcp;
 pub mod rtp;
 pub mod srtp;
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

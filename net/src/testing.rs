@@ -1,9 +1,10 @@
-//! What tests of this crate share.
+//! What tests of this crate and of those above it share.
 
 use std::time::{Duration, Instant};
 
 /// Some moment to count from, with room before it.
 #[expect(clippy::disallowed_methods, reason = "any instant will do, and there is no other way to get one")]
-pub(crate) fn moment() -> Instant {
+#[must_use]
+pub fn moment() -> Instant {
     Instant::now() + Duration::from_secs(3600)
 }

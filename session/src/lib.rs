@@ -13,6 +13,4 @@ mod rtsp;
 pub mod sas;
 mod sdp;
 mod state;
-#[cfg(test)]
-mod testing;
 pub mod timer;

@@ -68,7 +68,7 @@ impl Timers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::moment;
+    use visavis_net::testing::moment;
 
     #[test]
     fn expires_in_order_and_once() {

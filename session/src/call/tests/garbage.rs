@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::testing::moment;
+use visavis_net::testing::moment;
 
 /// A call in each of the states, by how long its handshake has run and what was done then.
 fn in_state(number: usize) -> Call {

@@ -11,7 +11,7 @@ use visavis_net::rtp::codec::Codec;
 use super::*;
 use crate::identity::Identity;
 use crate::sas::Sas;
-use crate::testing::moment;
+use visavis_net::testing::moment;
 
 /// Which end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,9 +1,0 @@
-//! What tests of this crate share.
-
-use std::time::{Duration, Instant};
-
-/// Some moment to count from, with room before it.
-#[expect(clippy::disallowed_methods, reason = "any instant will do, and there is no other way to get one")]
-pub(crate) fn moment() -> Instant {
-    Instant::now() + Duration::from_secs(3600)
-}
