@@ -6,6 +6,9 @@ use visavis_net::rtp::ids::ExtSeq;
 
 pub(crate) use arrivals::Arrivals;
 
+/// Bytes that hold 20 ms at 100 kbit/s; a slot grows when it meets more.
+const USUAL_PAYLOAD: usize = 256;
+
 /// Packets kept at most: 2.5 s of 20 ms, a third of a second of the shortest that Opus has. A packet farther ahead
 /// than this starts the stream anew.
 pub const DEPTH: usize = 128;
@@ -37,7 +40,8 @@ pub(crate) struct Slot {
 
 impl Packets {
     pub(crate) fn new() -> Self {
-        Self { slots: (0..DEPTH).map(|_| Slot::default()).collect(), newest: ExtSeq(0), count: 0 }
+        let slot = || Slot { payload: Vec::with_capacity(USUAL_PAYLOAD), ..Slot::default() };
+        Self { slots: (0..DEPTH).map(|_| slot()).collect(), newest: ExtSeq(0), count: 0 }
     }
 
     /// Keeps a packet; `false` if it is there already. The caller sees to it that all lie within [`DEPTH`].

@@ -313,7 +313,7 @@ impl Hostile {
             }
             for kind in [MediaKind::Audio, MediaKind::Video] {
                 let frame = self.node.any_frame(kind, self.now);
-                self.node.peer.send(self.now, kind, frame);
+                self.node.peer.send(self.now, kind, &Arc::new(frame));
             }
             if let Some(session) = &mut self.session {
                 for (codec, ssrc, _) in SOURCES {

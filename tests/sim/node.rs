@@ -273,7 +273,7 @@ impl Node {
                         Video => sources.next_picture += 1,
                     }
                 }
-                self.peer.send(now, kind, frame);
+                self.peer.send(now, kind, &Arc::new(frame));
             }
         }
     }

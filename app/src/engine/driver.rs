@@ -179,7 +179,7 @@ impl Driver {
                     self.peer.udp(now, datagram.from, datagram.packet);
                 }
             }
-            Wake::Frame(encoded) => self.peer.send(now, encoded.kind, encoded.frame),
+            Wake::Frame(encoded) => self.peer.send(now, encoded.kind, &encoded.frame),
             Wake::Command(Some(Command::Shutdown) | None) => {
                 self.peer.command(now, Command::Shutdown);
                 self.stop_at.get_or_insert(now + FAREWELL);

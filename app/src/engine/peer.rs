@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -119,6 +120,8 @@ pub struct Peer {
     strangers: Strangers,
     media: MediaState,
     meter: Meter,
+    /// Memory for what comes of one input, empty in between.
+    happenings: Vec<Happening>,
     /// Bounded by what one input can cause; the shell takes all after each.
     outputs: VecDeque<Output>,
     /// Where the last transmit came from: legs take turns.
@@ -165,6 +168,7 @@ impl Peer {
             strangers: Strangers::new(),
             media: MediaState::default(),
             meter: Meter::default(),
+            happenings: Vec::new(),
             outputs: VecDeque::new(),
             cursor: ConnId(0),
         }
@@ -286,13 +290,12 @@ impl Peer {
     }
 
     /// One encoded frame of ours, for everyone who may have it.
-    pub fn send(&mut self, now: Instant, kind: MediaKind, frame: OutFrame) {
+    pub fn send(&mut self, now: Instant, kind: MediaKind, frame: &Arc<OutFrame>) {
         if !self.media.lets_out(kind, frame.captured) {
             return;
         }
-        let frame = Arc::new(frame);
         for leg in self.legs.values_mut() {
-            leg.send(now, kind, &frame);
+            leg.send(now, kind, frame);
         }
     }
 
@@ -328,8 +331,10 @@ impl Peer {
             self.tell_ended(EndReason::Glare);
         }
         self.strangers.handle_timeout(now);
-        for id in self.legs.keys().copied().collect::<Vec<_>>() {
+        let mut next = self.legs.keys().next().copied();
+        while let Some(id) = next {
             self.with_leg(now, id, |leg, out| leg.handle_timeout(now, out));
+            next = self.legs.range((Excluded(id), Unbounded)).next().map(|(id, _)| *id);
         }
     }
 
@@ -363,9 +368,9 @@ impl Peer {
     /// Runs `act` on a leg, then acts on all that came of it.
     fn with_leg(&mut self, now: Instant, id: ConnId, act: impl FnOnce(&mut Leg, &mut Vec<Happening>)) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        let mut happenings = Vec::new();
+        let mut happenings = std::mem::take(&mut self.happenings);
         act(leg, &mut happenings);
-        for happening in happenings {
+        for happening in happenings.drain(..) {
             match happening {
                 Happening::Received(received) => self.received(id, received),
                 Happening::Session(event) => self.session_event(id, event),
@@ -373,6 +378,7 @@ impl Peer {
                 Happening::DialledBack(call_id, bind) => self.dialled_back(now, id, call_id, &bind),
             }
         }
+        self.happenings = happenings;
     }
 
     fn session_event(&mut self, id: ConnId, event: session::Event) {

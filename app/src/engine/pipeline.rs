@@ -1,7 +1,7 @@
 //! The four pipelines of a call as plain steps: a thread of the engine or the simulator calls them with the time.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use visavis_media::codec::opus;
@@ -19,7 +19,7 @@ use visavis_media::video_playout::VideoPlayout;
 use visavis_net::payload;
 use visavis_net::payload::jpeg::{Depacketizer, Packetizer};
 use visavis_net::rtp::codec::MediaKind;
-use visavis_net::rtp::session::{OutFrame, Received};
+use visavis_net::rtp::session::{FramePool, OutFrame, Received};
 use visavis_net::rtp::time::{ClockRate, NtpTime, RtpTime, WallClock};
 
 use super::config::Quality;
@@ -81,7 +81,7 @@ pub trait Capture {
     ///
     /// # Errors
     /// When the source failed for good.
-    fn step(&mut self, now: Instant, figures: &Figures) -> Result<Option<OutFrame>, DeviceError>;
+    fn step(&mut self, now: Instant, figures: &Figures) -> Result<Option<Arc<OutFrame>>, DeviceError>;
 
     /// What has become of the source, once each; to be asked before each [`Self::step`].
     fn turn(&mut self, now: Instant) -> Option<Turn>;
@@ -130,6 +130,7 @@ pub struct SendAudio {
     pcm: [i16; FRAME],
     start: Option<Instant>,
     clock: SampleClock,
+    frames: FramePool,
 }
 
 impl SendAudio {
@@ -140,7 +141,14 @@ impl SendAudio {
     pub fn open(spec: &AudioSourceSpec, quality: &Quality, now: Instant) -> Result<Self, DeviceError> {
         let encoder = opus::Encoder::new(quality.opus_bitrate, 0).map_err(|error| codec("Opus", &error))?;
         let source = AudioSource::lasting(spec, now)?;
-        Ok(Self { source, encoder, pcm: [0; FRAME], start: None, clock: SampleClock::default() })
+        Ok(Self {
+            source,
+            encoder,
+            pcm: [0; FRAME],
+            start: None,
+            clock: SampleClock::default(),
+            frames: FramePool::default(),
+        })
     }
 }
 
@@ -157,7 +165,7 @@ impl Capture for SendAudio {
         self.source.device().map(AudioSource::next_due)
     }
 
-    fn step(&mut self, now: Instant, figures: &Figures) -> Result<Option<OutFrame>, DeviceError> {
+    fn step(&mut self, now: Instant, figures: &Figures) -> Result<Option<Arc<OutFrame>>, DeviceError> {
         let Some(source) = self.source.device_mut() else { return Ok(None) };
         let captured = match source.read(now, &mut self.pcm) {
             Ok(Some(captured)) => captured,
@@ -176,7 +184,11 @@ impl Capture for SendAudio {
         }
         let packet = self.encoder.encode(&self.pcm).map_err(|error| codec("Opus", &error))?;
         let time = self.clock.time(captured);
-        Ok(Some(OutFrame { time, captured, payloads: vec![packet.into()], marker: false }))
+        let frame = self.frames.make(time, captured, |frame| {
+            frame.payloads.push(packet.into());
+            Ok(())
+        });
+        frame.map(Some)
     }
 }
 
@@ -211,6 +223,7 @@ pub struct SendVideo {
     source: Lasting<VideoSource>,
     encoder: VideoEncoder,
     packetizer: Packetizer,
+    frames: FramePool,
     /// What RTP time counts from.
     origin: Instant,
     start: Option<Instant>,
@@ -227,6 +240,7 @@ impl SendVideo {
             encoder: VideoEncoder::new(quality.jpeg_quality).map_err(|error| codec("JPEG", &error))?,
             source: VideoSource::lasting(spec, now)?,
             packetizer: Packetizer::new(MAX_PAYLOAD),
+            frames: FramePool::default(),
             origin,
             start: None,
         })
@@ -246,7 +260,7 @@ impl Capture for SendVideo {
         self.source.device().and_then(VideoSource::next_due)
     }
 
-    fn step(&mut self, now: Instant, figures: &Figures) -> Result<Option<OutFrame>, DeviceError> {
+    fn step(&mut self, now: Instant, figures: &Figures) -> Result<Option<Arc<OutFrame>>, DeviceError> {
         let Some(source) = self.source.device_mut() else { return Ok(None) };
         let picture = match source.next(now) {
             Ok(Some(picture)) => picture,
@@ -260,14 +274,22 @@ impl Capture for SendVideo {
         let encoded = self.encoder.step(&picture).map_err(|error| codec("JPEG", &error))?;
         let Some(encoded) = encoded else { return Ok(None) };
         self.start.get_or_insert(encoded.captured);
-        let mut payloads = Vec::new();
-        if let Err(error) = self.packetizer.packetize(&encoded.jpeg, &mut payloads) {
-            tracing::warn!(%error, "a picture cannot be sent");
-            return Ok(None);
+        let captured = encoded.captured;
+        let time = RtpTime(ClockRate::VIDEO.ticks(captured.saturating_duration_since(self.origin)));
+        let frame = self.frames.make(time, captured, |frame| {
+            frame.marker = true;
+            self.packetizer.packetize(&encoded.jpeg, &mut frame.payloads)
+        });
+        match frame {
+            Ok(frame) => {
+                figures.pictures_sent.fetch_add(1, Ordering::Relaxed);
+                Ok(Some(frame))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a picture cannot be sent");
+                Ok(None)
+            }
         }
-        figures.pictures_sent.fetch_add(1, Ordering::Relaxed);
-        let time = RtpTime(ClockRate::VIDEO.ticks(encoded.captured.saturating_duration_since(self.origin)));
-        Ok(Some(OutFrame { time, captured: encoded.captured, payloads, marker: true }))
     }
 }
 

@@ -40,7 +40,7 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 /// One encoded frame of ours.
 pub(super) struct Encoded {
     pub(super) kind: MediaKind,
-    pub(super) frame: OutFrame,
+    pub(super) frame: Arc<OutFrame>,
 }
 
 /// The pipelines of the call in focus.

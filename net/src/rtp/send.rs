@@ -1,5 +1,6 @@
 //! One stream we send: numbering, sealing, and sealing again for a repair.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,45 @@ pub struct OutFrame {
     /// Whether the last packet carries the marker: yes for pictures (RFC 2435 §3.1), and for the first
     /// sound after silence (RFC 3551 §4.1).
     pub marker: bool,
+}
+
+/// Frames whose memory is used again once every session has forgotten them. One for each encoder.
+///
+/// Holds at most 128 frames: sessions remember no more than 64 of sound, and fewer pictures of more than 16 packets.
+#[derive(Debug, Default)]
+pub struct FramePool {
+    /// The oldest first, which is the first to be forgotten.
+    made: VecDeque<Arc<OutFrame>>,
+}
+
+impl FramePool {
+    const LIMIT: usize = 128;
+
+    /// A frame whose payloads `fill` has pushed into an empty list. Its `marker` is `false`.
+    ///
+    /// # Errors
+    /// Those of `fill`.
+    pub fn make<E>(
+        &mut self,
+        time: RtpTime,
+        captured: Instant,
+        fill: impl FnOnce(&mut OutFrame) -> Result<(), E>,
+    ) -> Result<Arc<OutFrame>, E> {
+        let forgotten = self.made.front_mut().is_some_and(|oldest| Arc::get_mut(oldest).is_some());
+        let oldest = if forgotten { self.made.pop_front() } else { None };
+        let mut frame =
+            oldest.unwrap_or_else(|| Arc::new(OutFrame { time, captured, payloads: Vec::new(), marker: false }));
+        // Nobody else holds it.
+        if let Some(frame) = Arc::get_mut(&mut frame) {
+            frame.payloads.clear();
+            (frame.time, frame.captured, frame.marker) = (time, captured, false);
+            fill(frame)?;
+        }
+        if self.made.len() < Self::LIMIT {
+            self.made.push_back(Arc::clone(&frame));
+        }
+        Ok(frame)
+    }
 }
 
 /// What became of a frame that was handed over for sending.

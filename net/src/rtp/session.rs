@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 
 pub use super::recv::{ReceiveError, Received};
-pub use super::send::{DropReason, MAX_PAYLOADS, OutFrame, Sent};
+pub use super::send::{DropReason, FramePool, MAX_PAYLOADS, OutFrame, Sent};
 pub use stats::{ReceivedStats, SentStats, Stats, Waiting};
 
 use super::codec::MediaKind;
