@@ -109,11 +109,11 @@ impl Engine {
         let _ = event_outbox.try_send(Event::Listening { address, reachable: reachable(address) });
         let figures = Arc::new(Figures::default());
         let media = Media::new(config, clock, Arc::clone(&figures), frame_outbox, device_outbox);
-        let wiring = Wiring { commands: command_inbox, events: event_outbox, snapshot: snapshot_outbox };
+        let wiring = Wiring { events: event_outbox, snapshot: snapshot_outbox };
         let (driver, news) = Driver::new(peer, udp, wiring, media, figures);
         let drive = move || {
             if let Some(runtime) = &runtime.0 {
-                runtime.block_on(driver.run(listener, news, Inbox { frames, devices }));
+                runtime.block_on(driver.run(listener, news, Inbox { commands: command_inbox, frames, devices }));
             }
             drop(runtime);
         };

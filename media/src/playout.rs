@@ -208,6 +208,12 @@ impl Playout {
         self.rested = self.rested.saturating_add(1);
     }
 
+    /// Whether the next block is decoded already: no packet that comes until it is due can change it.
+    #[must_use]
+    pub fn is_ahead(&self) -> bool {
+        self.phase == Phase::Playing && self.sound.ready() >= drift::Reader::needs(BLOCK)
+    }
+
     /// A sender report said that the media clock's `time` is `ntp` on the sender's wall clock.
     pub fn clock_map(&mut self, time: RtpTime, ntp: NtpTime) {
         self.clock.set(time, ntp);

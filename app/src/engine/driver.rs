@@ -44,9 +44,8 @@ const MAX_TASKS: usize = 3 * MAX_LEGS;
 /// The largest train of datagrams handed to the kernel at once, in bytes.
 const BATCH: usize = 64 * 1024;
 
-/// Both ends of what connects a driver to its owner.
+/// What a driver tells its owner.
 pub(super) struct Wiring {
-    pub(super) commands: mpsc::Receiver<Command>,
     pub(super) events: mpsc::Sender<Event>,
     pub(super) snapshot: watch::Sender<Snapshot>,
 }
@@ -72,29 +71,69 @@ pub(super) struct Driver {
     batch: Vec<u8>,
     /// Where the rest of `batch` goes: destination, segment size, bytes sent already.
     blocked: Option<(SocketAddr, usize, usize)>,
-    /// Unset when a connection could not be accepted, most likely for want of descriptors; it is tried again at the next
-    /// snapshot, for nothing else may wait for that.
-    accepting: bool,
     /// Set when the owner asked for the end: the moment at which it comes in any case.
     stop_at: Option<Instant>,
 }
 
 /// What wakes the driver.
 enum Wake {
-    Command(Option<Command>),
     Frame(Encoded),
     Datagrams,
     Writable,
-    Accepted(io::Result<(TcpStream, SocketAddr)>),
     News(ConnId, News),
-    Device(Event),
-    Snapshot,
+    Rare(Rare),
     /// The timer, or room for an event: everything that is due is done after each wake anyway.
     Due,
 }
 
-/// What the media threads send to the driver.
+/// What wakes it a few times a second at most. It has a task of its own to wait for, and looks at one source less each time
+/// that a packet comes.
+enum Rare {
+    Command(Option<Command>),
+    Accepted(io::Result<(TcpStream, SocketAddr)>),
+    Device(Event),
+    Snapshot,
+}
+
+/// Waits for what is rare and hands it on, until nobody wants it any more.
+async fn gather(
+    listener: Listener,
+    mut commands: mpsc::Receiver<Command>,
+    mut devices: mpsc::Receiver<Event>,
+    driver: mpsc::Sender<Rare>,
+) {
+    let mut ticks = interval(SNAPSHOT_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Unset when the owner has gone.
+    let mut owned = true;
+    // Unset when a connection could not be accepted, most likely for want of descriptors; it is tried again at the next
+    // snapshot, for nothing else may wait for that.
+    let mut accepting = true;
+    loop {
+        let rare = tokio::select! {
+            command = commands.recv(), if owned => {
+                owned = command.is_some();
+                Rare::Command(command)
+            }
+            result = listener.accept(), if accepting => {
+                accepting = result.is_ok();
+                Rare::Accepted(result)
+            }
+            Some(event) = devices.recv() => Rare::Device(event),
+            _ = ticks.tick() => {
+                accepting = true;
+                Rare::Snapshot
+            }
+        };
+        if driver.send(rare).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What the owner and the media threads send to the driver.
 pub(super) struct Inbox {
+    pub(super) commands: mpsc::Receiver<Command>,
     pub(super) frames: mpsc::Receiver<Encoded>,
     pub(super) devices: mpsc::Receiver<Event>,
 }
@@ -124,7 +163,6 @@ impl Driver {
             backlog: VecDeque::new(),
             batch: Vec::with_capacity(BATCH),
             blocked: None,
-            accepting: true,
             stop_at: None,
         };
         (driver, inbox)
@@ -133,8 +171,9 @@ impl Driver {
     /// Runs until the owner asks for the end or goes away.
     pub(super) async fn run(mut self, listener: Listener, mut news: NewsInbox, mut inbox: Inbox) {
         let mut received = RecvBatch::new(self.peer.pool().clone());
-        let mut ticks = interval(SNAPSHOT_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Whoever is in the middle of an accept keeps it until the driver has room again.
+        let (gathered, mut rare) = mpsc::channel(1);
+        tokio::spawn(gather(listener, inbox.commands, inbox.devices, gathered));
         let timer = sleep_until(clock::now().into());
         tokio::pin!(timer);
         loop {
@@ -156,14 +195,11 @@ impl Driver {
                 },
                 Some(frame) = inbox.frames.recv() => Wake::Frame(frame),
                 Some((conn, news)) = news.recv() => Wake::News(conn, news),
-                command = self.wiring.commands.recv() => Wake::Command(command),
-                result = listener.accept(), if self.accepting => Wake::Accepted(result),
-                Some(event) = inbox.devices.recv() => Wake::Device(event),
+                Some(rare) = rare.recv() => Wake::Rare(rare),
                 Ok(()) = self.udp.writable(), if self.blocked.is_some() => Wake::Writable,
                 Ok(permit) = self.wiring.events.reserve(), if !self.backlog.is_empty() => {
                     self.backlog.pop_front().map_or(Wake::Due, |event| { permit.send(event); Wake::Due })
                 },
-                _ = ticks.tick() => Wake::Snapshot,
                 () = &mut timer, if due.is_some() => Wake::Due,
             };
             self.handle(wake, &mut received);
@@ -180,41 +216,43 @@ impl Driver {
                 }
             }
             Wake::Frame(encoded) => self.peer.send(now, encoded.kind, &encoded.frame),
-            Wake::Command(Some(Command::Shutdown) | None) => {
-                self.peer.command(now, Command::Shutdown);
-                self.stop_at.get_or_insert(now + FAREWELL);
-            }
-            Wake::Command(Some(command)) => self.peer.command(now, command),
-            Wake::Accepted(Ok((_, remote))) if self.tasks.len() >= MAX_TASKS => {
-                tracing::debug!(%remote, "connection dropped: too many are open");
-            }
-            Wake::Accepted(Ok((stream, remote))) => {
-                self.forget_ended();
-                if let Some(conn) = self.peer.accept(now, remote) {
-                    self.connections.insert(conn, Connection::new(conn, stream, &self.news, &mut self.tasks));
-                }
-            }
-            Wake::Accepted(Err(error)) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                self.accepting = false;
-            }
             Wake::News(conn, news) => self.news(now, conn, news),
-            Wake::Device(event) => {
-                if let Event::Recording { on, .. } = event {
-                    self.peer.recording(now, on);
-                }
-                self.tell(event);
-            }
-            Wake::Snapshot => {
-                self.accepting = true;
-                self.forget_ended();
-                self.renew_snapshot(now);
-            }
+            Wake::Rare(rare) => self.rare(now, rare),
             Wake::Writable => self.unblock(),
             Wake::Due => {}
         }
         if self.peer.poll_timeout().is_some_and(|due| due <= now) {
             self.peer.handle_timeout(now);
+        }
+    }
+
+    fn rare(&mut self, now: Instant, rare: Rare) {
+        match rare {
+            Rare::Command(Some(Command::Shutdown) | None) => {
+                self.peer.command(now, Command::Shutdown);
+                self.stop_at.get_or_insert(now + FAREWELL);
+            }
+            Rare::Command(Some(command)) => self.peer.command(now, command),
+            Rare::Accepted(Ok((_, remote))) if self.tasks.len() >= MAX_TASKS => {
+                tracing::debug!(%remote, "connection dropped: too many are open");
+            }
+            Rare::Accepted(Ok((stream, remote))) => {
+                self.forget_ended();
+                if let Some(conn) = self.peer.accept(now, remote) {
+                    self.connections.insert(conn, Connection::new(conn, stream, &self.news, &mut self.tasks));
+                }
+            }
+            Rare::Accepted(Err(error)) => tracing::warn!(%error, "a connection could not be accepted"),
+            Rare::Device(event) => {
+                if let Event::Recording { on, .. } = event {
+                    self.peer.recording(now, on);
+                }
+                self.tell(event);
+            }
+            Rare::Snapshot => {
+                self.forget_ended();
+                self.renew_snapshot(now);
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use visavis_media::device::video::VideoSource;
 use visavis_media::device::video_sink::VideoSink;
 use visavis_media::device::{AudioSinkSpec, AudioSourceSpec, DeviceError, VideoSinkSpec, VideoSourceSpec};
 use visavis_media::encode::VideoEncoder;
-use visavis_media::pcm::{BLOCK, FRAME, FRAME_TIME};
+use visavis_media::pcm::{BLOCK, BLOCK_TIME, FRAME, FRAME_TIME};
 use visavis_media::playout::{Playout, PlayoutConfig};
 use visavis_media::sync::{ClockMap, PlayPoint};
 use visavis_media::video_playout::VideoPlayout;
@@ -330,7 +330,10 @@ impl Play for PlayAudio {
     }
 
     fn next_due(&self) -> Option<Instant> {
-        self.sink.device().map(AudioSink::next_due)
+        let sink = self.sink.device()?;
+        // Two blocks at once cost one waking less.
+        let wait = if sink.is_patient() && self.playout.is_ahead() { BLOCK_TIME } else { Duration::ZERO };
+        Some(sink.next_due() + wait)
     }
 
     fn push(&mut self, received: &Received) {
@@ -349,8 +352,10 @@ impl Play for PlayAudio {
 
     fn step(&mut self, now: Instant, figures: &Figures) -> Result<(), DeviceError> {
         while let Some(sink) = self.sink.device_mut().filter(|sink| sink.next_due() <= now) {
+            let due = sink.next_due();
+            let at = if sink.is_patient() && now.duration_since(due) < 2 * BLOCK_TIME { due } else { now };
             self.playout.set_latency(sink.latency());
-            self.playout.step(now, &mut self.block);
+            self.playout.step(at, &mut self.block);
             if let Err(error) = sink.write(now, &self.block) {
                 self.sink.lost(now, error)?;
             }

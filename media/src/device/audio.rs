@@ -1,7 +1,7 @@
 //! Sources of sound: microphone, WAV file, the test scene's click, silence.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -159,15 +159,34 @@ fn microphone(_: Option<&str>, _: Instant) -> Result<Input, DeviceError> {
 /// A WAV file of any rate, width and number of channels, read as it is played.
 struct WavFile {
     path: PathBuf,
-    reader: WavReader<BufReader<File>>,
+    body: Body,
     resampler: Option<Resampler>,
     repeat: bool,
     ended: bool,
     /// Nothing was read since it was opened or rewound.
     at_start: bool,
-    /// Converted samples not yet taken; at most a frame and what one chunk converts to.
+    /// Converted samples; at most a frame and what one chunk converts to.
     ready: Vec<i16>,
+    /// Those of `ready` that have been taken.
+    taken: usize,
     raw: Vec<i16>,
+}
+
+/// What is behind the header.
+enum Body {
+    /// The usual case: 16 bits, mono. Read in one piece and not sample by sample, it costs nothing to speak of.
+    Plain(Plain),
+    Any(WavReader<BufReader<File>>),
+}
+
+/// Samples of 16 bits, little-endian.
+struct Plain {
+    file: File,
+    /// Where they begin in the file, how many bytes they have, and how many of those are left.
+    start: u64,
+    len: u64,
+    left: u64,
+    buffer: Vec<u8>,
 }
 
 impl WavFile {
@@ -184,20 +203,30 @@ impl WavFile {
             return Err(DeviceError::format(path, "has no sound in it"));
         }
         let resampler = (spec.sample_rate != crate::SAMPLE_RATE).then(|| Resampler::to_48k(spec.sample_rate));
+        let is_plain = spec.sample_format == SampleFormat::Int && spec.bits_per_sample == 16 && spec.channels == 1;
+        // A pipe cannot be told where to read on.
+        let body = if is_plain && path.is_file() {
+            Body::Plain(Plain::new(reader).map_err(|error| DeviceError::file(path, error))?)
+        } else {
+            Body::Any(reader)
+        };
         Ok(Self {
             path: path.to_owned(),
-            reader,
+            body,
             resampler,
             repeat,
             ended: false,
             at_start: true,
             ready: Vec::with_capacity(FRAME + CHUNK),
+            taken: 0,
             raw: Vec::with_capacity(CHUNK),
         })
     }
 
     fn fill(&mut self, frame: &mut [i16; FRAME]) -> Result<(), DeviceError> {
-        while self.ready.len() < FRAME && !self.ended {
+        while self.ready.len() - self.taken < FRAME && !self.ended {
+            self.ready.drain(..self.taken);
+            self.taken = 0;
             self.raw.clear();
             self.read_raw()?;
             if self.raw.is_empty() {
@@ -207,7 +236,11 @@ impl WavFile {
                     break;
                 }
                 self.at_start = true;
-                self.reader.seek(0).map_err(|error| DeviceError::file(&self.path, error))?;
+                let rewound = match &mut self.body {
+                    Body::Plain(plain) => plain.rewind(),
+                    Body::Any(reader) => reader.seek(0),
+                };
+                rewound.map_err(|error| DeviceError::file(&self.path, error))?;
                 continue;
             }
             self.at_start = false;
@@ -216,47 +249,18 @@ impl WavFile {
                 None => self.ready.extend_from_slice(&self.raw),
             }
         }
-        let count = self.ready.len().min(FRAME);
-        frame[..count].copy_from_slice(&self.ready[..count]);
-        self.ready.drain(..count);
+        let ready = &self.ready[self.taken..];
+        let count = ready.len().min(FRAME);
+        frame[..count].copy_from_slice(&ready[..count]);
+        self.taken += count;
         Ok(())
     }
 
     /// Up to [`CHUNK`] samples at the file's own rate, its channels mixed into one; none at the end.
     fn read_raw(&mut self) -> Result<(), DeviceError> {
-        let spec = self.reader.spec();
-        let channels = usize::from(spec.channels);
-        let wanted = CHUNK * channels;
-        let (mut sum, mut count) = (0_i64, 0);
-        let mut mix = |value: i64, raw: &mut Vec<i16>| {
-            sum += value;
-            count += 1;
-            if count == channels {
-                raw.push((sum / channels as i64).clamp(-32_768, 32_767) as i16);
-                (sum, count) = (0, 0);
-            }
-        };
-        let result = match spec.sample_format {
-            // The common case, and three times as quick.
-            SampleFormat::Int if spec.bits_per_sample == 16 && channels == 1 => {
-                self.reader.samples::<i16>().take(wanted).try_for_each(|value| {
-                    self.raw.push(value?);
-                    Ok(())
-                })
-            }
-            SampleFormat::Int => {
-                let shift = u32::from(spec.bits_per_sample);
-                self.reader.samples::<i32>().take(wanted).try_for_each(|value| {
-                    let value = i64::from(value?);
-                    mix(if shift >= 16 { value >> (shift - 16) } else { value << (16 - shift) }, &mut self.raw);
-                    Ok(())
-                })
-            }
-            SampleFormat::Float => self.reader.samples::<f32>().take(wanted).try_for_each(|value| {
-                // Full scale is 1, but nothing keeps a file from saying infinity.
-                mix((value?.clamp(-1.0, 1.0) * 32_767.0) as i64, &mut self.raw);
-                Ok(())
-            }),
+        let result = match &mut self.body {
+            Body::Plain(plain) => plain.read(&mut self.raw).map_err(hound::Error::IoError),
+            Body::Any(reader) => read_any(reader, &mut self.raw),
         };
         match result {
             Ok(()) => Ok(()),
@@ -265,6 +269,61 @@ impl WavFile {
             Err(hound::Error::IoError(error)) if error.raw_os_error().is_none() => Ok(()),
             Err(error) => Err(wav_error(&self.path, error)),
         }
+    }
+}
+
+fn read_any(reader: &mut WavReader<BufReader<File>>, raw: &mut Vec<i16>) -> Result<(), hound::Error> {
+    let spec = reader.spec();
+    let channels = usize::from(spec.channels);
+    let wanted = CHUNK * channels;
+    let (mut sum, mut count) = (0_i64, 0);
+    let mut mix = |value: i64| {
+        sum += value;
+        count += 1;
+        if count == channels {
+            raw.push((sum / channels as i64).clamp(-32_768, 32_767) as i16);
+            (sum, count) = (0, 0);
+        }
+    };
+    match spec.sample_format {
+        SampleFormat::Int => {
+            let shift = u32::from(spec.bits_per_sample);
+            reader.samples::<i32>().take(wanted).try_for_each(|value| {
+                let value = i64::from(value?);
+                mix(if shift >= 16 { value >> (shift - 16) } else { value << (16 - shift) });
+                Ok(())
+            })
+        }
+        SampleFormat::Float => reader.samples::<f32>().take(wanted).try_for_each(|value| {
+            // Full scale is 1, but nothing keeps a file from saying infinity.
+            mix((value?.clamp(-1.0, 1.0) * 32_767.0) as i64);
+            Ok(())
+        }),
+    }
+}
+
+impl Plain {
+    fn new(reader: WavReader<BufReader<File>>) -> std::io::Result<Self> {
+        let len = u64::from(reader.len()) * 2;
+        let mut reader = reader.into_inner();
+        let start = reader.stream_position()?;
+        let mut plain = Self { file: reader.into_inner(), start, len, left: 0, buffer: Vec::new() };
+        plain.rewind()?;
+        Ok(plain)
+    }
+
+    fn rewind(&mut self) -> std::io::Result<()> {
+        self.left = self.len;
+        self.file.seek(SeekFrom::Start(self.start)).map(drop)
+    }
+
+    fn read(&mut self, raw: &mut Vec<i16>) -> std::io::Result<()> {
+        let wanted = self.left.min(2 * CHUNK as u64);
+        self.buffer.clear();
+        (&mut self.file).take(wanted).read_to_end(&mut self.buffer)?;
+        self.left -= self.buffer.len() as u64;
+        raw.extend(self.buffer.chunks_exact(2).map(|sample| i16::from_le_bytes([sample[0], sample[1]])));
+        Ok(())
     }
 }
 

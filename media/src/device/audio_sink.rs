@@ -97,6 +97,17 @@ impl AudioSink {
         self.start + Duration::from_nanos((self.blocks as f64 * self.block_nanos) as u64)
     }
 
+    /// Whether blocks may come a little late, as long as they are what they would have been: nobody listens to a file while
+    /// it is written.
+    #[must_use]
+    pub const fn is_patient(&self) -> bool {
+        match &self.output {
+            Output::Nothing | Output::Wav { .. } => true,
+            #[cfg(feature = "devices")]
+            Output::Loudspeaker { .. } => false,
+        }
+    }
+
     /// Takes the block that was due.
     ///
     /// # Errors
