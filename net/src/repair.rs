@@ -17,8 +17,8 @@ pub(crate) const MAX_NACKED: usize = 128;
 #[derive(Clone, Debug)]
 pub(crate) struct Departed {
     pub(crate) seq: ExtSeq,
-    /// Its picture or piece of sound, from which the same sealed bytes are made again.
-    pub(crate) frame: Arc<OutFrame>,
+    /// Its picture or piece of sound, from which the same sealed bytes are made again, for as long as that is of use.
+    pub(crate) frame: Option<Arc<OutFrame>>,
     /// Which payload of it.
     pub(crate) index: u16,
     /// Bytes on the wire.
@@ -40,10 +40,14 @@ pub(crate) enum Fate {
 }
 
 /// The last packets of a stream: 64 of sound (more than a second) or 2048 of pictures (300 ms of
-/// 40 Mbit/s and more). The oldest is forgotten first. It holds shared frames, not copies.
+/// 40 Mbit/s and more). The oldest is forgotten first. It holds shared frames, not copies, and lets go of them when they are
+/// too old to be sent again: the next ones are then made in memory that the caches still know.
 #[derive(Debug)]
 pub(crate) struct History {
     slots: Box<[Option<Departed>]>,
+    kind: MediaKind,
+    /// Frames of packets before this one have been let go of.
+    held: ExtSeq,
 }
 
 impl History {
@@ -52,18 +56,19 @@ impl History {
             MediaKind::Audio => 64,
             MediaKind::Video => 2048,
         };
-        Self { slots: (0..size).map(|_| None).collect() }
+        Self { slots: (0..size).map(|_| None).collect(), kind, held: ExtSeq(0) }
     }
 
     /// How old a packet may be and still be worth sending again.
-    pub(crate) const fn usefulness(kind: MediaKind) -> Duration {
-        match kind {
+    pub(crate) const fn usefulness(&self) -> Duration {
+        match self.kind {
             MediaKind::Audio => Duration::from_millis(1000),
             MediaKind::Video => Duration::from_millis(500),
         }
     }
 
     pub(crate) fn record(&mut self, sent: Departed) {
+        self.let_go(sent.at, sent.seq);
         let place = self.place(sent.seq);
         self.slots[place] = Some(sent);
     }
@@ -71,6 +76,19 @@ impl History {
     pub(crate) fn get_mut(&mut self, seq: ExtSeq) -> Option<&mut Departed> {
         let place = self.place(seq);
         self.slots[place].as_mut().filter(|sent| sent.seq == seq)
+    }
+
+    fn let_go(&mut self, now: Instant, next: ExtSeq) {
+        self.held.0 = self.held.0.max(next.0.saturating_sub(self.slots.len() as u64));
+        let useful = self.usefulness();
+        while self.held < next {
+            match self.get_mut(self.held) {
+                Some(sent) if now.saturating_duration_since(sent.at) < useful => break,
+                Some(sent) => sent.frame = None,
+                None => {}
+            }
+            self.held = self.held.next();
+        }
     }
 
     const fn place(&self, seq: ExtSeq) -> usize {

@@ -97,25 +97,38 @@ fn many_gaps_stay_within_bounds() {
     assert_eq!(gaps.lost(), 1199 - Gaps::LIMIT as u64);
 }
 
+fn departed(seq: u64, frame: &Arc<OutFrame>, at: Instant) -> Departed {
+    let frame = Some(Arc::clone(frame));
+    Departed { seq: ExtSeq(seq), frame, index: 0, size: 0, at, resent: None, fate: Fate::Unknown }
+}
+
+fn frame(at: Instant) -> Arc<OutFrame> {
+    Arc::new(OutFrame { time: RtpTime(0), captured: at, payloads: vec![Bytes::new().into()], marker: false })
+}
+
 #[test]
 fn a_history_forgets_the_oldest_first() {
     let start = moment();
-    let frame = OutFrame { time: RtpTime(0), captured: start, payloads: vec![Bytes::new().into()], marker: false };
-    let frame = Arc::new(frame);
+    let frame = frame(start);
     let mut history = History::new(MediaKind::Audio);
     for seq in 0..70 {
-        let frame = Arc::clone(&frame);
-        history.record(Departed {
-            seq: ExtSeq(seq),
-            frame,
-            index: 0,
-            size: 0,
-            at: start,
-            resent: None,
-            fate: Fate::Unknown,
-        });
+        history.record(departed(seq, &frame, start));
     }
     assert!(history.get_mut(ExtSeq(5)).is_none());
     assert!(history.get_mut(ExtSeq(6)).is_some() && history.get_mut(ExtSeq(69)).is_some());
     assert!(history.get_mut(ExtSeq(70)).is_none());
+}
+
+#[test]
+fn a_history_lets_go_of_frames_that_are_too_old_to_send_again() {
+    let start = moment();
+    let (old, young) = (frame(start), frame(start));
+    let mut history = History::new(MediaKind::Video);
+    let later = start + history.usefulness();
+    history.record(departed(40_000, &old, start));
+    history.record(departed(40_001, &young, start + Duration::from_millis(1)));
+    assert_eq!(Arc::strong_count(&old), 2);
+    history.record(departed(40_002, &young, later));
+    assert_eq!((Arc::strong_count(&old), Arc::strong_count(&young)), (1, 3));
+    assert!(history.get_mut(ExtSeq(40_000)).is_some(), "what reports say of it still counts");
 }

@@ -38,7 +38,7 @@ pub struct OutFrame {
 
 /// Frames whose memory is used again once every session has forgotten them. One for each encoder.
 ///
-/// Holds at most 128 frames: sessions remember no more than 64 of sound, and fewer pictures of more than 16 packets.
+/// Holds at most 64 frames: sessions hold sound for a second, which is 50 of them, and pictures for half of one.
 #[derive(Debug, Default)]
 pub struct FramePool {
     /// The oldest first, which is the first to be forgotten.
@@ -46,7 +46,7 @@ pub struct FramePool {
 }
 
 impl FramePool {
-    const LIMIT: usize = 128;
+    const LIMIT: usize = 64;
 
     /// A frame whose payloads `fill` has pushed into an empty list. Its `marker` is `false`.
     ///
@@ -173,7 +173,7 @@ impl Outgoing {
         self.latest = Some((frame.time, frame.captured));
         self.history.record(Departed {
             seq,
-            frame: Arc::clone(frame),
+            frame: Some(Arc::clone(frame)),
             index: index as u16,
             size: size as u16,
             at: now,
@@ -184,7 +184,7 @@ impl Outgoing {
 
     /// Whether the packet is still at hand, young enough and not already on its way again.
     pub(crate) fn is_repairable(&mut self, now: Instant, seq: ExtSeq, round_trip: Duration) -> bool {
-        let usefulness = History::usefulness(self.plan.codec.kind());
+        let usefulness = self.history.usefulness();
         self.history.get_mut(seq).is_some_and(|departed| {
             now.saturating_duration_since(departed.at) < usefulness
                 && departed.resent.is_none_or(|at| now.saturating_duration_since(at) >= round_trip / 2)
@@ -194,8 +194,9 @@ impl Outgoing {
     /// Appends a packet that left before, sealed with the key of now; `false` if it has been forgotten.
     pub(crate) fn write_again(&mut self, now: Instant, sealer: &mut Sealer, seq: ExtSeq, out: &mut Vec<u8>) -> bool {
         let Some(departed) = self.history.get_mut(seq) else { return false };
+        let Some(frame) = departed.frame.clone() else { return false };
         departed.resent = Some(now);
-        let (frame, index) = (Arc::clone(&departed.frame), usize::from(departed.index));
+        let index = usize::from(departed.index);
         self.retransmitted += 1;
         self.seal(sealer, &frame, index, seq, out);
         true
