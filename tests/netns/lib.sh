@@ -14,12 +14,14 @@ clean_up() {
     ip netns del "$right" 2>/dev/null || true
 }
 
-# connect LINK EXTRA DIRECTORY: makes both namespaces, at 10.77.0.1 and 10.77.0.2, and the link between them.
+# connect LINK EXTRA DIRECTORY [OPTION…]: makes both namespaces, at 10.77.0.1 and 10.77.0.2, and the link between them, with
+# more options of visavis-tap.
 connect() {
     local link=$1 extra=$2 directory=$3
+    shift 3
     ip netns add "$left"
     ip netns add "$right"
-    visavis-tap --left "$left:wire" --right "$right:wire" --link "$link" >"$directory/link.log" 2>&1 &
+    visavis-tap --left "$left:wire" --right "$right:wire" --link "$link" "$@" >"$directory/link.log" 2>&1 &
     tap=$!
     await "$directory/link.log" ready 10 || die "the link did not come up: $(cat "$directory/link.log")"
     local number=1 space

@@ -41,6 +41,12 @@ struct Args {
     /// From right to left, where it differs.
     #[arg(long)]
     back: Option<LinkConfig>,
+    /// What both directions turn into after a while, and then into the next of these, and in the end into the first again.
+    #[arg(long, value_name = "LINK")]
+    then: Vec<LinkConfig>,
+    /// Seconds until they do.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    every: u32,
     /// Decides which packets meet which accident.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -78,6 +84,37 @@ struct Counts {
     refused: u64,
 }
 
+/// Links that take turns.
+struct Changes {
+    links: Vec<LinkConfig>,
+    every: Duration,
+    /// The one in force.
+    current: usize,
+    due: Option<Instant>,
+}
+
+impl Changes {
+    fn new(args: &Args, now: Instant) -> Self {
+        let every = Duration::from_secs(args.every.into());
+        let due = (!args.then.is_empty()).then(|| now + every);
+        Self { links: std::iter::once(args.link).chain(args.then.iter().copied()).collect(), every, current: 0, due }
+    }
+
+    fn apply(&mut self, now: Instant, ways: &mut [Way; 2]) {
+        let Some(due) = self.due.filter(|due| *due <= now) else { return };
+        self.due = Some(due + self.every);
+        self.current = (self.current + 1) % self.links.len();
+        for way in ways {
+            way.link.set_config(of_frames(self.links[self.current]));
+        }
+    }
+}
+
+/// A link of packets as one of the Ethernet frames around them.
+fn of_frames(config: LinkConfig) -> LinkConfig {
+    LinkConfig { mtu: config.mtu.map(|mtu| mtu + ETHERNET), ..config }
+}
+
 /// One direction: frames read here, carried, written there.
 struct Way {
     link: Link,
@@ -99,11 +136,13 @@ fn main() -> anyhow::Result<()> {
     ];
     println!("ready");
     let mut lateness = Lateness::default();
+    let mut changes = Changes::new(&args, now());
     loop {
         let now = now();
+        changes.apply(now, &mut ways);
         ways[0].deliver(now, &mut right, &mut lateness)?;
         ways[1].deliver(now, &mut left, &mut lateness)?;
-        let next = ways.iter().filter_map(|way| way.link.next_due()).min();
+        let next = ways.iter().filter_map(|way| way.link.next_due()).chain(changes.due).min();
         let timeout = next.map(|due| due.saturating_duration_since(self::now()));
         let [stopped, from_left, from_right] = ffi::wait([stop.as_fd(), left.as_fd(), right.as_fd()], timeout)?;
         if stopped {
@@ -142,9 +181,8 @@ fn now() -> Instant {
 }
 
 impl Way {
-    fn new(mut config: LinkConfig, seed: u64) -> Self {
-        config.mtu = config.mtu.map(|mtu| mtu + ETHERNET);
-        Self { link: Link::new(config, seed), refused: 0 }
+    fn new(config: LinkConfig, seed: u64) -> Self {
+        Self { link: Link::new(of_frames(config), seed), refused: 0 }
     }
 
     /// Takes what waits at an interface into the link.
