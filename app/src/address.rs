@@ -128,7 +128,7 @@ impl fmt::Display for Address {
         if self.name.is_some() || self.fingerprint.is_some() {
             f.write_str(&self.to_uri())
         } else if self.port == DEFAULT_PORT {
-            f.write_str(&self.host)
+            write!(f, "{}", Unambiguous(&self.host))
         } else {
             write!(f, "{}:{}", Bracketed(&self.host), self.port)
         }
@@ -139,7 +139,19 @@ struct Bracketed<'a>(&'a str);
 
 impl fmt::Display for Bracketed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.contains(':') { write!(f, "[{}]", self.0) } else { f.write_str(self.0) }
+        if self.0.contains(':') { write!(f, "[{}]", Unambiguous(self.0)) } else { f.write_str(self.0) }
+    }
+}
+
+/// A host whose scope reads back as it is, even one that begins as an escaped percent sign does.
+struct Unambiguous<'a>(&'a str);
+
+impl fmt::Display for Unambiguous<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.split_once("%25") {
+            Some((literal, rest)) if !rest.is_empty() => write!(f, "{literal}%2525{rest}"),
+            _ => f.write_str(self.0),
+        }
     }
 }
 

@@ -58,6 +58,17 @@ fn ipv6_with_and_without_brackets_and_scope() {
 }
 
 #[test]
+fn a_scope_that_looks_escaped_survives() {
+    for scope in ["25", "25e", "2525", "252525", "eth0"] {
+        for port in [DEFAULT_PORT, 9000] {
+            let address = Address::new(format!("fe80::1%{scope}"), port);
+            assert_eq!(address.to_string().parse(), Ok(address.clone()), "{scope}");
+            assert_eq!(address.to_uri().parse(), Ok(address), "{scope}");
+        }
+    }
+}
+
+#[test]
 fn a_uri_says_who_it_must_be() {
     let (fingerprint, text) = key();
     let address: Address = format!("visavis://alice.local:9000/Ana%20B#{text}").parse().expect("valid");
