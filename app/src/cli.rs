@@ -27,6 +27,7 @@ use clap::Parser;
 use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 use visavis_media::device::{DeviceError, VideoSinkSpec};
+use visavis_net::plan::SrtpProfile;
 use visavis_net::srtp::Rekeying;
 use visavis_session::call::{Purpose, RING_TIMEOUT};
 use visavis_session::handshake::suite::Suite;
@@ -234,6 +235,7 @@ struct Setup {
     admission: Admission,
     listen: Option<SocketAddr>,
     suites: Vec<Suite>,
+    srtp: Vec<SrtpProfile>,
     separate_channels: bool,
     ring_timeout: Duration,
     duration: Option<Duration>,
@@ -255,6 +257,7 @@ impl Setup {
             admission,
             listen,
             suites: network.suites(),
+            srtp: network.srtp(),
             separate_channels: false,
             // Nothing rings.
             ring_timeout: RING_TIMEOUT,
@@ -288,6 +291,7 @@ fn converse(
         identity: Arc::new(identity),
         admission: setup.admission,
         suites: setup.suites,
+        srtp: setup.srtp,
         listen: setup.listen,
         separate_channels: setup.separate_channels,
         sources: media.sources,

@@ -193,6 +193,7 @@ mod tests {
                 viewers: false,
             },
             suites: vec![Suite::X25519],
+            srtp: visavis_net::plan::SrtpProfile::ALL.to_vec(),
             listen: Some(listen),
             separate_channels: false,
             sources: Sources { audio: AudioSourceSpec::None, video: VideoSourceSpec::None },

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::str::FromStr;
 
 use zeroize::Zeroize;
 
@@ -51,42 +52,116 @@ impl fmt::Display for Path {
     }
 }
 
-/// Master key and salt of one direction of SRTP and SRTCP with AEAD_AES_256_GCM. RFC 7714 §12.
+/// Which AEAD seals media: an SRTP protection profile of RFC 7714. Ordered by the length of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SrtpProfile {
+    /// AES with a key of 128 bits: the least work, for weak machines.
+    Aes128Gcm,
+    /// AES with a key of 256 bits.
+    Aes256Gcm,
+}
+
+/// A name that is no SRTP profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("that is no SRTP profile; there are aes-256-gcm and aes-128-gcm")]
+pub struct UnknownProfile;
+
+impl SrtpProfile {
+    /// Every profile, strongest first.
+    pub const ALL: [Self; 2] = [Self::Aes256Gcm, Self::Aes128Gcm];
+
+    /// Its name for people: on the command line, in a status.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Aes128Gcm => "aes-128-gcm",
+            Self::Aes256Gcm => "aes-256-gcm",
+        }
+    }
+
+    /// Its registered name. RFC 7714 §14.2.
+    #[must_use]
+    pub const fn registered(self) -> &'static str {
+        match self {
+            Self::Aes128Gcm => "AEAD_AES_128_GCM",
+            Self::Aes256Gcm => "AEAD_AES_256_GCM",
+        }
+    }
+
+    /// Bytes of its keys, master and session alike. RFC 7714 §12.
+    #[must_use]
+    pub const fn key_len(self) -> usize {
+        match self {
+            Self::Aes128Gcm => 16,
+            Self::Aes256Gcm => MasterKey::MAX_KEY_LEN,
+        }
+    }
+}
+
+impl fmt::Display for SrtpProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for SrtpProfile {
+    type Err = UnknownProfile;
+
+    fn from_str(text: &str) -> Result<Self, UnknownProfile> {
+        Self::ALL.into_iter().find(|profile| profile.name() == text).ok_or(UnknownProfile)
+    }
+}
+
+/// Master key and salt of one direction of SRTP and SRTCP. RFC 7714 §12.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MasterKey {
-    key: [u8; Self::KEY_LEN],
-    salt: [u8; Self::SALT_LEN],
+    profile: SrtpProfile,
+    /// Key and salt without a gap; what a short key leaves of it stays zero.
+    material: [u8; Self::MAX_KEY_LEN + Self::SALT_LEN],
 }
 
 impl MasterKey {
-    /// Bytes of an AES-256 key.
-    pub const KEY_LEN: usize = 32;
+    /// Bytes of the longest key.
+    const MAX_KEY_LEN: usize = 32;
     /// Bytes of the salt of an AEAD profile.
     pub const SALT_LEN: usize = 12;
 
-    /// Takes both parts, as a key derivation made them.
+    /// Has `derive` write the key and, right behind it, the salt: `profile.key_len()` and [`Self::SALT_LEN`] bytes.
     #[must_use]
-    pub const fn new(key: [u8; Self::KEY_LEN], salt: [u8; Self::SALT_LEN]) -> Self {
-        Self { key, salt }
+    pub fn derive(profile: SrtpProfile, derive: impl FnOnce(&mut [u8])) -> Self {
+        let mut made = Self { profile, material: [0; Self::MAX_KEY_LEN + Self::SALT_LEN] };
+        derive(&mut made.material[..profile.key_len() + Self::SALT_LEN]);
+        made
     }
 
-    /// The secret key.
+    /// What the key is for.
     #[must_use]
-    pub const fn key(&self) -> &[u8; Self::KEY_LEN] {
-        &self.key
+    pub const fn profile(&self) -> SrtpProfile {
+        self.profile
+    }
+
+    /// The secret key, as long as the profile has it.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        &self.material[..self.profile.key_len()]
     }
 
     /// The salt, as secret as the key is.
     #[must_use]
-    pub const fn salt(&self) -> &[u8; Self::SALT_LEN] {
-        &self.salt
+    pub fn salt(&self) -> &[u8] {
+        &self.both()[self.profile.key_len()..]
+    }
+
+    /// Key and salt, as they were derived.
+    #[must_use]
+    pub fn both(&self) -> &[u8] {
+        &self.material[..self.profile.key_len() + Self::SALT_LEN]
     }
 }
 
 impl Drop for MasterKey {
     fn drop(&mut self) {
-        self.key.zeroize();
-        self.salt.zeroize();
+        self.material.zeroize();
     }
 }
 
@@ -96,7 +171,7 @@ impl fmt::Debug for MasterKey {
     }
 }
 
-/// The keys of a call's media, one for each writer.
+/// The keys of a call's media, one for each writer, both of the same profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MediaKeys {
     /// Seals what we send, RTP and RTCP alike.

@@ -1,4 +1,5 @@
-//! SRTP and SRTCP with AEAD_AES_256_GCM, in place (RFC 7714; keys derived as RFC 3711 §4.3 and RFC 6188 say).
+//! SRTP and SRTCP with AEAD_AES_256_GCM or AEAD_AES_128_GCM, in place (RFC 7714; keys derived as RFC 3711 §4.3 and
+//! RFC 6188 say). The profile is that of the master key.
 //!
 //! One [`Sealer`] serves every stream of a peer: the nonce contains the SSRC, so streams of one master key
 //! never share one. Sealing the same packet twice under one key gives the same bytes, which is what makes a
@@ -7,13 +8,13 @@
 
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use aws_lc_rs::cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
+use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::cipher::{AES_128, AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::hkdf;
 use aws_lc_rs::iv::FixedLength;
 use zeroize::Zeroizing;
 
-use crate::plan::MasterKey;
+use crate::plan::{MasterKey, SrtpProfile};
 use crate::rtp::ids::{ExtSeq, Ssrc};
 
 /// Bytes of what AES-GCM appends. RFC 7714 §13.1.
@@ -29,7 +30,12 @@ pub const TAG: usize = AUTH + MKI;
 pub const RTCP_OVERHEAD: usize = AUTH + INDEX + MKI;
 
 /// The label under which a master key makes the next one.
-const NEXT_KEY: &[u8] = b"visavis/1 next media key";
+const fn next_key_label(profile: SrtpProfile) -> &'static [u8] {
+    match profile {
+        SrtpProfile::Aes128Gcm => b"visavis/1 next AEAD_AES_128_GCM media key",
+        SrtpProfile::Aes256Gcm => b"visavis/1 next media key",
+    }
+}
 
 /// Bytes of the RTCP header that stay readable: the first header word and the SSRC.
 const RTCP_HEADER: usize = 8;
@@ -238,22 +244,18 @@ impl Opener {
 
 /// The key after this one, from which nobody can work back: HKDF-SHA-256 (RFC 5869) without a salt.
 fn next_master(master: &MasterKey) -> MasterKey {
-    const LEN: usize = MasterKey::KEY_LEN + MasterKey::SALT_LEN;
-    struct Length;
+    struct Length(usize);
     impl hkdf::KeyType for Length {
         fn len(&self) -> usize {
-            LEN
+            self.0
         }
     }
-    let mut before = Zeroizing::new([0; LEN]);
-    before[..MasterKey::KEY_LEN].copy_from_slice(master.key());
-    before[MasterKey::KEY_LEN..].copy_from_slice(master.salt());
-    let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(before.as_ref());
-    let mut after = Zeroizing::new([0; LEN]);
-    let expanded = extracted.expand(&[NEXT_KEY], Length).and_then(|okm| okm.fill(after.as_mut()));
-    expanded.expect("44 bytes are fewer than HKDF's limit");
-    let (key, salt) = after.split_at(MasterKey::KEY_LEN);
-    MasterKey::new(key.try_into().expect("split there"), salt.try_into().expect("the rest"))
+    let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(master.both());
+    MasterKey::derive(master.profile(), |next| {
+        let label = [next_key_label(master.profile())];
+        let expanded = extracted.expand(&label, Length(next.len())).and_then(|okm| okm.fill(next));
+        expanded.expect("44 bytes are fewer than HKDF's limit");
+    })
 }
 
 /// The source and the 31-bit index of a sealed RTCP packet; not to be believed before it is opened.
@@ -328,15 +330,20 @@ impl Cipher {
         let mut master_salt = Zeroizing::new([0; 14]);
         master_salt[..MasterKey::SALT_LEN].copy_from_slice(master.salt());
         let (key_label, salt_label) = purpose.labels();
-        let mut key = Zeroizing::new([0; 32]);
+        let mut longest = Zeroizing::new([0; 32]);
+        let key = &mut longest[..master.key().len()];
         let mut salt = Zeroizing::new([0; 12]);
-        derive(master.key(), &master_salt, key_label, &mut *key);
-        derive(master.key(), &master_salt, salt_label, &mut *salt);
-        Self::new(&key, salt)
+        derive(master.profile(), master.key(), &master_salt, key_label, key);
+        derive(master.profile(), master.key(), &master_salt, salt_label, &mut *salt);
+        Self::new(master.profile(), key, salt)
     }
 
-    fn new(key: &[u8; 32], salt: Zeroizing<[u8; 12]>) -> Self {
-        let key = UnboundKey::new(&AES_256_GCM, key).expect("an AES-256 key has 32 bytes");
+    fn new(profile: SrtpProfile, key: &[u8], salt: Zeroizing<[u8; 12]>) -> Self {
+        let algorithm = match profile {
+            SrtpProfile::Aes128Gcm => &AES_128_GCM,
+            SrtpProfile::Aes256Gcm => &AES_256_GCM,
+        };
+        let key = UnboundKey::new(algorithm, key).expect("a key has the length of its profile");
         Self { key: LessSafeKey::new(key), salt }
     }
 
@@ -368,14 +375,18 @@ impl std::fmt::Debug for Cipher {
     }
 }
 
-/// AES-256 in counter mode as a key stream: RFC 3711 §4.3.3, RFC 6188 §3, at a key derivation rate of zero.
-fn derive(key: &[u8; 32], salt: &[u8; 14], label: u8, out: &mut [u8]) {
+/// AES in counter mode as a key stream: RFC 3711 §4.3.3, RFC 6188 §3, at a key derivation rate of zero.
+fn derive(profile: SrtpProfile, key: &[u8], salt: &[u8; 14], label: u8, out: &mut [u8]) {
     let mut counter = [0; 16];
     counter[..14].copy_from_slice(salt);
     counter[7] ^= label;
     out.fill(0);
-    let key = UnboundCipherKey::new(&AES_256, key).expect("an AES-256 key has 32 bytes");
-    let key = EncryptingKey::ctr(key).expect("AES-256 has a counter mode");
+    let algorithm = match profile {
+        SrtpProfile::Aes128Gcm => &AES_128,
+        SrtpProfile::Aes256Gcm => &AES_256,
+    };
+    let key = UnboundCipherKey::new(algorithm, key).expect("a key has the length of its profile");
+    let key = EncryptingKey::ctr(key).expect("AES has a counter mode");
     key.less_safe_encrypt(out, EncryptionContext::Iv128(FixedLength::from(counter)))
         .expect("a key stream of a few blocks is within the limits");
 }

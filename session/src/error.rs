@@ -146,10 +146,16 @@ impl VerificationFault {
 
     fn at_fault(&self) -> AtFault {
         match self {
-            Self::Found(HandshakeError::NoCommonSuite { .. } | HandshakeError::TooWeak { .. }) => AtFault::Settings,
+            Self::Found(
+                HandshakeError::NoCommonSuite { .. }
+                | HandshakeError::NoCommonProfile { .. }
+                | HandshakeError::TooWeak { .. },
+            ) => AtFault::Settings,
             Self::Found(HandshakeError::Seal(SealError::TooLong { .. } | SealError::Exhausted)) => AtFault::Us,
             Self::Found(_) => AtFault::Peer,
-            Self::Reported { code } if matches!(code.as_str(), "no-common-suite" | "suite-too-weak") => {
+            Self::Reported { code }
+                if matches!(code.as_str(), "no-common-suite" | "no-common-profile" | "suite-too-weak") =>
+            {
                 AtFault::Settings
             }
             Self::Reported { .. } => AtFault::Us,
@@ -174,6 +180,7 @@ fn explain(code: &str) -> String {
         "seal" => "it could not open our messages, so the key exchange was changed on the way".to_owned(),
         "not-dialled" => "it is not the peer that was dialled; check its fingerprint".to_owned(),
         "no-common-suite" => "it accepts none of our key agreements; allow one more with --suites".to_owned(),
+        "no-common-profile" => "it accepts none of our SRTP profiles; allow one more with --srtp".to_owned(),
         "suite-too-weak" => {
             "it has had a stronger key agreement with you before and takes no weaker one; allow that one with --suites"
                 .to_owned()

@@ -1,7 +1,7 @@
 //! How two peers come from nothing to keys that only they hold, and prove who they are.
 //!
 //! SIGMA-R in the form that signs a MAC (as IKEv2 does): M1 and M2 exchange nonces and shares in the clear
-//! ([`suite`], [`exchange`]); what both saw is hashed ([`transcript`]) and, with the shared secret, gives every key
+//! ([`suite`], [`exchange`], [`offer`]); what both saw is hashed ([`transcript`]) and, with the shared secret, gives every key
 //! ([`keys`]); everything later is sealed ([`seal`]); M3 and M4 carry identities and signatures ([`proof`]).
 
 use std::fmt;
@@ -9,6 +9,7 @@ use std::fmt;
 use data_encoding::BASE64;
 use rand_core::CryptoRng;
 use thiserror::Error;
+use visavis_net::plan::SrtpProfile;
 
 use crate::base64;
 use crate::identity::{Fingerprint, IdentityError};
@@ -20,6 +21,7 @@ pub mod keys;
 mod modp;
 #[cfg(test)]
 pub(crate) use modp::tests::improper;
+pub mod offer;
 pub mod proof;
 pub mod seal;
 pub mod suite;
@@ -97,14 +99,20 @@ impl fmt::Display for Nonce {
     }
 }
 
-/// Why a handshake ended. All but [`Self::NoCommonSuite`] and [`Self::TooWeak`] mean that the peer is
-/// broken or hostile, or that somebody in the middle changed its bytes.
+/// Why a handshake ended. All but [`Self::NoCommonSuite`], [`Self::NoCommonProfile`] and [`Self::TooWeak`] mean that the
+/// peer is broken or hostile, or that somebody in the middle changed its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
     /// Nothing that both sides would use.
     #[error("the two sides have no key agreement in common: offered {offered}; allow one more with --suites")]
     NoCommonSuite {
+        /// What the peer named.
+        offered: String,
+    },
+    /// No protection of media that both sides would use.
+    #[error("the two sides have no SRTP profile in common: offered {offered}; allow one more with --srtp")]
+    NoCommonProfile {
         /// What the peer named.
         offered: String,
     },
@@ -119,6 +127,9 @@ pub enum HandshakeError {
     /// The peer chose, or asked again for, something that was not on offer.
     #[error("the peer chose {0}, which was not offered")]
     NotOffered(Suite),
+    /// The peer chose an SRTP profile that was not on offer; who names none has AEAD_AES_256_GCM only.
+    #[error("the peer chose {0} for media, which was not offered; to allow it, use --srtp")]
+    ProfileNotOffered(SrtpProfile),
     /// The peer asked for a share that it already had, or asked twice.
     #[error("the peer asked again for a share of {0} without need")]
     NeedlessRetry(Suite),
@@ -181,8 +192,10 @@ impl HandshakeError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::NoCommonSuite { .. } => "no-common-suite",
+            Self::NoCommonProfile { .. } => "no-common-profile",
             Self::TooWeak { .. } => "suite-too-weak",
             Self::NotOffered(_) => "suite-not-offered",
+            Self::ProfileNotOffered(_) => "profile-not-offered",
             Self::NeedlessRetry(_) => "needless-retry",
             Self::ShareLength { .. } => "share-length",
             Self::ShareValue(_) => "share-value",

@@ -53,7 +53,7 @@ case_control() {
     sees ben peer-muted
     until [ "$(last ben status '"peer_muted":{"camera":true,"microphone":true}')" = yes ]; do sleep 0.1; done
     # Silence takes next to nothing, pictures nothing at all.
-    until [ "$(last ana status '"fps":0.0,[^}]*"video_bps":0},"suite"')" = yes ]; do sleep 0.1; done
+    until [ "$(last ana status '"fps":0.0,[^}]*"video_bps":0},"srtp"')" = yes ]; do sleep 0.1; done
     control ana 0 mute --camera off
     until [ "$(last ben status '"peer_muted":{"camera":false,"microphone":true}')" = yes ]; do sleep 0.1; done
     until [ "$(last ben status '"received":{[^}]*"video_bps":[1-9]')" = yes ]; do sleep 0.1; done
@@ -126,6 +126,40 @@ case_no_common_suite() {
     exits ana 7
     explains ana 'no key agreement in common'
     # A call that never rang is none: who waits for one goes on waiting.
+    never ben incoming
+    stop ben
+}
+
+# A machine that has the short key only, and one that has both: the call is theirs, with what they have in common.
+case_srtp_profiles() {
+    answer ben "$p" --once --auto=anyone
+    call ana "127.0.0.1:$p" --srtp aes-128-gcm
+    sees ana connected
+    for who in ana ben; do
+        flows "$who"
+        [ "$(field "$who" connected srtp)" = aes-128-gcm ] || fail "$who has $(field "$who" connected srtp)"
+    done
+    control ana 0 status
+    [[ $answer == *"x25519-mlkem768, aes-128-gcm"* ]] || fail "the status is $answer"
+    tell ana hangup
+    exits ana 0
+    exits ben 0
+    ended ben ended
+    # With the same contact, nothing is lost by a call with the longer one, nor by one more with the shorter.
+    answer ben "$p" --once --auto=anyone --srtp aes-256-gcm
+    call ana "127.0.0.1:$p" --srtp aes-128-gcm,aes-256-gcm
+    sees ana connected
+    [ "$(field ana connected srtp)" = aes-256-gcm ] || fail "the profile is $(field ana connected srtp)"
+    tell ana hangup
+    exits ana 0
+    exits ben 0
+}
+
+case_no_common_srtp_profile() {
+    answer ben "$p" --once --auto=anyone --srtp aes-256-gcm
+    call ana "127.0.0.1:$p" --srtp aes-128-gcm
+    exits ana 7
+    explains ana 'no SRTP profile in common: offered AEAD_AES_256_GCM'
     never ben incoming
     stop ben
 }

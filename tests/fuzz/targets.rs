@@ -20,7 +20,7 @@ use visavis_media::picture::{Picture, Sampling};
 use visavis_net::buf::Pool;
 use visavis_net::carrier::tcp_udp::Framer;
 use visavis_net::payload::{jpeg, opus};
-use visavis_net::plan::{Direction, MasterKey, MediaKeys, Path, StreamPlan};
+use visavis_net::plan::{Direction, MasterKey, MediaKeys, Path, SrtpProfile, StreamPlan};
 use visavis_net::rtp::codec::Codec;
 use visavis_net::rtp::ids::{ExtSeq, Ssrc};
 use visavis_net::rtp::session::{Session, SessionConfig};
@@ -157,7 +157,8 @@ fn m4(data: &[u8]) {
          Visavis-Share: {answer}\r\nVisavis-UDP-Port: 8554\r\n\r\n"
     );
     transcript.message(Role::Callee, answer.as_bytes());
-    let keys = KeySource::Exchange { secret, transcript: transcript.hash() }.derive(Role::Callee);
+    let keys =
+        KeySource::Exchange { secret, transcript: transcript.hash() }.derive(Role::Callee, SrtpProfile::Aes256Gcm);
     call.handle_input(now, Input::Rtsp(answer.as_bytes()));
     settle(&mut call, now);
     assert!(!call.is_over(), "the answer was good");
@@ -273,6 +274,7 @@ fn config() -> Arc<Config> {
     Arc::new(Config {
         identity: Arc::new(Identity::generate(&mut rng())),
         suites: vec![Suite::X25519, Suite::Modp2048],
+        srtp: SrtpProfile::ALL.to_vec(),
         udp_port: 8554,
         presentation: Presentation { audio: Some(Codec::Opus), video: Some(Codec::Jpeg) },
         want_audio: true,
@@ -342,7 +344,8 @@ impl Caller {
         transcript.message(Role::Callee, &answer);
         let share = KeyShare::parse(&header(&answer, "Visavis-Share"), Role::Callee).expect("a share");
         let secret = exchange.finish(&share).expect("a secret");
-        let keys = KeySource::Exchange { secret, transcript: transcript.hash() }.derive(Role::Caller);
+        let keys =
+            KeySource::Exchange { secret, transcript: transcript.hash() }.derive(Role::Caller, SrtpProfile::Aes256Gcm);
         Self { call, now, seal: keys.seal, confirm: keys.confirm, transcript }
     }
 
@@ -394,7 +397,7 @@ struct Receiver {
 impl Receiver {
     fn new() -> Self {
         let now = clock::now();
-        let master = || MasterKey::new([1; 32], [2; 12]);
+        let master = || MasterKey::derive(SrtpProfile::Aes256Gcm, |material| material.fill(1));
         let keys = MediaKeys { local: master(), remote: master(), local_ssrc: Ssrc(3), remote_ssrc: REMOTE };
         let clock = WallClock { at: now, unix: Duration::from_secs(1_800_000_000) };
         let config = SessionConfig { keys, rekeying: Rekeying::default(), cname: "x".into(), clock };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use visavis::engine::command::{Command, Dial};
 use visavis::engine::config::{Auto, Contact};
 use visavis::engine::event::Event;
-use visavis_net::plan::Path;
+use visavis_net::plan::{Path, SrtpProfile};
 use visavis_net::rtp::codec::MediaKind;
 use visavis_session::call::{EndReason, Purpose};
 use visavis_session::handshake::suite::Suite;
@@ -122,6 +122,29 @@ fn every_suite_makes_a_call() {
         assert!(
             world.nodes[A].told(|event| matches!(event, Event::Connected { suite: agreed, .. } if *agreed == suite))
         );
+    }
+}
+
+#[test]
+fn every_profile_makes_a_call_and_the_stronger_one_wins() {
+    let [strong, weak] = SrtpProfile::ALL;
+    for (caller, called, agreed) in [
+        (vec![strong], vec![strong, weak], strong),
+        (vec![weak, strong], vec![strong, weak], strong),
+        (vec![weak], vec![strong, weak], weak),
+    ] {
+        let setups = [caller, called].map(|srtp| Setup { srtp, separate_channels: true, ..Setup::default() });
+        let mut world = World::new(22, clean(20 * MS), &setups);
+        world.dial(A, B, Purpose::Call);
+        world.run_for(Duration::from_secs(3));
+        let since = world.now();
+        world.run_for(Duration::from_secs(2));
+        for node in &mut world.nodes {
+            assert!(node.told(|event| matches!(event, Event::Connected { srtp, .. } if *srtp == agreed)));
+            assert!(node.arrived_since(MediaKind::Audio, since).count() > 95, "{agreed}: sound");
+            assert!(node.arrived_since(MediaKind::Video, since).count() > 200, "{agreed}: pictures");
+            assert_eq!(node.peer.snapshot(since).srtp, Some(agreed));
+        }
     }
 }
 

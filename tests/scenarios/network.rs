@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use visavis_net::plan::SrtpProfile;
 use visavis_net::rtp::codec::MediaKind;
 use visavis_net::srtp::Rekeying;
 use visavis_session::call::Purpose;
@@ -69,16 +70,18 @@ fn keys_that_change_in_the_middle_of_a_call_cost_no_packet() {
         loss: Loss::Random(0.03),
         ..LinkConfig::default()
     };
-    let arrived = |rekeying: Rekeying| -> Vec<Vec<_>> {
-        let setup = Setup { rekeying, ..Setup::default() };
+    let arrived = |srtp: SrtpProfile, rekeying: Rekeying| -> Vec<Vec<_>> {
+        let setup = Setup { srtp: vec![srtp], rekeying, ..Setup::default() };
         let mut world = World::new(33, Conditions { link, ..Conditions::default() }, &[setup.clone(), setup]);
         world.dial(A, B, Purpose::Call);
         world.run_for(Duration::from_secs(45));
         let of = |node: &Node| node.arrived.iter().map(|it| (it.kind, it.age, it.len, it.repaired)).collect();
         world.nodes.iter().map(of).collect()
     };
-    let often = arrived(Rekeying { interval: Duration::from_secs(10), ..Rekeying::default() });
-    let seldom = arrived(Rekeying::default());
-    assert!(often.iter().all(|packets| packets.len() > 2_000));
-    assert!(often == seldom, "every packet comes as if the key had stayed");
+    for srtp in SrtpProfile::ALL {
+        let often = arrived(srtp, Rekeying { interval: Duration::from_secs(10), ..Rekeying::default() });
+        let seldom = arrived(srtp, Rekeying::default());
+        assert!(often.iter().all(|packets| packets.len() > 2_000));
+        assert!(often == seldom, "{srtp}: every packet comes as if the key had stayed");
+    }
 }

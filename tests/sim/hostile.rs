@@ -11,7 +11,7 @@ use visavis::engine::clock;
 use visavis::engine::command::{Command, Dial};
 use visavis::engine::peer::{ConnId, Destination, MediaOutput, Output};
 use visavis_net::carrier::tcp_udp::{Frame, Framer, frame_control};
-use visavis_net::plan::{Direction, Path, StreamPlan};
+use visavis_net::plan::{Direction, Path, SrtpProfile, StreamPlan};
 use visavis_net::rtp::codec::{Codec, MediaKind};
 use visavis_net::rtp::ids::Ssrc;
 use visavis_net::rtp::session::{Session, SessionConfig};
@@ -115,7 +115,10 @@ impl Hostile {
         this.transcript.message(Role::Callee, &answer);
         let share = KeyShare::parse(&header(&answer, "Visavis-Share"), Role::Callee).expect("a share");
         let secret = exchange.finish(&share).expect("a secret");
-        this.take_keys(KeySource::Exchange { secret, transcript: this.transcript.hash() }.derive(Role::Caller));
+        this.take_keys(
+            KeySource::Exchange { secret, transcript: this.transcript.hash() }
+                .derive(Role::Caller, SrtpProfile::Aes256Gcm),
+        );
         this
     }
 
@@ -142,7 +145,7 @@ impl Hostile {
         );
         this.transcript.message(Role::Callee, answer.as_bytes());
         let transcript = this.transcript.hash();
-        this.take_keys(KeySource::Exchange { secret, transcript }.derive(Role::Callee));
+        this.take_keys(KeySource::Exchange { secret, transcript }.derive(Role::Callee, SrtpProfile::Aes256Gcm));
         this.say_plain(&answer);
         this
     }

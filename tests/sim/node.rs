@@ -13,7 +13,7 @@ use visavis::engine::event::Event;
 use visavis::engine::peer::{ConnId, MediaOutput, Peer};
 use visavis_media::device::{AudioSinkSpec, AudioSourceSpec, Sinks, Sources, VideoSinkSpec, VideoSourceSpec};
 use visavis_net::buf::Payload;
-use visavis_net::plan::StreamPlan;
+use visavis_net::plan::{SrtpProfile, StreamPlan};
 use visavis_net::rtp::codec::Codec;
 use visavis_net::rtp::codec::MediaKind::{self, Audio, Video};
 use visavis_net::rtp::session::{OutFrame, Received};
@@ -93,6 +93,8 @@ pub struct Setup {
     pub viewers: bool,
     /// Key agreements, best first.
     pub suites: Vec<Suite>,
+    /// What may seal media.
+    pub srtp: Vec<SrtpProfile>,
     /// When keys change within a call.
     pub rekeying: Rekeying,
     /// Control connections for each direction.
@@ -121,6 +123,7 @@ impl Default for Setup {
             contacts_only: false,
             viewers: true,
             suites: vec![Suite::X25519MlKem768, Suite::X25519],
+            srtp: SrtpProfile::ALL.to_vec(),
             rekeying: Rekeying::default(),
             separate_channels: false,
             // 640×480 at a high quality.
@@ -144,6 +147,7 @@ impl Node {
                 viewers: setup.viewers,
             },
             suites: setup.suites.clone(),
+            srtp: setup.srtp.clone(),
             listen: Some(address),
             separate_channels: setup.separate_channels,
             // The pipelines are never opened here; what they are decides which streams are offered.

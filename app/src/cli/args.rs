@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use visavis_media::device::{AudioSinkSpec, AudioSourceSpec, VideoSinkSpec, VideoSourceSpec};
+use visavis_net::plan::{SrtpProfile, UnknownProfile};
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
@@ -353,6 +354,10 @@ pub(crate) struct Network {
     /// have is used
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "x25519-mlkem768,x25519", value_parser = suite)]
     pub(crate) suites: Vec<Suite>,
+    /// SRTP profiles to offer and accept, of aes-256-gcm, aes-128-gcm; the strongest that both sides have is used. With
+    /// aes-128-gcm alone, media costs a weak machine less
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "aes-256-gcm,aes-128-gcm", value_parser = srtp)]
+    pub(crate) srtp: Vec<SrtpProfile>,
 }
 
 /// How a call rings.
@@ -449,14 +454,23 @@ impl Network {
 
     /// The suites without repetitions.
     pub(crate) fn suites(&self) -> Vec<Suite> {
-        let mut suites = Vec::with_capacity(self.suites.len());
-        for suite in &self.suites {
-            if !suites.contains(suite) {
-                suites.push(*suite);
-            }
-        }
-        suites
+        once_each(&self.suites)
     }
+
+    /// The SRTP profiles without repetitions.
+    pub(crate) fn srtp(&self) -> Vec<SrtpProfile> {
+        once_each(&self.srtp)
+    }
+}
+
+fn once_each<T: Copy + PartialEq>(named: &[T]) -> Vec<T> {
+    let mut found = Vec::with_capacity(named.len());
+    for one in named {
+        if !found.contains(one) {
+            found.push(*one);
+        }
+    }
+    found
 }
 
 fn listen(text: &str) -> Result<Listen, String> {
@@ -473,6 +487,10 @@ fn listen(text: &str) -> Result<Listen, String> {
 fn suite(text: &str) -> Result<Suite, String> {
     let names = || Suite::ALL.map(|suite| suite.to_string()).join(", ");
     text.trim().parse().map_err(|_| format!("choose from {}", names()))
+}
+
+fn srtp(text: &str) -> Result<SrtpProfile, String> {
+    text.trim().parse().map_err(|e: UnknownProfile| e.to_string())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -33,8 +33,13 @@ pub(crate) fn event(event: &Event, contacts: &Contacts, outcome: Option<Exit>) -
             Some(peer),
             contacts,
         ),
-        Event::Connected { peer, suite, purpose } => with_peer(
-            json!({"event": "connected", "suite": suite.to_string(), "purpose": purpose.to_string()}),
+        Event::Connected { peer, suite, srtp, purpose } => with_peer(
+            json!({
+                "event": "connected",
+                "suite": suite.to_string(),
+                "srtp": srtp.to_string(),
+                "purpose": purpose.to_string(),
+            }),
             Some(peer),
             contacts,
         ),
@@ -81,6 +86,7 @@ pub(crate) fn status(snapshot: &Snapshot, contacts: &Contacts) -> Value {
         "event": "status",
         "phase": phase(snapshot.phase),
         "suite": snapshot.suite.map(|suite| suite.to_string()),
+        "srtp": snapshot.srtp.map(|srtp| srtp.to_string()),
         "path": snapshot.path.as_ref().map(path_value),
         "connected_s": rounded(snapshot.connected_for.as_secs_f64()),
         "round_trip_ms": snapshot.round_trip.map(|it| rounded(it.as_secs_f64() * 1e3)),

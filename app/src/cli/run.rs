@@ -262,20 +262,21 @@ impl Desk {
                 }
                 self.incoming(peer, address.ip().to_canonical(), *purpose, *auto);
             }
-            Event::Connected { peer, suite, purpose } if matches!(self.goal, Goal::Stream) => {
+            Event::Connected { peer, suite, srtp, purpose } if matches!(self.goal, Goal::Stream) => {
                 // Viewers come and go; what they are called is all there is to keep of them.
                 debug_assert_eq!(*purpose, Purpose::Watch);
-                self.screen.line(&sentence(&format!("{} watches. Keys agreed by {suite}", self.described(peer))));
+                let keys = words::keys(*suite, *srtp);
+                self.screen.line(&sentence(&format!("{} watches. {keys}", self.described(peer))));
                 self.learn(None, peer, *suite);
             }
-            Event::Connected { peer, suite, .. } => {
+            Event::Connected { peer, suite, srtp, .. } => {
                 self.asking = false;
                 // The question or the ringing is over.
                 self.screen.clear();
                 let incoming = self.party.as_ref().is_some_and(|party| party.incoming);
                 self.party = Some(Party { key: *peer, incoming });
                 self.connected = true;
-                self.connected(peer, *suite);
+                self.connected(peer, *suite, *srtp);
             }
             Event::Sas { sas } => self.sas(sas.to_string()),
             // Until there is media, every way is being tried and none is news.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use visavis_net::plan::Path;
+use visavis_net::plan::{Path, SrtpProfile};
 use visavis_net::rtp::codec::MediaKind;
+use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
 use crate::contacts::Contact;
@@ -25,6 +26,11 @@ pub(crate) fn trust(contact: Option<&Contact>) -> &'static str {
         Some(_) => "not verified yet",
         None => "not one of your contacts",
     }
+}
+
+/// What protects a call.
+pub(crate) fn keys(suite: Suite, srtp: SrtpProfile) -> String {
+    format!("Keys agreed by {suite}, media sealed with {srtp}.")
 }
 
 /// `12:07`, or `1:02:03` from an hour on.
@@ -81,8 +87,8 @@ pub(crate) fn status(snapshot: &Snapshot, who: &str, width: usize) -> String {
     // Nobody shall talk for minutes into a microphone that is off.
     parts.extend(off("your", snapshot.muted).map(|text| (1, text)));
     parts.extend(off("their", snapshot.peer_muted).map(|text| (2, text)));
-    if let Some(suite) = snapshot.suite {
-        parts.push((8, suite.to_string()));
+    if let (Some(suite), Some(srtp)) = (snapshot.suite, snapshot.srtp) {
+        parts.push((8, format!("{suite}, {srtp}")));
     }
     if let Some(path) = &snapshot.path {
         parts.push((7, path.to_string()));
@@ -186,8 +192,6 @@ fn fit(mut parts: Vec<(u8, String)>, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use visavis_session::handshake::suite::Suite;
-
     use super::*;
 
     pub(crate) fn snapshot() -> Snapshot {
@@ -202,6 +206,7 @@ mod tests {
         Snapshot {
             phase: Phase::Connected,
             suite: Some(Suite::X25519MlKem768),
+            srtp: Some(SrtpProfile::Aes256Gcm),
             path: Some(Path::Udp(([192, 0, 2, 7], 8554).into())),
             connected_for: Duration::from_secs(727),
             round_trip: Some(Duration::from_micros(23_400)),

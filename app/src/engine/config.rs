@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use visavis_media::device;
+use visavis_net::plan::SrtpProfile;
 use visavis_net::srtp::Rekeying;
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::{Fingerprint, Identity};
@@ -19,6 +20,8 @@ pub struct Config {
     pub admission: Admission,
     /// Key agreements we offer and accept, best first.
     pub suites: Vec<Suite>,
+    /// SRTP profiles we offer and accept.
+    pub srtp: Vec<SrtpProfile>,
     /// Where to listen, TCP and UDP alike; `None` takes any free port and only dials.
     pub listen: Option<SocketAddr>,
     /// Have each direction of a call on a control connection of its own.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use visavis_net::plan::Path;
+use visavis_net::plan::{Path, SrtpProfile};
 use visavis_session::call::{EndReason, Purpose};
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
@@ -49,6 +49,8 @@ pub enum Event {
         peer: Fingerprint,
         /// How the keys were agreed.
         suite: Suite,
+        /// What seals media.
+        srtp: SrtpProfile,
         /// A call or a stream.
         purpose: Purpose,
     },

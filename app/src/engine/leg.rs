@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use visavis_net::buf::{PacketBuf, Pool};
 use visavis_net::carrier::tcp_udp::{Frame, Framer};
-use visavis_net::plan::{Direction, Path, StreamPlan};
+use visavis_net::plan::{Direction, Path, SrtpProfile, StreamPlan};
 use visavis_net::rtp::codec::MediaKind;
 use visavis_net::rtp::ids::Ssrc;
 use visavis_net::rtp::session::{self, OutFrame, Received, Session};
@@ -50,6 +50,7 @@ pub(super) struct Leg {
     pub(super) purpose: Purpose,
     pub(super) peer: Option<Fingerprint>,
     pub(super) suite: Option<Suite>,
+    pub(super) srtp: Option<SrtpProfile>,
     pub(super) call_id: Option<CallId>,
     streams: Vec<StreamPlan>,
     /// Every gate is open: what is captured may leave.
@@ -84,6 +85,7 @@ impl Leg {
             dialled,
             peer: None,
             suite: None,
+            srtp: None,
             streams: Vec::new(),
             may_send: false,
             connected_at: None,

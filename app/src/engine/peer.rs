@@ -138,6 +138,7 @@ impl Peer {
         let call_config = Arc::new(call::Config {
             identity: Arc::clone(&config.identity),
             suites: config.suites.clone(),
+            srtp: config.srtp.clone(),
             udp_port: listen_port,
             presentation: call::Presentation {
                 audio: (config.sources.audio != AudioSourceSpec::None).then_some(Codec::Opus),
@@ -351,6 +352,7 @@ impl Peer {
             phase: leg.phase(),
             peer: leg.peer,
             suite: leg.suite,
+            srtp: leg.srtp,
             connected_for: leg.connected_for(now),
             recording: self.media.recording,
             recorded: self.legs.values().any(|leg| leg.recorded),
@@ -425,13 +427,13 @@ impl Peer {
             call::Event::Sas(sas) if in_focus => self.tell(Event::Sas { sas }),
             call::Event::Sas(_) => {}
             call::Event::Keys { keys, suite, remote_udp_port } => {
-                let remote_ssrc = keys.remote_ssrc;
+                let (remote_ssrc, srtp) = (keys.remote_ssrc, keys.local.profile());
                 let rekeying = self.config.rekeying;
                 let config = SessionConfig { keys, rekeying, cname: self.cname(), clock: self.clock };
                 let mut session = Session::new(config, &mut self.rng);
                 session.limit_video(self.config.quality.max_video_bitrate);
                 if let Some(leg) = self.legs.get_mut(&id) {
-                    leg.suite = Some(suite);
+                    (leg.suite, leg.srtp) = (Some(suite), Some(srtp));
                     leg.open_session(now, session, remote_ssrc, remote_udp_port);
                 }
             }
@@ -462,9 +464,9 @@ impl Peer {
     fn call_accepted(&mut self, now: Instant, id: ConnId) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.connected_at = Some(now);
-        if let (Some(peer), Some(suite)) = (leg.peer, leg.suite) {
+        if let (Some(peer), Some(suite), Some(srtp)) = (leg.peer, leg.suite, leg.srtp) {
             let purpose = leg.purpose;
-            self.tell(Event::Connected { peer, suite, purpose });
+            self.tell(Event::Connected { peer, suite, srtp, purpose });
         }
         self.start_receiving(id);
         self.tell_muted(now, id);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use visavis_net::plan::Path;
+use visavis_net::plan::{Path, SrtpProfile};
 use visavis_net::rtp::session::Waiting;
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
@@ -18,6 +18,8 @@ pub struct Snapshot {
     pub peer: Option<Fingerprint>,
     /// How the keys were agreed.
     pub suite: Option<Suite>,
+    /// What seals media.
+    pub srtp: Option<SrtpProfile>,
     /// Which way media goes.
     pub path: Option<Path>,
     /// Since media flows.

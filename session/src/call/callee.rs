@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use rtsp_types::{Method, Request, StatusCode};
+use visavis_net::plan::SrtpProfile;
 use visavis_net::rtp::codec::MediaKind;
 
 use super::caller::RINGING;
@@ -11,7 +12,7 @@ use crate::error::{EndReason, PROTOCOL_FAULT, VerificationFault, printable};
 use crate::handshake::exchange::{KeyShare, respond};
 use crate::handshake::keys::KeySource;
 use crate::handshake::proof::{CalleeClaims, CallerClaims};
-use crate::handshake::{HandshakeError, Nonce, Role, suite};
+use crate::handshake::{HandshakeError, Nonce, Role, offer, suite};
 use crate::identity::Fingerprint;
 use crate::rtsp::message::{self, Answer, FEATURE, Incoming, SDP, VERSION, name};
 use crate::sas::{Commitment, SasNonce};
@@ -65,7 +66,10 @@ impl Call {
                         match fault {
                             // So that the caller can say what it would take.
                             HandshakeError::NoCommonSuite { .. } => {
-                                answer.header(name::SUITES, suite::list(&self.config.suites))
+                                answer.header(name::SUITES, offer::list(&self.config.suites))
+                            }
+                            HandshakeError::NoCommonProfile { .. } => {
+                                answer.header(name::SRTP, offer::list(&self.config.srtp))
                             }
                             _ => answer,
                         }
@@ -119,9 +123,13 @@ impl Call {
         let remote_udp_port: u16 = message::parsed(request, name::UDP_PORT)?;
         // It counts as part of the transcript.
         Nonce::from_base64(message::required(request, name::NONCE)?)?;
-        let offered = suite::parse_list(message::required(request, name::SUITES)?)?;
+        let offered = offer::parse_list(message::required(request, name::SUITES)?)?;
         let shares = KeyShare::parse_list(message::required(request, name::SHARE)?)?;
         let suite = suite::choose(&offered, &self.config.suites)?;
+        let profiles =
+            message::value(request, name::SRTP).map_or_else(|| Ok(vec![offer::UNNAMED]), offer::parse_list)?;
+        let srtp = offer::strongest(&profiles, &self.config.srtp)
+            .ok_or_else(|| HandshakeError::NoCommonProfile { offered: offer::list(&profiles) })?;
         let share = shares.iter().find(|share| share.suite() == suite);
         match (share, retried) {
             (Some(share), _) if suite.is_costly() && !matches!(listening.costly, Costly::Afforded) => {
@@ -134,16 +142,17 @@ impl Call {
                 let answer = Answer::ok()
                     .header(name::VERSION, VERSION)
                     .header(name::SUITE, suite.to_string())
+                    .header(name::SRTP, srtp.registered())
                     .header(name::NONCE, ours.to_string())
                     .header(name::SHARE, answer.to_string())
                     .header(name::UDP_PORT, self.config.udp_port.to_string());
-                Ok(Some(Greeting { transcript, answer, agreed: Some((secret, remote_udp_port)), suite }))
+                Ok(Some(Greeting { transcript, answer, agreed: Some((secret, remote_udp_port)), suite, srtp }))
             }
             (None, None) => {
                 let answer = Answer::new(StatusCode::KeyManagementError)
                     .header(name::VERSION, VERSION)
                     .header(name::SUITE, suite.to_string());
-                Ok(Some(Greeting { transcript, answer, agreed: None, suite }))
+                Ok(Some(Greeting { transcript, answer, agreed: None, suite, srtp }))
             }
             (None, Some(_)) => Err(HandshakeError::Malformed { what: "second key share" }.into()),
         }
@@ -151,7 +160,7 @@ impl Call {
 
     /// Sends M2, or the request for another share.
     fn finish_greeting(&mut self, cseq: u32, greeting: Greeting) -> Step {
-        let Greeting { mut transcript, answer, agreed, suite } = greeting;
+        let Greeting { mut transcript, answer, agreed, suite, srtp } = greeting;
         let raw = answer.write(cseq);
         transcript.message(Role::Callee, &raw);
         self.send(Channel::Primary, &raw)?;
@@ -161,7 +170,7 @@ impl Call {
         };
         // Nothing authentic was heard yet, so this counts from the connection.
         self.timers.set(Timer::Handshake, self.heard + HANDSHAKE_TIMEOUT);
-        let keys = KeySource::Exchange { secret, transcript: transcript.hash() }.derive(Role::Callee);
+        let keys = KeySource::Exchange { secret, transcript: transcript.hash() }.derive(Role::Callee, srtp);
         let (confirm, sas) = self.take_keys(keys, suite, remote_udp_port);
         let greeted = Greeted { transcript, confirm, sas };
         self.state = State::Greeted(Box::new(greeted));
@@ -298,6 +307,7 @@ struct Greeting {
     answer: Answer,
     agreed: Option<(crate::handshake::exchange::SharedSecret, u16)>,
     suite: suite::Suite,
+    srtp: SrtpProfile,
 }
 
 impl Deciding {

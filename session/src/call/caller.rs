@@ -3,12 +3,14 @@
 use std::time::Instant;
 
 use rtsp_types::{Method, Response, StatusCode};
+use visavis_net::plan::SrtpProfile;
 use visavis_net::rtp::codec::MediaKind;
 
 use super::{Call, Channel, Event, PeerFault, Purpose, Step, prover, reported};
 use crate::error::{EndReason, printable};
 use crate::handshake::exchange::{Exchange, KeyShare};
 use crate::handshake::keys::{Confirm, KeySource};
+use crate::handshake::offer;
 use crate::handshake::proof::{CalleeClaims, CallerClaims};
 use crate::handshake::suite::{self, Suite};
 use crate::handshake::transcript::Transcript;
@@ -42,7 +44,8 @@ impl Call {
         let ask = Ask::new(Method::Options, None)
             .header("Require", FEATURE)
             .header(name::VERSION, VERSION)
-            .header(name::SUITES, suite::list(exchange.offered()))
+            .header(name::SUITES, offer::list(exchange.offered()))
+            .header(name::SRTP, offer::list(&self.config.srtp))
             .header(name::NONCE, nonce.to_string())
             .header(name::SHARE, KeyShare::list(&exchange.shares()))
             .header(name::UDP_PORT, self.config.udp_port.to_string());
@@ -102,10 +105,13 @@ impl Call {
         let Some(reason) = reported(response) else {
             return PeerFault::Refused { request: "OPTIONS", status: response.status().into() }.into();
         };
-        let Some(Ok(theirs)) = message::value(response, name::SUITES).map(suite::parse_list) else { return reason };
+        if let Some(Ok(theirs)) = message::value(response, name::SRTP).map(offer::parse_list::<SrtpProfile>) {
+            return HandshakeError::NoCommonProfile { offered: offer::list(&theirs) }.into();
+        }
+        let Some(Ok(theirs)) = message::value(response, name::SUITES).map(offer::parse_list) else { return reason };
         match (suite::choose(&theirs, &self.config.suites), self.weakest) {
             (Ok(chosen), Some(weakest)) if chosen < weakest => HandshakeError::TooWeak { chosen, weakest }.into(),
-            _ => HandshakeError::NoCommonSuite { offered: suite::list(&theirs) }.into(),
+            _ => HandshakeError::NoCommonSuite { offered: offer::list(&theirs) }.into(),
         }
     }
 
@@ -115,11 +121,20 @@ impl Call {
         if offered.contains(&suite) { Ok(suite) } else { Err(HandshakeError::NotOffered(suite).into()) }
     }
 
+    /// The SRTP profile of M2; who names none has only one.
+    fn parse_profile(&self, response: &Response<Vec<u8>>) -> Result<SrtpProfile, HandshakeError> {
+        let profile = message::value(response, name::SRTP).map_or(Some(offer::UNNAMED), offer::named);
+        let profile = profile.ok_or(HandshakeError::Malformed { what: "SRTP profile" })?;
+        let offered = self.config.srtp.contains(&profile);
+        if offered { Ok(profile) } else { Err(HandshakeError::ProfileNotOffered(profile)) }
+    }
+
     /// M2 is good: makes the keys and sends M3 with everything that can go in its wake.
     fn agree(&mut self, now: Instant, hello: Hello, response: &Response<Vec<u8>>, raw: &[u8]) -> Step {
         let Hello { exchange, mut transcript, nonce } = hello;
         transcript.message(Role::Callee, raw);
         let suite = self.parse_suite(response, exchange.offered())?;
+        let srtp = self.parse_profile(response)?;
         if Nonce::from_base64(message::required(response, name::NONCE)?)? == nonce {
             return Err(HandshakeError::Reflected.into());
         }
@@ -129,7 +144,7 @@ impl Call {
             return Err(HandshakeError::Malformed { what: "key share" }.into());
         }
         let secret = exchange.finish(&share)?;
-        let keys = KeySource::Exchange { secret, transcript: transcript.hash() }.derive(Role::Caller);
+        let keys = KeySource::Exchange { secret, transcript: transcript.hash() }.derive(Role::Caller, srtp);
         let (confirm, sas) = self.take_keys(keys, suite, remote_udp_port);
 
         let sas_nonce = SasNonce::generate(&mut self.rng);

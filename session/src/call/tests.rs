@@ -7,8 +7,11 @@ mod garbage;
 mod mute;
 mod negatives;
 mod pair;
+mod profiles;
 mod strangers;
 mod telephone;
+
+use visavis_net::plan::SrtpProfile;
 
 use super::*;
 use pair::{End, Pair, Setup, Side, kinds, seeded};

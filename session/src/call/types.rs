@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 use rand_core::Rng;
-use visavis_net::plan::{MediaKeys, StreamPlan};
+use visavis_net::plan::{MediaKeys, SrtpProfile, StreamPlan};
 use visavis_net::rtp::codec::{Codec, MediaKind};
 
 use crate::error::EndReason;
@@ -22,6 +22,8 @@ pub struct Config {
     pub identity: Arc<Identity>,
     /// Key agreements we offer and accept, best first.
     pub suites: Vec<Suite>,
+    /// SRTP profiles we offer and accept.
+    pub srtp: Vec<SrtpProfile>,
     /// The one UDP port of our media; 0 if we have none, which leaves the control connection.
     pub udp_port: u16,
     /// What we can send.
@@ -205,7 +207,7 @@ pub enum Event {
     /// Keys are agreed: media packets can be authenticated from now on. Comes before the other side has
     /// proven who it is, so that its first probe is not lost; nothing may be sent to it but probes.
     Keys {
-        /// The keys of media.
+        /// The keys of media, and with them its SRTP profile.
         keys: MediaKeys,
         /// How they were agreed.
         suite: Suite,

@@ -23,7 +23,8 @@ use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::suite::{MAX_LISTED, Suite};
+use super::offer::MAX_LISTED;
+use super::suite::Suite;
 use super::{HandshakeError, Role, modp};
 
 /// Bytes of an X25519 public value and of its secret.

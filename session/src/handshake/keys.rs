@@ -5,7 +5,8 @@
 //! | label | bytes | for |
 //! | --- | --- | --- |
 //! | `visavis/1 control caller`, `… callee` | 44 | sealing what that side says: key 32, IV 12 |
-//! | `visavis/1 media caller`, `… callee` | 44 | SRTP and SRTCP of that side: master key 32, salt 12 |
+//! | `visavis/1 media caller`, `… callee` | 44 | AEAD_AES_256_GCM of that side: master key 32, salt 12 |
+//! | `visavis/1 media AEAD_AES_128_GCM caller`, `… callee` | 28 | AEAD_AES_128_GCM of that side: master key 16, salt 12 |
 //! | `visavis/1 ssrc` and one counting byte | 8 | RTCP source of the caller (4) and callee (4) |
 //! | `visavis/1 confirm caller`, `… callee` | 32 | the MAC inside that side's signature |
 //! | `visavis/1 sas` | 32 | the short authentication string |
@@ -19,7 +20,7 @@ use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
-use visavis_net::plan::{MasterKey, MediaKeys};
+use visavis_net::plan::{MasterKey, MediaKeys, SrtpProfile};
 use visavis_net::rtp::ids::Ssrc;
 use zeroize::Zeroizing;
 
@@ -63,12 +64,12 @@ pub struct Keys {
 }
 
 impl KeySource {
-    /// Derives all keys as `role` needs them. The secret is wiped.
+    /// Derives all keys as `role` needs them, those of media for `srtp`. The secret is wiped.
     #[must_use]
-    pub fn derive(self, role: Role) -> Keys {
+    pub fn derive(self, role: Role, srtp: SrtpProfile) -> Keys {
         match self {
             Self::Exchange { secret, transcript } => {
-                Schedule::extract(transcript.as_bytes(), secret.as_bytes()).keys(role)
+                Schedule::extract(transcript.as_bytes(), secret.as_bytes()).keys(role, srtp)
             }
         }
     }
@@ -193,17 +194,21 @@ impl Schedule {
 
     fn expand<const N: usize>(&self, label: &str) -> Zeroizing<[u8; N]> {
         let mut out = Zeroizing::new([0; N]);
-        let info: [&[u8]; 2] = [b"visavis/1 ", label.as_bytes()];
-        self.0.expand_multi_info(&info, out.as_mut()).expect("no key comes near HKDF's limit of 8160 bytes");
+        self.fill(label, out.as_mut());
         out
     }
 
-    fn keys(&self, role: Role) -> Keys {
+    fn fill(&self, label: &str, out: &mut [u8]) {
+        let info: [&[u8]; 2] = [b"visavis/1 ", label.as_bytes()];
+        self.0.expand_multi_info(&info, out).expect("no key comes near HKDF's limit of 8160 bytes");
+    }
+
+    fn keys(&self, role: Role, srtp: SrtpProfile) -> Keys {
         let (seal, open) = self.control(role);
         Keys {
             seal,
             open,
-            media: self.media(role),
+            media: self.media(role, srtp),
             sas: SasKey::new(self.expand("sas")),
             confirm: Confirm { caller: self.expand("confirm caller"), callee: self.expand("confirm callee") },
             back: BackKey(self.expand("back channel")),
@@ -215,23 +220,23 @@ impl Schedule {
         (Seal::new(&material(role)), Open::new(&material(role.other())))
     }
 
-    fn media(&self, role: Role) -> MediaKeys {
+    fn media(&self, role: Role, srtp: SrtpProfile) -> MediaKeys {
         let (caller_ssrc, callee_ssrc) = self.ssrcs();
         let (local_ssrc, remote_ssrc) = match role {
             Role::Caller => (caller_ssrc, callee_ssrc),
             Role::Callee => (callee_ssrc, caller_ssrc),
         };
-        MediaKeys { local: self.master(role), remote: self.master(role.other()), local_ssrc, remote_ssrc }
+        let (local, remote) = (self.master(role, srtp), self.master(role.other(), srtp));
+        MediaKeys { local, remote, local_ssrc, remote_ssrc }
     }
 
-    fn master(&self, writer: Role) -> MasterKey {
-        let material = self.expand::<{ MasterKey::KEY_LEN + MasterKey::SALT_LEN }>(&format!("media {writer}"));
-        let mut key = Zeroizing::new([0; MasterKey::KEY_LEN]);
-        let mut salt = Zeroizing::new([0; MasterKey::SALT_LEN]);
-        let (first, second) = material.split_at(MasterKey::KEY_LEN);
-        key.copy_from_slice(first);
-        salt.copy_from_slice(second);
-        MasterKey::new(*key, *salt)
+    /// The label names the profile, for an expansion under one label has its shorter form as a prefix.
+    fn master(&self, writer: Role, srtp: SrtpProfile) -> MasterKey {
+        let label = match srtp {
+            SrtpProfile::Aes128Gcm => format!("media AEAD_AES_128_GCM {writer}"),
+            SrtpProfile::Aes256Gcm => format!("media {writer}"),
+        };
+        MasterKey::derive(srtp, |material| self.fill(&label, material))
     }
 
     /// Sources of the caller and the callee: never zero, never the same.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::HandshakeError;
+use super::{HandshakeError, offer};
 
 /// A key agreement. Ordered by strength, weakest first, so that a contact can be held to the best it has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,42 +67,12 @@ impl FromStr for Suite {
 
 /// Characters of a peer's suite name that are worth repeating to a person.
 const MAX_NAME: usize = 32;
-/// Entries of a peer's list that are read; the wire has room for suites to come.
-pub(crate) const MAX_LISTED: usize = 16;
-
-/// Writes `Visavis-Suites`: names in order, separated by commas.
-#[must_use]
-pub fn list(suites: &[Suite]) -> String {
-    suites.iter().map(|suite| suite.name()).collect::<Vec<_>>().join(", ")
-}
-
-/// Reads `Visavis-Suites`. Names of suites to come are skipped; a suite named twice counts once.
-///
-/// # Errors
-/// [`HandshakeError::Malformed`] for more than 16 names or an empty one.
-pub fn parse_list(text: &str) -> Result<Vec<Suite>, HandshakeError> {
-    let malformed = HandshakeError::Malformed { what: "list of key agreements" };
-    let mut suites = Vec::new();
-    for (at, name) in text.split(',').map(str::trim).enumerate() {
-        if at >= MAX_LISTED || name.is_empty() {
-            return Err(malformed);
-        }
-        if let Ok(suite) = name.parse()
-            && !suites.contains(&suite)
-        {
-            suites.push(suite);
-        }
-    }
-    Ok(suites)
-}
-
-/// The strongest suite that both sides have. Neither side's order counts: a peer cannot prefer a weak one.
+/// The strongest suite that both sides have.
 ///
 /// # Errors
 /// [`HandshakeError::NoCommonSuite`].
 pub fn choose(offered: &[Suite], ours: &[Suite]) -> Result<Suite, HandshakeError> {
-    let best = offered.iter().filter(|suite| ours.contains(suite)).max();
-    best.copied().ok_or_else(|| HandshakeError::NoCommonSuite { offered: list(offered) })
+    offer::strongest(offered, ours).ok_or_else(|| HandshakeError::NoCommonSuite { offered: offer::list(offered) })
 }
 
 /// Holds a known peer to the strongest suite it has shown before.
@@ -118,8 +88,6 @@ pub fn check_floor(chosen: Suite, weakest: Option<Suite>) -> Result<(), Handshak
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -132,14 +100,12 @@ mod tests {
     }
 
     #[test]
-    fn takes_the_strongest_common_suite_whatever_the_order() {
-        let weak_first = [Suite::Modp2048, Suite::X25519, Suite::X25519MlKem768];
-        assert_eq!(choose(&weak_first, &[Suite::Modp2048, Suite::X25519]), Ok(Suite::X25519));
+    fn what_is_not_common_is_named() {
+        assert_eq!(choose(&[Suite::X25519], &Suite::ALL), Ok(Suite::X25519));
         assert_eq!(
             choose(&[Suite::X25519], &[Suite::Modp2048]),
             Err(HandshakeError::NoCommonSuite { offered: "x25519".into() })
         );
-        assert!(choose(&[], &Suite::ALL).is_err());
     }
 
     #[test]
@@ -149,23 +115,5 @@ mod tests {
         assert!(check_floor(Suite::X25519MlKem768, Some(Suite::X25519)).is_ok());
         let weaker = check_floor(Suite::X25519, Some(Suite::X25519MlKem768));
         assert_eq!(weaker, Err(HandshakeError::TooWeak { chosen: Suite::X25519, weakest: Suite::X25519MlKem768 }));
-    }
-
-    #[test]
-    fn lists_skip_what_is_to_come() {
-        assert_eq!(parse_list("x448-mlkem1024, x25519,x25519"), Ok(vec![Suite::X25519]));
-        assert_eq!(parse_list(&list(&Suite::ALL)), Ok(Suite::ALL.to_vec()));
-        assert!(parse_list("").is_err());
-        assert!(parse_list("x25519,,modp2048").is_err());
-        assert!(parse_list(&["x25519"; MAX_LISTED + 1].join(",")).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn reads_anything_without_harm(text in ".*") {
-            if let Ok(suites) = parse_list(&text) {
-                prop_assert!(suites.len() <= Suite::ALL.len());
-            }
-        }
     }
 }

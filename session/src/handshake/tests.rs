@@ -30,8 +30,8 @@ pub(super) fn agree(suite: Suite, seed: u64) -> (Keys, Keys, TranscriptHash) {
     let transcript = transcript.hash();
 
     let caller_secret = caller.finish(&KeyShare::parse(&m2, Role::Callee).unwrap()).unwrap();
-    let caller = KeySource::Exchange { secret: caller_secret, transcript }.derive(Role::Caller);
-    let callee = KeySource::Exchange { secret: callee_secret, transcript }.derive(Role::Callee);
+    let caller = KeySource::Exchange { secret: caller_secret, transcript }.derive(Role::Caller, SrtpProfile::Aes256Gcm);
+    let callee = KeySource::Exchange { secret: callee_secret, transcript }.derive(Role::Callee, SrtpProfile::Aes256Gcm);
     (caller, callee, transcript)
 }
 
@@ -63,7 +63,7 @@ fn sealed_after(
     let mut rng = rng(20);
     let offered = [Suite::X25519MlKem768, Suite::X25519];
     let exchange = Exchange::start(&offered, &mut rng);
-    let m1 = format!("{}\n{}", suite::list(&offered), KeyShare::list(&exchange.shares()));
+    let m1 = format!("{}\n{}", offer::list(&offered), KeyShare::list(&exchange.shares()));
     let mut at_caller = Transcript::new();
     at_caller.message(Role::Caller, m1.as_bytes());
 
@@ -71,7 +71,7 @@ fn sealed_after(
     let mut at_callee = Transcript::new();
     at_callee.message(Role::Caller, heard.as_bytes());
     let (suites, shares) = heard.split_once('\n').unwrap();
-    let chosen = suite::choose(&suite::parse_list(suites)?, &Suite::ALL)?;
+    let chosen = suite::choose(&offer::parse_list(suites)?, &Suite::ALL)?;
     let shares = KeyShare::parse_list(shares)?;
     let share = shares.iter().find(|share| share.suite() == chosen).unwrap();
     let (answer, callee_secret) = respond(share, &mut rng)?;
@@ -81,8 +81,10 @@ fn sealed_after(
     let heard = change_m2(m2);
     at_caller.message(Role::Callee, heard.as_bytes());
     let caller_secret = exchange.finish(&KeyShare::parse(&heard, Role::Callee)?)?;
-    let caller = KeySource::Exchange { secret: caller_secret, transcript: at_caller.hash() }.derive(Role::Caller);
-    let mut callee = KeySource::Exchange { secret: callee_secret, transcript: at_callee.hash() }.derive(Role::Callee);
+    let caller = KeySource::Exchange { secret: caller_secret, transcript: at_caller.hash() }
+        .derive(Role::Caller, SrtpProfile::Aes256Gcm);
+    let mut callee = KeySource::Exchange { secret: callee_secret, transcript: at_callee.hash() }
+        .derive(Role::Callee, SrtpProfile::Aes256Gcm);
     let (mut seal, mut m3) = (caller.seal, Vec::new());
     seal.seal(b"M3", &mut m3)?;
     callee.open.open(&m3)?;
@@ -126,7 +128,9 @@ fn a_replayed_first_message_leads_nowhere() {
         transcript.message(Role::Caller, recorded.to_string().as_bytes());
         let (answer, secret) = respond(&recorded, &mut rng).unwrap();
         transcript.message(Role::Callee, answer.to_string().as_bytes());
-        keys.push(KeySource::Exchange { secret, transcript: transcript.hash() }.derive(Role::Callee));
+        keys.push(
+            KeySource::Exchange { secret, transcript: transcript.hash() }.derive(Role::Callee, SrtpProfile::Aes256Gcm),
+        );
     }
     // The callee's share is fresh, so a recorded M3 does not open a second time either.
     assert_ne!(keys[0].media.local, keys[1].media.local);
@@ -150,6 +154,8 @@ fn every_cause_has_a_code_of_its_own() {
         HandshakeError::NoCommonSuite { offered: String::new() },
         HandshakeError::TooWeak { chosen: suite, weakest: suite },
         HandshakeError::NotOffered(suite),
+        HandshakeError::NoCommonProfile { offered: String::new() },
+        HandshakeError::ProfileNotOffered(SrtpProfile::Aes128Gcm),
         HandshakeError::NeedlessRetry(suite),
         HandshakeError::ShareLength { suite, expected: 0, actual: 1 },
         HandshakeError::ShareValue(suite),

@@ -31,6 +31,7 @@ pub(crate) mod name {
     pub(crate) const SAS_NONCE: &str = "Visavis-SAS-Nonce";
     pub(crate) const SHARE: &str = "Visavis-Share";
     pub(crate) const SIGNATURE: &str = "Visavis-Signature";
+    pub(crate) const SRTP: &str = "Visavis-SRTP";
     pub(crate) const SUITE: &str = "Visavis-Suite";
     pub(crate) const SUITES: &str = "Visavis-Suites";
     pub(crate) const UDP_PORT: &str = "Visavis-UDP-Port";

@@ -93,7 +93,13 @@ fn where_to_listen() {
 }
 
 #[test]
-fn suites_are_named_once() {
+fn suites_and_profiles_are_named_once() {
+    assert_eq!(network("").srtp(), SrtpProfile::ALL);
+    assert_eq!(network("--srtp aes-128-gcm,aes-128-gcm").srtp(), [SrtpProfile::Aes128Gcm]);
+    for unknown in ["AEAD_AES_128_GCM", "aes-192-gcm", ","] {
+        let refused = parse(&format!("answer --srtp {unknown}")).expect_err("unknown");
+        assert!(refused.contains("aes-256-gcm and aes-128-gcm"), "{refused}");
+    }
     assert_eq!(network("").suites(), [Suite::X25519MlKem768, Suite::X25519]);
     assert_eq!(network("--suites modp2048,x25519,modp2048").suites(), [Suite::Modp2048, Suite::X25519]);
     assert!(parse("answer --suites rot13").expect_err("unknown").contains("modp3072"));

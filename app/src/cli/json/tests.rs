@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use visavis_net::plan::SrtpProfile;
 use visavis_session::call::{EndReason, Purpose};
 use visavis_session::handshake::suite::Suite;
 
@@ -27,7 +28,12 @@ fn events() -> Vec<Event> {
         Event::Dialling { address },
         Event::Ringing { peer: key() },
         Event::Incoming { peer: key(), address, purpose: Purpose::Call, auto: false },
-        Event::Connected { peer: key(), suite: Suite::X25519MlKem768, purpose: Purpose::Watch },
+        Event::Connected {
+            peer: key(),
+            suite: Suite::X25519MlKem768,
+            srtp: SrtpProfile::Aes256Gcm,
+            purpose: Purpose::Watch,
+        },
         Event::PathChanged { path: Path::Udp(address) },
         Event::PathChanged { path: Path::Interleaved },
         Event::DeviceStarted { role: "audio-sink", at: Duration::new(1_795_000_000, 123_456_789) },
@@ -112,6 +118,7 @@ fn the_status_has_its_shape() {
         phase: Phase::Connected,
         peer: Some(key()),
         suite: Some(Suite::X25519),
+        srtp: Some(SrtpProfile::Aes128Gcm),
         path: Some(Path::Interleaved),
         connected_for: Duration::from_millis(1234),
         round_trip: Some(Duration::from_micros(23_456)),

@@ -1,5 +1,5 @@
 use rand_core::SeedableRng;
-use visavis_net::plan::Path;
+use visavis_net::plan::{Path, SrtpProfile};
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Identity;
 
@@ -128,7 +128,7 @@ fn dial(contact: Option<&str>) -> Goal {
 }
 
 fn connected(peer: Fingerprint) -> Event {
-    Event::Connected { peer, suite: Suite::X25519MlKem768, purpose: Purpose::Call }
+    Event::Connected { peer, suite: Suite::X25519MlKem768, srtp: SrtpProfile::Aes256Gcm, purpose: Purpose::Call }
 }
 
 fn incoming(peer: Fingerprint, auto: bool) -> Event {
@@ -233,7 +233,14 @@ async fn a_wrong_key_is_explained() {
 async fn a_known_key_with_a_weaker_agreement_is_not_talked_to() {
     let mut scene = Scene::new(Goal::Answer { once: true }, Options::default());
     scene.tell([incoming(key(1), true)]).await;
-    scene.tell([Event::Connected { peer: key(1), suite: Suite::X25519, purpose: Purpose::Call }]).await;
+    scene
+        .tell([Event::Connected {
+            peer: key(1),
+            suite: Suite::X25519,
+            srtp: SrtpProfile::Aes256Gcm,
+            purpose: Purpose::Call,
+        }])
+        .await;
     scene.wants("HangUp").await;
     scene.tell([ended(Some(key(1)), EndReason::HungUp { by_peer: false })]).await;
     let (exit, _, err) = scene.exit().await;
@@ -447,7 +454,15 @@ async fn viewers_come_and_go() {
     let mut scene = Scene::new(Goal::Stream, Options::default());
     let watches = |peer| {
         let incoming = Event::Incoming { peer, address: address(), purpose: Purpose::Watch, auto: true };
-        [incoming, Event::Connected { peer, suite: Suite::X25519MlKem768, purpose: Purpose::Watch }]
+        [
+            incoming,
+            Event::Connected {
+                peer,
+                suite: Suite::X25519MlKem768,
+                srtp: SrtpProfile::Aes256Gcm,
+                purpose: Purpose::Watch,
+            },
+        ]
     };
     scene.tell(watches(key(1))).await;
     scene.tell(watches(key(2))).await;

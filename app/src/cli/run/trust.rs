@@ -1,6 +1,7 @@
 //! Who the other side is, and how sure that is.
 
 use tokio::time::sleep;
+use visavis_net::plan::SrtpProfile;
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
@@ -11,7 +12,7 @@ use crate::engine::command::Command;
 use crate::exit::Exit;
 
 impl Desk {
-    pub(super) fn connected(&mut self, peer: &Fingerprint, suite: Suite) {
+    pub(super) fn connected(&mut self, peer: &Fingerprint, suite: Suite, srtp: SrtpProfile) {
         // The engine holds contacts to what they had shown when it started; this is what was learned since.
         let strongest = self.book.contacts().with_key(peer).and_then(|contact| contact.strongest);
         if let Some(strongest) = strongest.filter(|strongest| suite < *strongest) {
@@ -27,7 +28,7 @@ impl Desk {
             Goal::Dial { contact, .. } => contact.clone(),
             Goal::Answer { .. } | Goal::Stream => None,
         };
-        self.screen.line(&format!("Connected to {}. Keys agreed by {suite}.", self.described(peer)));
+        self.screen.line(&format!("Connected to {}. {}", self.described(peer), words::keys(suite, srtp)));
         self.learn(dialled.as_deref(), peer, suite);
         if let Some(sas) = self.sas.take() {
             self.compare(&sas);

@@ -9,7 +9,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::*;
 use crate::buf::{Payload, Pool};
-use crate::plan::MasterKey;
+use crate::plan::{MasterKey, SrtpProfile};
 use crate::rtp::codec::Codec;
 use crate::rtp::ids::ExtSeq;
 use crate::testing::moment;
@@ -30,7 +30,7 @@ fn address(text: &str) -> SocketAddr {
 }
 
 fn keys() -> [MediaKeys; 2] {
-    let [a, b] = [1, 2].map(|n| MasterKey::new([n; 32], [n + 8; 12]));
+    let [a, b] = [1, 2].map(|n| MasterKey::derive(SrtpProfile::Aes256Gcm, |material| material.fill(n)));
     let [a_ssrc, b_ssrc] = [Ssrc(0xaaaa), Ssrc(0xbbbb)];
     [
         MediaKeys { local: a.clone(), remote: b.clone(), local_ssrc: a_ssrc, remote_ssrc: b_ssrc },

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::handshake::suite;
+use crate::handshake::offer;
 use crate::identity::IdentityError;
 use crate::sas::SasNonce;
 
@@ -323,7 +323,7 @@ fn nothing_leaves_before_accept_whatever_the_peer_asks_and_answers() {
 
 #[test]
 fn every_word_for_a_fault_survives_the_wire() {
-    let fault = HandshakeError::NoCommonSuite { offered: suite::list(&Suite::ALL) };
+    let fault = HandshakeError::NoCommonSuite { offered: offer::list(&Suite::ALL) };
     assert_eq!(VerificationFault::reported(fault.code()).code(), fault.code());
     let hostile = VerificationFault::reported(&"\u{1b}[31m\r\nX: y".repeat(40));
     assert!(hostile.code().len() <= 32 && hostile.code().chars().all(|c| c.is_ascii_alphanumeric()));

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | a public value of 0, 1, p−1, p, above; another length; a point of small order | `improper_shares_…` | `improper_shares_…` |
 //! | suites taken out of the offer, or any other change to M1 and M2 | `faults::stripped_suites_…` | `faults::a_suite_that_was_not_offered_…`, `…_asked_for_again` |
+//! | SRTP profiles taken out of the offer, none in common, one that was not offered, what is none | `profiles::…` | `profiles::…` |
 //! | somebody else's words with genuine keys: M3 and M4 with a wrong key, signature, claim; cut off | `a_proof_with_…` | `a_proof_with_…` |
 //! | a number that is not what was committed to | `faults::a_reveal_must_match_…` | it shows its number first |
 //! | messages of another call, and the same message again | `replayed_messages_…` | `replayed_messages_…` |
@@ -35,7 +36,7 @@ fn word(end: &End) -> (String, bool) {
 }
 
 /// `finder` found it, the other side was told, both call it `code`, and no media was let out.
-fn ends_with(pair: &Pair, finder: Side, code: &str, what: &str) {
+pub(super) fn ends_with(pair: &Pair, finder: Side, code: &str, what: &str) {
     let (found, told) = if finder == Side::A { (&pair.a, &pair.b) } else { (&pair.b, &pair.a) };
     assert_eq!(word(found), (code.to_owned(), true), "{what}, at the side that finds it");
     assert_eq!(word(told), (code.to_owned(), false), "{what}, at the side that is told");

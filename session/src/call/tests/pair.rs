@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use visavis_net::buf::Pool;
 use visavis_net::carrier::tcp_udp::{Frame, Framer};
-use visavis_net::plan::{Direction, StreamPlan};
+use visavis_net::plan::{Direction, MediaKeys, StreamPlan};
 use visavis_net::rtp::codec::Codec;
 
 use super::*;
@@ -61,6 +61,7 @@ pub(super) fn config(seed: u64) -> Config {
     Config {
         identity: Arc::new(Identity::generate(&mut seeded(seed))),
         suites: vec![Suite::X25519MlKem768, Suite::X25519],
+        srtp: SrtpProfile::ALL.to_vec(),
         udp_port: 8554,
         presentation: Presentation { audio: Some(Codec::Opus), video: Some(Codec::Jpeg) },
         want_audio: true,
@@ -107,6 +108,14 @@ impl End {
             _ => None,
         });
         plans.collect()
+    }
+
+    /// The keys of media, once there are any.
+    pub(super) fn media(&self) -> Option<MediaKeys> {
+        self.events.iter().find_map(|(_, event)| match event {
+            Event::Keys { keys, .. } => Some(keys.clone()),
+            _ => None,
+        })
     }
 
     pub(super) fn sas(&self) -> Option<Sas> {

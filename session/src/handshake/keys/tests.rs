@@ -34,14 +34,25 @@ fn schedule() -> Schedule {
 /// What a few lines of Python with nothing but HMAC and SHA-256 make of the tables in the documentation.
 #[test]
 fn labels_are_those_that_are_documented() {
-    let keys = schedule().keys(Role::Caller);
+    let keys = schedule().keys(Role::Caller, SrtpProfile::Aes256Gcm);
     let media = [
         "541342abfdfbe679f7a331f2145df1c98d72127cda226b7fae5289d13bbb4888fad14f04e007cf496d7fc1b4",
         "567cfa92cd87015a62aaf64530fef89287383445273909698ca38d759c773fd917ccfbf5ce871a73ceffc895",
     ];
     for (master, expected) in [&keys.media.local, &keys.media.remote].into_iter().zip(media) {
-        assert_eq!([&master.key()[..], &master.salt()[..]].concat(), hex::<44>(expected));
+        assert_eq!(master.both(), hex::<44>(expected));
     }
+    let weaker = schedule().keys(Role::Caller, SrtpProfile::Aes128Gcm);
+    let media = [
+        "dc45fa35efa7d0a08872a1fbbd6b70ad34ec4a4d39001e837230be24",
+        "6373164f5c089dae497adf80d88f80db8ea2a593afbf6e147e1baf2d",
+    ];
+    for (master, expected) in [&weaker.media.local, &weaker.media.remote].into_iter().zip(media) {
+        assert_eq!(master.both(), hex::<28>(expected));
+    }
+    // Nothing but the master keys depends on the profile.
+    assert_eq!(weaker.media.local_ssrc, keys.media.local_ssrc);
+    assert_eq!(*weaker.back.0, *keys.back.0);
     assert_eq!((keys.media.local_ssrc, keys.media.remote_ssrc), (Ssrc(0x4d1b_2f47), Ssrc(0x6b53_9dd6)));
     assert_eq!(*keys.confirm.caller, hex("cc53b6b09f22991d69db5bd37b71e496e48064e950b0e0cc2efba658c7d1baae"));
     assert_eq!(*keys.confirm.callee, hex("3c6685ddb4de246e368fdf2a86dea3d15def4992b515ce97d5f195678f6165ec"));
@@ -68,6 +79,8 @@ fn no_two_uses_share_a_key() {
         "control callee",
         "media caller",
         "media callee",
+        "media AEAD_AES_128_GCM caller",
+        "media AEAD_AES_128_GCM callee",
         "confirm caller",
         "confirm callee",
         "sas",
@@ -80,8 +93,8 @@ fn no_two_uses_share_a_key() {
 #[test]
 fn another_transcript_gives_other_keys() {
     let secret = [7; 32];
-    let first = Schedule::extract(&[1; 32], &secret).keys(Role::Caller);
-    let second = Schedule::extract(&[2; 32], &secret).keys(Role::Callee);
+    let first = Schedule::extract(&[1; 32], &secret).keys(Role::Caller, SrtpProfile::Aes256Gcm);
+    let second = Schedule::extract(&[2; 32], &secret).keys(Role::Callee, SrtpProfile::Aes256Gcm);
     assert_ne!(first.media.local, second.media.remote);
     let (mut seal, mut open, mut out) = (first.seal, second.open, Vec::new());
     seal.seal(b"x", &mut out).unwrap();

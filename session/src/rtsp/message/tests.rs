@@ -51,6 +51,7 @@ fn no_message_of_ours_can_have_headers_that_collide_unnoticed() {
         name::SAS_NONCE,
         name::SHARE,
         name::SIGNATURE,
+        name::SRTP,
         name::SUITE,
         name::SUITES,
         name::UDP_PORT,
