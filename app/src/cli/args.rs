@@ -374,7 +374,7 @@ pub(crate) struct Ringing {
 
 /// How long it lasts, and who may have a say in that.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Options")]
+#[command(next_help_heading = None::<&'static str>)]
 pub(crate) struct Running {
     /// Hang up after this long; a stream ends this long after its start
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]

@@ -93,6 +93,7 @@ mod tests {
         for page in &written {
             let text = fs::read_to_string(folder.join(page)).expect("text");
             assert!(text.contains(".SH NAME") && text.contains(".SH SYNOPSIS"), "{page}");
+            assert!(text.matches(".SH OPTIONS").count() <= 1, "{page} has two sections of one name");
         }
         assert!(
             fs::read_to_string(folder.join("visavis.1")).expect("text").contains("no visavis runs with this profile")
