@@ -60,7 +60,8 @@ impl Listener {
         self.local
     }
 
-    /// Waits for a connection; gives it with the peer's [plain] address. Dropping the future loses none.
+    /// Waits for a connection; gives it with the peer's [plain] address, to be [prepared](prepare) if it may stay. Dropping
+    /// the future loses none.
     ///
     /// # Errors
     /// When the system is out of descriptors or memory; trying again a little later is right. A connection that was
@@ -68,10 +69,7 @@ impl Listener {
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         loop {
             match self.listener.accept().await {
-                Ok((stream, from)) => {
-                    prepare(&stream);
-                    return Ok((stream, plain(from)));
-                }
+                Ok((stream, from)) => return Ok((stream, plain(from))),
                 Err(error) if is_about_a_connection(&error) => {
                     tracing::debug!(%error, "a connection was gone before it was accepted");
                 }
