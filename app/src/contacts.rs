@@ -144,7 +144,11 @@ impl Contacts {
 
     /// What the engine needs to know of all who have a key.
     pub fn known(&self) -> impl Iterator<Item = config::Contact> + '_ {
-        self.list.iter().filter_map(|contact| Some(config::Contact { key: contact.key?, weakest: contact.strongest }))
+        let known = |contact: &Contact| {
+            let address = contact.address.as_ref().and_then(|address| address.host.parse().ok());
+            Some(config::Contact { key: contact.key?, weakest: contact.strongest, address })
+        };
+        self.list.iter().filter_map(known)
     }
 
     /// Adds somebody new.

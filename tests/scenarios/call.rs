@@ -466,7 +466,7 @@ fn strangers_are_declined_where_only_contacts_ring() {
     world.run_for(Duration::from_secs(1));
     assert_eq!(reason(&world, A), Some(&EndReason::Declined));
     assert!(!world.nodes[B].told(|event| matches!(event, Event::Incoming { .. })));
-    let ana = Contact { key: world.nodes[A].identity.public().fingerprint(), weakest: None };
+    let ana = Contact { key: world.nodes[A].identity.public().fingerprint(), weakest: None, address: None };
     world.command(B, Command::Know { contacts: vec![ana], blocked: Vec::new() });
     world.dial(A, B, Purpose::Call);
     world.run_for(Duration::from_secs(1));
@@ -503,7 +503,7 @@ fn a_stranger_rings_once_a_minute_and_a_contact_as_often_as_it_likes() {
     for known in [false, true] {
         let mut world = two(28, 50 * MS, &ringing());
         if known {
-            let ana = Contact { key: world.nodes[A].identity.public().fingerprint(), weakest: None };
+            let ana = Contact { key: world.nodes[A].identity.public().fingerprint(), weakest: None, address: None };
             world.command(B, Command::Know { contacts: vec![ana], blocked: Vec::new() });
         }
         let mut rung = Vec::new();

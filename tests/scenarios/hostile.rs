@@ -180,7 +180,7 @@ fn a_called_peer_gets_nothing_before_it_has_proven_itself() {
 fn a_contact_that_calls_with_weaker_keys_than_before_does_not_ring() {
     let key = Hostile::fingerprint();
     for (weakest, rings) in [(Suite::X25519MlKem768, false), (Suite::X25519, true)] {
-        let contacts = vec![Contact { key, weakest: Some(weakest) }];
+        let contacts = vec![Contact { key, weakest: Some(weakest), address: None }];
         let mut hostile = Hostile::caller(&Setup { contacts, auto: Auto::Contacts, ..careful() });
         hostile.prove();
         hostile.pull();
@@ -196,7 +196,7 @@ fn a_contact_that_calls_with_weaker_keys_than_before_does_not_ring() {
 fn a_contact_at_an_unknown_address_does_not_get_weaker_keys_than_before() {
     let key = Hostile::fingerprint();
     for (weakest, rings) in [(Suite::X25519MlKem768, false), (Suite::X25519, true)] {
-        let contacts = vec![Contact { key, weakest: Some(weakest) }];
+        let contacts = vec![Contact { key, weakest: Some(weakest), address: None }];
         let mut hostile = Hostile::callee(&Setup { contacts, ..careful() }, Purpose::Call);
         hostile.answer_proof_and("ringing", |h| {
             h.pull();

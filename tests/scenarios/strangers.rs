@@ -5,8 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use visavis::engine::clock;
+use visavis::engine::command::Command;
+use visavis::engine::config::Contact;
 use visavis::engine::peer::{ConnId, MAX_HANDSHAKES, MAX_HANDSHAKES_OF_BLOCK, Output};
 use visavis_session::handshake::suite::Suite;
+use visavis_session::identity::Fingerprint;
 use visavis_tests::sim::{Conditions, Node, Setup, World};
 
 const HELLO: &str = "OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nRequire: org.visavis.call\r\nVisavis-Version: 1\r\n\
@@ -22,7 +25,11 @@ struct Target {
 
 impl Target {
     fn new() -> Self {
-        let setup = Setup { suites: Suite::ALL.to_vec(), ..Setup::default() };
+        Self::knowing(Vec::new())
+    }
+
+    fn knowing(contacts: Vec<Contact>) -> Self {
+        let setup = Setup { suites: Suite::ALL.to_vec(), contacts, ..Setup::default() };
         let mut world = World::new(1, Conditions::default(), &[setup]);
         Self { node: world.nodes.remove(0), now: clock::now(), open: Vec::new(), said: Vec::new() }
     }
@@ -93,6 +100,33 @@ fn many_addresses_together_hold_no_more_than_the_total() {
     target.pass(Duration::from_secs(5));
     assert_eq!(target.open, []);
     assert!(target.connect(v4(20_000)).is_some());
+}
+
+#[test]
+fn a_contact_gets_through_to_where_many_addresses_have_used_up_everything() {
+    let key = Fingerprint::from_bytes([7; 32]);
+    let (home, elsewhere) = (v4(30_000), v4(30_001));
+    let mut target = Target::knowing(vec![Contact { key, weakest: None, address: Some(home) }]);
+    // Faster than the total of new connections, and more than the total of handshakes.
+    let mut number = 0;
+    for _ in 0..500 {
+        target.pass(Duration::from_millis(20));
+        for _ in 0..50 {
+            number += 1;
+            target.connect(v4(number));
+        }
+    }
+    assert_eq!(target.connect(elsewhere), None);
+    let taken = (0..100).filter(|_| target.connect(home).is_some()).count();
+    assert_eq!(taken, MAX_HANDSHAKES_OF_BLOCK, "no more than anybody else from one address");
+    // Who is a contact no longer is a stranger.
+    target.node.command(target.now, Command::Know { contacts: Vec::new(), blocked: Vec::new() });
+    target.pass(Duration::from_secs(1));
+    for _ in 0..1000 {
+        number += 1;
+        target.connect(v4(number));
+    }
+    assert_eq!(target.connect(home), None);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What the engine needs to know before it starts.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,6 +82,11 @@ impl Admission {
         self.contacts.iter().find(|contact| contact.key == peer)
     }
 
+    /// Where contacts are, as far as the owner has addresses of them.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.contacts.iter().filter(|contact| !self.is_blocked(contact.key)).filter_map(|contact| contact.address)
+    }
+
     /// Whether the owner does not want to hear of this key.
     #[must_use]
     pub fn is_blocked(&self, peer: Fingerprint) -> bool {
@@ -113,6 +118,8 @@ pub struct Contact {
     pub key: Fingerprint,
     /// The strongest suite it has shown before: a weaker one is refused.
     pub weakest: Option<Suite>,
+    /// Where it is, if that is written as a number: who connects from there is not kept waiting by a flood from elsewhere.
+    pub address: Option<IpAddr>,
 }
 
 /// Whom to admit without asking.

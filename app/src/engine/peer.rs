@@ -151,6 +151,7 @@ impl Peer {
             ring_timeout: config.ring_timeout,
         });
         Self {
+            strangers: Strangers::new(config.admission.addresses()),
             admission: config.admission.clone(),
             rings: Rings::default(),
             turned_away: BTreeSet::new(),
@@ -166,7 +167,6 @@ impl Peer {
             dialling: None,
             focus: None,
             yielded: None,
-            strangers: Strangers::new(),
             media: MediaState::default(),
             meter: Meter::default(),
             happenings: Vec::new(),

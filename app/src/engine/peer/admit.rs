@@ -26,6 +26,7 @@ impl Peer {
         (leg.peer, leg.purpose, leg.call_id) = (Some(peer), purpose, Some(call_id));
         // There are keys before anybody can prove anything with them.
         let (address, Some(suite)) = (leg.remote, leg.suite) else { return };
+        self.note_familiar(peer, address.ip());
         let mut decision = admission::decide(&self.situation(peer, address.ip()), &Visitor { peer, purpose, suite });
         // Whoever rings again and again shall not find out how to keep somebody awake: to them, the line is busy.
         if decision == Admission::Ring && self.admission.contact(peer).is_none() && !self.rings.allow(now, address.ip())
@@ -58,11 +59,20 @@ impl Peer {
     pub(super) fn ringing(&mut self, now: Instant, id: ConnId, peer: Fingerprint) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.peer = Some(peer);
+        let address = leg.remote.ip();
+        self.note_familiar(peer, address);
         if let Some(weakest) = self.weakest(peer) {
             self.ask(now, id, |call| call.hold_to(weakest));
         }
         if self.legs.get(&id).is_some_and(|leg| !leg.over) {
             self.tell(Event::Ringing { peer });
+        }
+    }
+
+    /// Whoever floods us from elsewhere shall not keep this contact out.
+    fn note_familiar(&mut self, peer: Fingerprint, address: IpAddr) {
+        if self.admission.contact(peer).is_some() && !self.admission.is_blocked(peer) {
+            self.strangers.learn(address);
         }
     }
 

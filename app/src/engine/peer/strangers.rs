@@ -1,5 +1,6 @@
 //! How much those may cost us who connected and have not said who they are.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,8 @@ use crate::engine::leg::Leg;
 const MAX_OF_BLOCK: usize = 16;
 /// Of these, handshakes that have not come to who calls.
 pub const MAX_HANDSHAKES_OF_BLOCK: usize = 8;
-/// Handshakes in total that have not come to who calls. The other legs are kept for those who got further.
+/// Handshakes in total that have not come to who calls. The other legs are kept for those who got further, and for those
+/// who come from where contacts are.
 pub const MAX_HANDSHAKES: usize = MAX_LEGS / 2;
 
 /// New connections, each with one key agreement at most; the elliptic ones take a fraction of a millisecond.
@@ -23,28 +25,62 @@ const CONNECTIONS: [Rate; 2] =
 const POWERS: [Rate; 2] =
     [Rate { burst: 4, every: Duration::from_secs(2) }, Rate { burst: 16, every: Duration::from_millis(250) }];
 
+/// Addresses from which contacts have come, the latest ones.
+const MAX_LEARNED: usize = 64;
+
 /// Between warnings of one kind.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What strangers have cost lately.
 #[derive(Debug)]
 pub(super) struct Strangers {
-    connections: Quota,
-    powers: Quota,
+    unknown: Share,
+    /// Of those who come from where contacts are: what others use up does not keep a contact from getting through.
+    familiar: Share,
+    /// Where the owner's list has its contacts.
+    listed: BTreeSet<Block>,
+    /// Where contacts have proven to be since, at most [`MAX_LEARNED`], the latest last.
+    learned: VecDeque<Block>,
     refused: Tally,
     failed: Tally,
 }
 
 impl Strangers {
-    pub(super) const fn new() -> Self {
-        let [of_block, total] = CONNECTIONS;
-        let [powers_of_block, powers] = POWERS;
+    /// `listed` are the addresses that the owner has of contacts.
+    pub(super) fn new(listed: impl Iterator<Item = IpAddr>) -> Self {
         Self {
-            connections: Quota::new(of_block, total),
-            powers: Quota::new(powers_of_block, powers),
+            unknown: Share::new(),
+            familiar: Share::new(),
+            listed: listed.filter_map(Block::of).collect(),
+            learned: VecDeque::new(),
             refused: Tally::new(),
             failed: Tally::new(),
         }
+    }
+
+    /// The owner's list is another one.
+    pub(super) fn know(&mut self, listed: impl Iterator<Item = IpAddr>) {
+        self.listed = listed.filter_map(Block::of).collect();
+        self.learned.clear();
+    }
+
+    /// A contact has proven to be there.
+    pub(super) fn learn(&mut self, address: IpAddr) {
+        let Some(block) = Block::of(address) else { return };
+        self.learned.retain(|known| *known != block);
+        if self.learned.len() >= MAX_LEARNED {
+            self.learned.pop_front();
+        }
+        self.learned.push_back(block);
+    }
+
+    fn is_familiar(&self, address: IpAddr) -> bool {
+        Block::of(address).is_some_and(|block| self.listed.contains(&block) || self.learned.contains(&block))
+    }
+
+    /// What counts who comes from there.
+    fn share(&mut self, address: IpAddr) -> &mut Share {
+        if self.is_familiar(address) { &mut self.familiar } else { &mut self.unknown }
     }
 
     /// Whether one more connection may stay, `legs` being there already.
@@ -64,10 +100,10 @@ impl Strangers {
             handshakes_of_block += usize::from(stranger && same);
         }
         let room = all < MAX_LEGS
-            && handshakes < MAX_HANDSHAKES
+            && (handshakes < MAX_HANDSHAKES || self.is_familiar(remote.ip()))
             && of_block < MAX_OF_BLOCK
             && handshakes_of_block < MAX_HANDSHAKES_OF_BLOCK;
-        let admitted = room && self.connections.take(now, remote.ip());
+        let admitted = room && self.share(remote.ip()).connections.take(now, remote.ip());
         if !admitted {
             let reason = if room { "they come too fast" } else { "too many are open" };
             self.refused.note(now, format!("{remote}: {reason}"));
@@ -77,7 +113,7 @@ impl Strangers {
 
     /// Whether a stranger's handshake may take powers of MODP.
     pub(super) fn affords_power(&mut self, now: Instant, from: IpAddr) -> bool {
-        self.powers.take(now, from)
+        self.share(from).powers.take(now, from)
     }
 
     /// A connection ended before it was known who made it.
@@ -97,6 +133,20 @@ impl Strangers {
         if let Some((count, last)) = self.failed.take(now) {
             tracing::warn!(count, last, "strangers connected and did not come as far as saying who they are");
         }
+    }
+}
+
+/// What one kind of strangers may cost.
+#[derive(Debug)]
+struct Share {
+    connections: Quota,
+    powers: Quota,
+}
+
+impl Share {
+    const fn new() -> Self {
+        let ([each, all], [each_power, all_powers]) = (CONNECTIONS, POWERS);
+        Self { connections: Quota::new(each, all), powers: Quota::new(each_power, all_powers) }
     }
 }
 

@@ -23,6 +23,7 @@ impl Peer {
             Command::Mute { kind, muted } => self.mute(now, kind, muted),
             Command::Know { contacts, blocked } => {
                 (self.admission.contacts, self.admission.blocked) = (contacts, blocked);
+                self.strangers.know(self.admission.addresses());
                 let blocked = self.admission.blocked.clone();
                 self.turned_away.retain(|key| blocked.contains(key));
                 self.send_away(now, |leg| leg.peer.is_some_and(|peer| blocked.contains(&peer)));

@@ -26,7 +26,7 @@ fn the_first_is_told_at_once_and_a_flood_once_in_a_while() {
 #[test]
 fn powers_cost_an_address_no_more_than_its_share_of_the_processor() {
     let start = clock::now();
-    let mut strangers = Strangers::new();
+    let mut strangers = Strangers::new(std::iter::empty());
     let address = IpAddr::from([192, 0, 2, 1]);
     let spent = (0..60_000).filter(|ms| strangers.affords_power(start + Duration::from_millis(*ms), address)).count();
     assert!((30..=34).contains(&spent), "{spent} powers in a minute");
