@@ -11,7 +11,7 @@ use visavis_media::device::lasting::{Lasting, Turn};
 use visavis_media::device::video::VideoSource;
 use visavis_media::device::video_sink::VideoSink;
 use visavis_media::device::{AudioSinkSpec, AudioSourceSpec, DeviceError, VideoSinkSpec, VideoSourceSpec};
-use visavis_media::encode::VideoEncoder;
+use visavis_media::encode::{EncodeStats, VideoEncoder};
 use visavis_media::pcm::{BLOCK, BLOCK_TIME, FRAME, FRAME_TIME};
 use visavis_media::playout::{Playout, PlayoutConfig};
 use visavis_media::sync::{ClockMap, PlayPoint};
@@ -244,6 +244,13 @@ impl SendVideo {
             origin,
             start: None,
         })
+    }
+}
+
+impl Drop for SendVideo {
+    fn drop(&mut self) {
+        let EncodeStats { encoded, forwarded, dropped, damaged, .. } = self.encoder.stats();
+        tracing::debug!(encoded, forwarded, dropped, damaged, "pictures sent");
     }
 }
 

@@ -1,26 +1,36 @@
-//! The camera, through nokhwa: on a thread of its own, because asking for a frame has no time limit.
+//! The camera: on a thread of its own, because a driver may take any time to answer.
+//!
+//! What opens it is `v4l2` on Linux and nokhwa elsewhere.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use nokhwa::utils::{
-    CameraFormat, CameraIndex, CameraInfo, FrameFormat, RequestedFormat, RequestedFormatType, Resolution,
-};
 
+#[cfg(not(target_os = "linux"))]
+use self::elsewhere as system;
+#[cfg(target_os = "linux")]
+use self::v4l2 as system;
 use super::names::{self, Node};
 use super::video::{Captured, Image, STALLED};
 use super::{DeviceError, Kind};
 use crate::picture::{Recycler, Sampling};
 
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
+#[cfg(target_os = "linux")]
+mod v4l2;
+
 /// What we take, in the order we like it: a camera's JPEG need not be encoded again.
-const FORMATS: [FrameFormat; 4] = [FrameFormat::MJPEG, FrameFormat::NV12, FrameFormat::YUYV, FrameFormat::GRAY];
-/// The size and rate asked for: what a call shows well and any link carries.
-const WANTED: (u32, u32, u32) = (640, 480, 30);
+const LAYOUTS: [Layout; 4] = [Layout::Jpeg, Layout::Nv12, Layout::Yuyv, Layout::Grey];
+/// The size asked for: what a call shows well and any link carries.
+const SIZE: (u32, u32) = (640, 480);
+/// Pictures a second asked for.
+const RATE: u32 = 30;
 /// A driver that takes longer than this to start hangs.
 const START: Duration = Duration::from_secs(10);
 /// A camera is free again after its next frame, or this long at most.
@@ -43,41 +53,58 @@ pub(super) struct Camera {
 
 #[derive(Default)]
 struct Slot {
-    /// Set when the owner is gone: the thread ends at its next frame.
+    /// Set when the owner is gone: the thread ends at its next look.
     closed: AtomicBool,
     newest: Mutex<Option<Result<Raw, String>>>,
+    /// Frames so far, and those that nobody took before the next one came.
+    given: AtomicU64,
+    untaken: AtomicU64,
 }
 
-/// A frame as the driver gave it.
+/// How a frame's bytes are arranged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layout {
+    Jpeg,
+    Nv12,
+    Yuyv,
+    Grey,
+}
+
+/// A frame as the driver gave it, without padding.
 struct Raw {
-    format: FrameFormat,
+    layout: Layout,
     width: usize,
     height: usize,
     bytes: Bytes,
 }
 
-/// What gives frames, however long it takes.
-trait Driver {
-    /// The next one; an error when there will be none.
-    fn next_frame(&mut self) -> Result<Raw, String>;
+/// A node that may be a camera's.
+struct Found {
+    /// What the system counts it as.
+    number: u32,
+    /// What the camera is called.
+    name: String,
+    /// Where it is plugged in, if that is known.
+    port: Option<String>,
 }
 
-impl Driver for nokhwa::Camera {
-    fn next_frame(&mut self) -> Result<Raw, String> {
-        let frame = self.frame().map_err(|error| error.to_string())?;
-        Ok(Raw {
-            format: frame.source_frame_format(),
-            width: frame.resolution().width() as usize,
-            height: frame.resolution().height() as usize,
-            bytes: frame.buffer_bytes(),
-        })
-    }
+/// What gives frames, however long it takes.
+trait Driver {
+    /// The next one; `None` when it was damaged or has not come for a while, an error when there will be none.
+    fn next_frame(&mut self) -> Result<Option<Raw>, String>;
+}
+
+/// How far what a camera offers is from what we want, the least first.
+fn distance(layout: Layout, size: (u32, u32), rate: u32) -> (u32, u32, usize, u32) {
+    let preference = LAYOUTS.iter().position(|it| *it == layout).unwrap_or(LAYOUTS.len());
+    let apart = size.0.abs_diff(SIZE.0).saturating_add(size.1.abs_diff(SIZE.1));
+    (RATE.saturating_sub(rate), apart, preference, rate.saturating_sub(RATE))
 }
 
 impl Camera {
     /// Opens the camera of this name, or the first one.
     pub(super) fn open(name: Option<&str>, now: Instant) -> Result<Self, DeviceError> {
-        let cameras = query();
+        let cameras = list();
         let found = match name {
             None => cameras.first(),
             Some(name) => find(&cameras, name),
@@ -86,9 +113,8 @@ impl Camera {
             None => DeviceError::NoDefault(Kind::Camera),
             Some(name) => DeviceError::NotFound { kind: Kind::Camera, name: name.to_owned() },
         })?;
-        let index = info.index().clone();
-        let driver = move || start(index).map(|camera| Box::new(camera) as Box<dyn Driver>);
-        Self::run(info.human_name(), now, move || driver().map_err(|error| error.to_string()))
+        let number = info.number;
+        Self::run(info.name.clone(), now, move || system::start(number))
     }
 
     /// Runs what `start` opens on a thread of its own.
@@ -160,6 +186,8 @@ impl Drop for Camera {
         self.slot.closed.store(true, Ordering::Relaxed);
         // Whoever opens it next should find it free; a driver that hangs keeps it.
         let _ = self.ended.recv_timeout(END);
+        let [given, untaken] = [&self.slot.given, &self.slot.untaken].map(|count| count.load(Ordering::Relaxed));
+        tracing::debug!(name = self.name, given, untaken, "a camera was closed");
     }
 }
 
@@ -175,50 +203,42 @@ impl Slot {
     }
 
     fn put(&self, frame: Result<Raw, String>) {
-        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(frame);
+        self.given.fetch_add(u64::from(frame.is_ok()), Ordering::Relaxed);
+        let before = self.newest.lock().unwrap_or_else(PoisonError::into_inner).replace(frame);
+        self.untaken.fetch_add(u64::from(before.is_some()), Ordering::Relaxed);
     }
 }
 
 /// The names that open cameras.
 pub(super) fn names() -> Vec<String> {
-    names::cameras(&nodes(&query())).into_iter().map(|(name, _)| name).collect()
+    names::cameras(&nodes(&list())).into_iter().map(|(name, _)| name).collect()
 }
 
-fn query() -> Vec<CameraInfo> {
-    let Some(backend) = nokhwa::native_api_backend() else { return Vec::new() };
-    let mut cameras = nokhwa::query(backend).unwrap_or_else(|error| {
-        tracing::debug!(%error, "cameras cannot be listed");
-        Vec::new()
-    });
+fn list() -> Vec<Found> {
+    let mut cameras = system::list();
     // The system lists them in any order; the first one is our default.
-    cameras.sort_by_key(|camera| camera.index().as_index().unwrap_or(u32::MAX));
+    cameras.sort_by_key(|camera| camera.number);
     cameras
 }
 
-fn nodes(cameras: &[CameraInfo]) -> Vec<Node> {
-    let node = |camera: &CameraInfo| Node {
-        name: camera.human_name(),
-        port: port(camera).unwrap_or_else(|| camera.index().as_string()),
+fn nodes(cameras: &[Found]) -> Vec<Node> {
+    let node = |camera: &Found| Node {
+        name: camera.name.clone(),
+        port: camera.port.clone().unwrap_or_else(|| camera.number.to_string()),
     };
     cameras.iter().map(node).collect()
 }
 
-/// Where it is plugged in, like `1-4:1.0` for USB.
-fn port(camera: &CameraInfo) -> Option<String> {
-    let link = format!("/sys/class/video4linux/video{}/device", camera.index().as_index().ok()?);
-    Some(std::fs::canonicalize(link).ok()?.file_name()?.to_str()?.to_owned())
-}
-
 /// By a name that is shown, or else by what several are called, a number or a device file.
-fn find<'a>(cameras: &'a [CameraInfo], name: &str) -> Option<&'a CameraInfo> {
+fn find<'a>(cameras: &'a [Found], name: &str) -> Option<&'a Found> {
     let shown = names::cameras(&nodes(cameras)).into_iter().find(|(shown, _)| shown == name);
     shown.and_then(|(_, place)| cameras.get(place)).or_else(|| cameras.iter().find(|camera| named(camera, name)))
 }
 
 /// By its name, its number or its device file.
-fn named(camera: &CameraInfo, name: &str) -> bool {
-    let number = camera.index().as_string();
-    camera.human_name() == name || number == name || name.strip_prefix("/dev/video") == Some(&number)
+fn named(camera: &Found, name: &str) -> bool {
+    let number = camera.number.to_string();
+    camera.name == name || number == name || name.strip_prefix("/dev/video") == Some(&number)
 }
 
 /// The camera's thread.
@@ -232,11 +252,13 @@ fn run(start: impl FnOnce() -> Result<Box<dyn Driver>, String>, slot: &Slot, sta
     };
     report(started, Ok(()));
     while !slot.closed.load(Ordering::Relaxed) {
-        let frame = camera.next_frame();
-        let failed = frame.is_err();
-        slot.put(frame);
-        if failed {
-            return;
+        match camera.next_frame() {
+            Ok(Some(frame)) => slot.put(Ok(frame)),
+            Ok(None) => {}
+            Err(reason) => {
+                slot.put(Err(reason));
+                return;
+            }
         }
     }
 }
@@ -247,53 +269,27 @@ fn report(started: &SyncSender<Result<(), String>>, result: Result<(), String>) 
     }
 }
 
-fn start(index: CameraIndex) -> Result<nokhwa::Camera, nokhwa::NokhwaError> {
-    let any = RequestedFormat::with_formats(RequestedFormatType::None, &FORMATS);
-    let mut camera = nokhwa::Camera::new(index, any)?;
-    let formats = camera.compatible_camera_formats()?;
-    if let Some((_, best)) = formats.into_iter().filter_map(|it| Some((distance(it)?, it))).min_by_key(|(far, _)| *far)
-    {
-        let exact = RequestedFormat::with_formats(RequestedFormatType::Exact(best), &FORMATS);
-        // Drivers round what they are asked for; the format they settled on will do.
-        if let Err(error) = camera.set_camera_requset(exact) {
-            tracing::debug!(%error, format = %best, "the camera prefers another format");
-            camera.refresh_camera_format()?;
-        }
-    }
-    camera.open_stream()?;
-    Ok(camera)
-}
-
-/// How far a format is from what we want, the least first; `None` for those we cannot use.
-fn distance(format: CameraFormat) -> Option<(u32, u32, usize)> {
-    let preference = FORMATS.iter().position(|it| *it == format.format())?;
-    let Resolution { width_x, height_y } = format.resolution();
-    let slow = WANTED.2.saturating_sub(format.frame_rate());
-    Some((slow, width_x.abs_diff(WANTED.0) + height_y.abs_diff(WANTED.1), preference))
-}
-
 impl Raw {
     /// Planes, or the camera's own JPEG; `None` for a frame that came short, as the first after start often do.
     fn image(&self, recycler: &mut Recycler) -> Result<Option<Image>, String> {
-        if self.format == FrameFormat::MJPEG {
+        if self.layout == Layout::Jpeg {
             return Ok(self.bytes.starts_with(&[0xff, 0xd8]).then(|| Image::Jpeg(self.bytes.clone())));
         }
         let (width, height) = (self.width, self.height);
-        let (sampling, needed) = match self.format {
-            FrameFormat::YUYV => (Sampling::Yuv422, width * height * 2),
-            FrameFormat::NV12 => (Sampling::Yuv420, width * height * 3 / 2),
-            FrameFormat::GRAY => (Sampling::Yuv420, width * height),
-            other => return Err(format!("it gives {other}, which is not supported")),
+        let (sampling, needed) = match self.layout {
+            Layout::Yuyv => (Sampling::Yuv422, width * height * 2),
+            Layout::Nv12 => (Sampling::Yuv420, width * height * 3 / 2),
+            Layout::Grey | Layout::Jpeg => (Sampling::Yuv420, width * height),
         };
         let Some(bytes) = self.bytes.get(..needed) else { return Ok(None) };
         let picture = recycler.make(|picture| {
             if !picture.reshape(width, height, sampling) {
                 return Err(format!("its pictures are {width}x{height}: sides are even and at most 2040"));
             }
-            match self.format {
-                FrameFormat::YUYV => super::packed::from_yuyv(bytes, picture),
-                FrameFormat::NV12 => super::packed::from_nv12(bytes, picture),
-                _ => super::packed::from_grey(bytes, picture),
+            match self.layout {
+                Layout::Yuyv => super::packed::from_yuyv(bytes, picture),
+                Layout::Nv12 => super::packed::from_nv12(bytes, picture),
+                Layout::Grey | Layout::Jpeg => super::packed::from_grey(bytes, picture),
             }
             Ok(())
         });

@@ -7,8 +7,8 @@ use crate::testing::moment;
 struct Told(Receiver<Result<Raw, String>>);
 
 impl Driver for Told {
-    fn next_frame(&mut self) -> Result<Raw, String> {
-        self.0.recv().unwrap_or_else(|_| Err("it was unplugged".to_owned()))
+    fn next_frame(&mut self) -> Result<Option<Raw>, String> {
+        self.0.recv().unwrap_or_else(|_| Err("it was unplugged".to_owned())).map(Some)
     }
 }
 
@@ -19,7 +19,7 @@ fn camera(now: Instant) -> (Camera, Sender<Result<Raw, String>>) {
 }
 
 fn grey() -> Raw {
-    Raw { format: FrameFormat::GRAY, width: 16, height: 16, bytes: Bytes::from_static(&[128; 256]) }
+    Raw { layout: Layout::Grey, width: 16, height: 16, bytes: Bytes::from_static(&[128; 256]) }
 }
 
 /// What comes next at that moment; another thread has to come by first.
