@@ -44,7 +44,8 @@ impl<S: fmt::Display + Send + Sync + 'static, D: 'static> Choices<D> for Specs<S
     }
 
     fn name(&self, choice: usize) -> String {
-        self.specs[choice].to_string()
+        let spec = &self.specs[choice];
+        (self.name)(spec).map_or_else(|| spec.to_string(), str::to_owned)
     }
 
     fn presence(&self, choice: usize) -> Presence {

@@ -191,6 +191,13 @@ impl fmt::Display for AudioSourceSpec {
     }
 }
 
+impl VideoSourceSpec {
+    /// The name of the device, if it is one and not the system's choice.
+    pub(super) fn device(&self) -> Option<&str> {
+        if let Self::Named(name) = self { Some(name) } else { None }
+    }
+}
+
 impl FromStr for VideoSourceSpec {
     type Err = SpecError;
 

@@ -95,7 +95,7 @@ impl VideoSource {
             open: Self::open,
             stand_in: None,
             presence: |_| Presence::Unknown,
-            name: |_| None,
+            name: VideoSourceSpec::device,
         }))
     }
 

@@ -1,7 +1,7 @@
 use std::sync::{Condvar, Mutex};
 
 use super::*;
-use crate::device::Kind;
+use crate::device::{AudioSourceSpec, Kind};
 use crate::testing::moment;
 
 /// Which devices are there, and what opening one does.
@@ -197,4 +197,16 @@ fn what_a_sound_server_moved_elsewhere_comes_back() {
     assert_eq!(test.pass(MINUTE), ["default"]);
     change(&test.world, |world| (world.moved, world.present) = (false, [true, true]));
     assert_eq!(test.pass(MINUTE), ["headset"]);
+}
+
+#[test]
+fn a_device_goes_by_the_name_that_its_owner_gave_it() {
+    let specs = Specs::<AudioSourceSpec, ()> {
+        specs: vec![AudioSourceSpec::Named("Headset".to_owned()), AudioSourceSpec::Default],
+        open: |_, _| Ok(()),
+        stand_in: None,
+        presence: |_| Presence::Unknown,
+        name: AudioSourceSpec::device,
+    };
+    assert_eq!([0, 1].map(|choice| specs.name(choice)), ["Headset", "default"]);
 }
