@@ -11,6 +11,8 @@ mod names;
 #[cfg(any(feature = "devices", test))]
 mod packed;
 #[cfg(feature = "devices")]
+mod quiet;
+#[cfg(feature = "devices")]
 mod sound_card;
 mod spec;
 mod synthetic;

@@ -8,6 +8,10 @@
 /// What opens the system's choice, on any system.
 pub(super) const DEFAULT: &str = "default";
 
+/// What cpal calls ALSA.
+#[cfg(feature = "devices")]
+pub(super) const ALSA: &str = "ALSA";
+
 /// A card with all conversions.
 const CARD: &str = "plughw:CARD=";
 

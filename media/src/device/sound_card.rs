@@ -9,11 +9,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
-use cpal::{BufferSize, ErrorKind, FromSample, Sample, SampleFormat, SizedSample, StreamConfig, SupportedBufferSize};
+use cpal::{
+    BufferSize, ErrorKind, FromSample, Sample, SampleFormat, SizedSample, StreamConfig, SupportedBufferSize,
+    SupportedStreamConfig,
+};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::lasting::Presence;
 use super::names::{self, Listed};
+use super::quiet::quietly;
 use super::{DeviceError, Kind};
 use crate::pcm::{BLOCK, BLOCK_TIME, FRAME, SAMPLE_RATE};
 use crate::resample::Resampler;
@@ -21,6 +25,10 @@ use crate::resample::Resampler;
 /// Samples of a callback, at 48 kHz, if the device can: default sizes lose samples on some systems and buffer seconds on
 /// others.
 const CALLBACK: u32 = 480;
+
+/// The same for a microphone of ALSA, which holds two of them: a frame is complete no later than with shorter ones, and
+/// whoever is late by less than this loses nothing.
+const HEARD: u32 = FRAME as u32;
 
 /// Both rings hold this much: a microphone's is emptied every 20 ms, a loudspeaker's is kept at [`LEVEL`]. What does not
 /// fit is dropped.
@@ -44,6 +52,8 @@ struct Shared {
     largest: AtomicU64,
     /// Samples that found no room, or no sound to play.
     missed: AtomicU64,
+    /// How often the system lost sound before or after us, because it or we were late.
+    hitches: AtomicU64,
 }
 
 /// A microphone that is running.
@@ -59,20 +69,25 @@ pub(super) struct Microphone {
 impl Microphone {
     /// Opens the default microphone, or the one called `name`.
     pub(super) fn open(name: Option<&str>) -> Result<Self, DeviceError> {
+        quietly(|| Self::start(name))
+    }
+
+    fn start(name: Option<&str>) -> Result<Self, DeviceError> {
         let (device, name) = find(Kind::Microphone, name)?;
         let watch = Watch::new(Kind::Microphone, name);
-        let default = device.default_input_config().map_err(|error| watch.error(&error))?;
-        let (config, rate) = (config(&default), default.sample_rate());
-        let (producer, ring) = RingBuffer::new((RING.as_secs_f64() * f64::from(rate)) as usize);
-        let stream = match default.sample_format() {
-            SampleFormat::I16 => listen::<i16>(&device, config, producer, &watch.shared),
-            SampleFormat::I32 => listen::<i32>(&device, config, producer, &watch.shared),
-            SampleFormat::F32 => listen::<f32>(&device, config, producer, &watch.shared),
-            SampleFormat::U16 => listen::<u16>(&device, config, producer, &watch.shared),
-            SampleFormat::U8 => listen::<u8>(&device, config, producer, &watch.shared),
-            other => return Err(watch.error(&format!("it gives samples as {other}, which we do not take"))),
-        };
-        let stream = stream.and_then(|stream| stream.play().map(|()| stream)).map_err(|error| watch.error(&error))?;
+        let opened = open(&device, HEARD, DeviceTrait::default_input_config, |format, config| {
+            let (producer, ring) = ring(config.sample_rate);
+            let stream = match format {
+                SampleFormat::I16 => listen::<i16>(&device, config, producer, &watch.shared),
+                SampleFormat::I32 => listen::<i32>(&device, config, producer, &watch.shared),
+                SampleFormat::F32 => listen::<f32>(&device, config, producer, &watch.shared),
+                SampleFormat::U16 => listen::<u16>(&device, config, producer, &watch.shared),
+                SampleFormat::U8 => listen::<u8>(&device, config, producer, &watch.shared),
+                other => Err(unusable(other)),
+            };
+            Ok((running(stream?)?, ring))
+        });
+        let ((stream, ring), rate) = opened.map_err(|error| watch.error(&error))?;
         let resampler = (rate != SAMPLE_RATE).then(|| Resampler::to_48k(rate));
         Ok(Self { watch, ring, resampler, ready: Vec::with_capacity(RING_SAMPLES), _stream: stream })
     }
@@ -117,20 +132,25 @@ pub(super) struct Loudspeaker {
 impl Loudspeaker {
     /// Opens the default loudspeaker, or the one called `name`.
     pub(super) fn open(name: Option<&str>) -> Result<Self, DeviceError> {
+        quietly(|| Self::start(name))
+    }
+
+    fn start(name: Option<&str>) -> Result<Self, DeviceError> {
         let (device, name) = find(Kind::Loudspeaker, name)?;
         let watch = Watch::new(Kind::Loudspeaker, name);
-        let default = device.default_output_config().map_err(|error| watch.error(&error))?;
-        let (config, rate) = (config(&default), default.sample_rate());
-        let (ring, consumer) = RingBuffer::new((RING.as_secs_f64() * f64::from(rate)) as usize);
-        let stream = match default.sample_format() {
-            SampleFormat::I16 => speak::<i16>(&device, config, consumer, &watch.shared),
-            SampleFormat::I32 => speak::<i32>(&device, config, consumer, &watch.shared),
-            SampleFormat::F32 => speak::<f32>(&device, config, consumer, &watch.shared),
-            SampleFormat::U16 => speak::<u16>(&device, config, consumer, &watch.shared),
-            SampleFormat::U8 => speak::<u8>(&device, config, consumer, &watch.shared),
-            other => return Err(watch.error(&format!("it takes samples as {other}, which we do not make"))),
-        };
-        let stream = stream.and_then(|stream| stream.play().map(|()| stream)).map_err(|error| watch.error(&error))?;
+        let opened = open(&device, CALLBACK, DeviceTrait::default_output_config, |format, config| {
+            let (ring, consumer) = ring(config.sample_rate);
+            let stream = match format {
+                SampleFormat::I16 => speak::<i16>(&device, config, consumer, &watch.shared),
+                SampleFormat::I32 => speak::<i32>(&device, config, consumer, &watch.shared),
+                SampleFormat::F32 => speak::<f32>(&device, config, consumer, &watch.shared),
+                SampleFormat::U16 => speak::<u16>(&device, config, consumer, &watch.shared),
+                SampleFormat::U8 => speak::<u8>(&device, config, consumer, &watch.shared),
+                other => Err(unusable(other)),
+            };
+            Ok((running(stream?)?, ring))
+        });
+        let ((stream, ring), rate) = opened.map_err(|error| watch.error(&error))?;
         let resampler = (rate != SAMPLE_RATE).then(|| Resampler::new(SAMPLE_RATE, rate));
         Ok(Self { watch, ring, rate, resampler, converted: Vec::with_capacity(2 * BLOCK), _stream: stream })
     }
@@ -209,16 +229,24 @@ impl Watch {
     }
 }
 
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let Shared { calls, missed, hitches, .. } = &*self.shared;
+        let [calls, missed, hitches] = [calls, missed, hitches].map(|count| count.load(Ordering::Relaxed));
+        tracing::debug!(kind = %self.kind, name = self.name, calls, missed, hitches, "a sound device was closed");
+    }
+}
+
 /// The names that open devices of this kind.
 pub(super) fn names(kind: Kind) -> Vec<String> {
-    let listed: Vec<Listed> = listed(kind).into_iter().map(|(_, listed)| listed).collect();
+    let listed: Vec<Listed> = quietly(|| listed(kind)).into_iter().map(|(_, listed)| listed).collect();
     names::shown(&listed)
 }
 
 /// All that the system lists of this kind.
 fn listed(kind: Kind) -> Vec<(cpal::Device, Listed)> {
     let host = cpal::default_host();
-    let alsa = host.id().name() == "ALSA";
+    let alsa = host.id().name() == names::ALSA;
     let devices = host.devices().into_iter().flatten().filter(|device| match kind {
         Kind::Microphone => device.supports_input(),
         Kind::Loudspeaker | Kind::Camera => device.supports_output(),
@@ -238,7 +266,7 @@ fn listed(kind: Kind) -> Vec<(cpal::Device, Listed)> {
 /// is not there, so it is not asked.
 pub(super) fn presence(kind: Kind, name: Option<&str>) -> Presence {
     let host = cpal::default_host();
-    if host.id().name() == "ALSA" {
+    if host.id().name() == names::ALSA {
         return Presence::Unknown;
     }
     let device = match (name.filter(|name| *name != names::DEFAULT), kind) {
@@ -274,7 +302,55 @@ fn find(kind: Kind, name: Option<&str>) -> Result<(cpal::Device, String), Device
     }
 }
 
-fn config(default: &cpal::SupportedStreamConfig) -> StreamConfig {
+/// Runs a stream of the device with `start`, and says its rate.
+fn open<T>(
+    device: &cpal::Device,
+    callback: u32,
+    preference: fn(&cpal::Device) -> Result<SupportedStreamConfig, cpal::Error>,
+    start: impl Fn(SampleFormat, StreamConfig) -> Result<T, cpal::Error>,
+) -> Result<(T, u32), cpal::Error> {
+    let preferred = || preference(device).map(|preferred| (preferred.sample_format(), config(&preferred)));
+    if device.id().is_ok_and(|id| id.host().name() == names::ALSA) {
+        return negotiate(callback, preferred, start);
+    }
+    let (format, config) = preferred()?;
+    Ok((start(format, config)?, config.sample_rate))
+}
+
+/// With ALSA, as we use sound ourselves if the device can, or else as it prefers. To ask it for that is slow: thousands of
+/// combinations are tried, which takes longer than all the rest.
+fn negotiate<T>(
+    callback: u32,
+    preferred: impl FnOnce() -> Result<(SampleFormat, StreamConfig), cpal::Error>,
+    start: impl Fn(SampleFormat, StreamConfig) -> Result<T, cpal::Error>,
+) -> Result<(T, u32), cpal::Error> {
+    // A card that several programs share has callbacks of a size of its own, which it tells too late.
+    let either_size = |format, config: StreamConfig| {
+        let any = StreamConfig { buffer_size: BufferSize::Default, ..config };
+        let opened = start(format, config).or_else(|error| start(format, any).map_err(|_| error));
+        opened.map(|opened| (opened, config.sample_rate))
+    };
+    let ours = StreamConfig { channels: 1, sample_rate: SAMPLE_RATE, buffer_size: BufferSize::Fixed(callback) };
+    either_size(SampleFormat::I16, ours).or_else(|_| {
+        let (format, config) = preferred()?;
+        either_size(format, config)
+    })
+}
+
+fn running(stream: cpal::Stream) -> Result<cpal::Stream, cpal::Error> {
+    stream.play()?;
+    Ok(stream)
+}
+
+fn ring(rate: u32) -> (Producer<i16>, Consumer<i16>) {
+    RingBuffer::new((RING.as_secs_f64() * f64::from(rate)) as usize)
+}
+
+fn unusable(format: SampleFormat) -> cpal::Error {
+    cpal::Error::with_message(ErrorKind::UnsupportedConfig, format!("it wants samples as {format}"))
+}
+
+fn config(default: &SupportedStreamConfig) -> StreamConfig {
     let wanted = CALLBACK * default.sample_rate() / SAMPLE_RATE;
     let size = match *default.buffer_size() {
         SupportedBufferSize::Range { min, max } => wanted.min(max).max(min),
@@ -345,5 +421,55 @@ fn note(shared: &Shared, error: &cpal::Error) {
     if matches!(error.kind(), ErrorKind::DeviceNotAvailable | ErrorKind::StreamInvalidated | ErrorKind::HostUnavailable)
     {
         shared.failed.store(true, Ordering::Relaxed);
+    } else if error.kind() == ErrorKind::Xrun {
+        shared.hitches.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Config = (SampleFormat, StreamConfig);
+
+    /// What a card is opened with that takes some configurations only and prefers 44.1 kHz, and what it was asked before.
+    fn asked(takes: impl Fn(&Config) -> bool) -> (Result<(Config, u32), cpal::Error>, usize) {
+        let preferred = StreamConfig { channels: 2, sample_rate: 44_100, buffer_size: BufferSize::Fixed(441) };
+        let refused = std::cell::Cell::new(0);
+        let start = |format, config| {
+            if takes(&(format, config)) {
+                return Ok((format, config));
+            }
+            refused.set(refused.get() + 1);
+            Err(cpal::Error::with_message(ErrorKind::UnsupportedConfig, format!("refusal {}", refused.get())))
+        };
+        (negotiate(CALLBACK, || Ok((SampleFormat::F32, preferred)), start), refused.get())
+    }
+
+    #[test]
+    fn a_card_that_takes_what_we_have_is_asked_for_nothing_else() {
+        let ours = StreamConfig { channels: 1, sample_rate: SAMPLE_RATE, buffer_size: BufferSize::Fixed(CALLBACK) };
+        let (opened, refused) = asked(|_| true);
+        assert_eq!((opened.expect("taken"), refused), (((SampleFormat::I16, ours), SAMPLE_RATE), 0));
+    }
+
+    #[test]
+    fn a_shared_card_has_callbacks_of_its_own_size() {
+        let (opened, _) = asked(|(_, config)| config.buffer_size == BufferSize::Default);
+        let ((format, config), rate) = opened.expect("taken");
+        assert_eq!((format, config.channels, rate), (SampleFormat::I16, 1, SAMPLE_RATE));
+    }
+
+    #[test]
+    fn a_card_that_takes_nothing_of_ours_has_what_it_prefers() {
+        let ((format, _), rate) = asked(|(format, _)| *format == SampleFormat::F32).0.expect("taken");
+        assert_eq!((format, rate), (SampleFormat::F32, 44_100));
+    }
+
+    #[test]
+    fn why_a_card_refuses_what_it_prefers_is_told() {
+        let (refusal, refused) = asked(|_| false);
+        assert!(refusal.expect_err("refused").to_string().contains("refusal 3"));
+        assert_eq!(refused, 4);
     }
 }
