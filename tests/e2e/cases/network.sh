@@ -1,0 +1,113 @@
+# What is on the wire, and which way it takes. Sourced by ./tests/e2e/run; lib.sh has the words.
+
+connections() { ss -Htn state established "( sport = :$p or dport = :$p or sport = :$q or dport = :$q )" | wc -l; }
+
+# Each direction has a connection of its own; where the second cannot be made, one serves both.
+case_separate_channels() {
+    answer ben "$p" --auto=anyone --separate-channels
+    call ana "127.0.0.1:$p" --port "$q" --separate-channels
+    flows ana
+    flows ben
+    # Each connection shows both of its ends.
+    [ "$(connections)" = 4 ] || fail "$(connections) ends of connections, not 4"
+    [ "$(ss -Htn state established "sport = :$q" | wc -l)" = 1 ] || fail "nobody dialled back"
+    tell ben hangup
+    exits ana 0
+    ended ana ended
+    ended ben ended
+    wall "tcp dport $q"
+    call ana "127.0.0.1:$p" --port "$q" --separate-channels
+    flows ana
+    flows ben
+    [ "$(connections)" = 2 ] || fail "$(connections) ends of connections, not 2"
+    tell ana hangup
+    exits ana 0
+    ended ana ended
+    ended ben ended 2
+    stop ben
+}
+
+case_udp_blocked() {
+    wall "udp dport { $p, $q }"
+    answer ben "$p" --auto=anyone
+    call ana "127.0.0.1:$p" --port "$q"
+    flows ana
+    flows ben
+    grep -q '"carrier":"tcp"' "$dir/ana.events" || fail "how does it flow?"
+    tell ana hangup
+    exits ana 0
+    ended ben ended
+    stop ben
+}
+
+# What an eavesdropper sees: before the call is accepted no media at all, afterwards nothing that can be read.
+case_wire() {
+    local accepted
+    tcpdump -Z root --immediate-mode -i lo -w "$dir/call.pcap" -U -s 0 "port $p" 2>"$dir/tcpdump.log" &
+    local tcpdump=$!
+    await "$dir/tcpdump.log" listening 10 || fail "tcpdump: $(cat "$dir/tcpdump.log")"
+    answer ben "$p" --once
+    contact ana Benedikta "visavis://127.0.0.1:$p/Benedikta#$(fingerprint ben)"
+    call ana Benedikta
+    sees ben incoming
+    sleep 3
+    accepted=$EPOCHREALTIME
+    tell ben accept
+    flows ana
+    flows ben
+    sleep 2
+    tell ana hangup
+    exits ana 0
+    exits ben 0
+    sleep 0.2
+    kill -INT "$tcpdump"
+    wait "$tcpdump" || true
+    python3 tests/e2e/wire.py "$dir/call.pcap" "$accepted" "$p" Benedikta "$(fingerprint ana)" "$(fingerprint ben)" >"$dir/wire" 2>&1 ||
+        fail "$(tail -n 1 "$dir/wire")"
+}
+
+# Hostile bytes at both ports of a peer in a call: the call goes on, and they take no more than was set aside for them.
+case_junk() {
+    answer ben "$p" --auto=anyone
+    call ana "127.0.0.1:$p"
+    flows ana
+    flows ben
+    local open files=0 proc=/proc/${pids[ben]} junk memory status
+    python3 tests/e2e/junk.py "$p" 10 2>"$dir/junk.err" &
+    junk=$!
+    while kill -0 "$junk" 2>/dev/null; do
+        open=$(ls "$proc/fd" | wc -l)
+        files=$((open > files ? open : files))
+        sleep 0.2
+    done
+    wait "$junk" || fail "the junk failed: $(tail -n 1 "$dir/junk.err")"
+    memory=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "$proc/status")
+    printf '%s files, %s kB\n' "$files" "$memory" >"$dir/taken"
+    # 768 connections, most of them on their way out, and what a call has open by itself.
+    [ "$files" -le 800 ] || fail "ben had $files files open"
+    [ "$memory" -le 60000 ] || fail "ben took $memory kB"
+    never ana ended
+    never ben ended
+    for status in ana ben; do
+        status=$(grep '"event":"status"' "$dir/$status.events" | tail -n 1)
+        [[ $status == *'"received":{"audio_bps":'[1-9]*'"video_bps":'[1-9]* ]] || fail "the call stands still: $status"
+    done
+    tell ana hangup
+    exits ana 0
+    ended ana ended
+    ended ben ended
+    # Whoever comes next gets through.
+    call cy "127.0.0.1:$p" --duration 0.2
+    exits cy 0
+    stop ben
+}
+
+# probed FILE LEAST MOST: ffprobe reads both tracks to the end, and the last packet is so late, in seconds.
+probed() {
+    local tracks last
+    tracks=$(ffprobe -v error -show_entries stream=codec_name -of csv=p=0 "$1" 2>>"$dir/probe.log" | paste -sd ,)
+    [ "$tracks" = mjpeg,opus ] || fail "$1 has the tracks \"$tracks\""
+    last=$(ffprobe -v error -show_entries packet=pts_time -of csv=p=0 "$1" 2>>"$dir/probe.log" | sort -n | tail -n 1)
+    awk -v last="${last%,}" -v least="$2" -v most="$3" 'BEGIN { exit !(last >= least && last <= most) }' ||
+        fail "$1 ends at ${last:-nothing} s, not between $2 and $3"
+}
