@@ -25,6 +25,8 @@ const FAST: usize = 500_000 / 8 / 20;
 const FULL: usize = 16_000_000 / 8 / 10;
 /// A compound with feedback is no longer than this before sealing, so that no path fragments it.
 const MAX_FEEDBACK: usize = 1150;
+/// A request whose packets are far apart: header, two sources, an entry for each. RFC 4585 §6.2.1.
+const LONGEST_NACK: usize = 12 + 4 * MAX_NACKED;
 /// Packets of one request that are looked at; a NACK can name thousands.
 const MAX_REQUESTED: usize = 256;
 /// Beyond this many unsent bytes of the control connection, reports too are left out.
@@ -267,6 +269,10 @@ impl Session {
         let local = self.local_ssrc;
         let start = out.len();
         for stream in &mut self.incoming {
+            // The others' turn comes with the next packet, at once.
+            if out.len() - start + LONGEST_NACK > MAX_FEEDBACK {
+                break;
+            }
             let mut missing = ArrayVec::<ExtSeq, MAX_NACKED>::new();
             stream.gaps.due(now, self.round_trip, &mut missing);
             if !missing.is_empty() {

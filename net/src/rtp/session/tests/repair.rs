@@ -124,3 +124,29 @@ fn a_payload_type_that_was_not_agreed_is_the_peers_fault() {
     world.run_for(Duration::from_millis(50));
     assert_eq!(world.errors[1], [ReceiveError::PayloadType { got: 26, expected: 96 }]);
 }
+
+#[test]
+fn requests_of_every_stream_fit_their_packets() {
+    let mut world = World::connected(9);
+    world.run_for(Duration::from_millis(100));
+    let session = &mut world.peers[1];
+    while session.incoming.len() < MAX_STREAMS {
+        let ssrc = Ssrc(session.incoming.len() as u32);
+        session.add(StreamPlan { ssrc, ..plan(Direction::Receive, Codec::Jpeg) });
+    }
+    for stream in &mut session.incoming {
+        // Those missing are so far apart that each takes an entry of its own.
+        for seq in (1..18 * 130).filter(|seq| seq % 18 != 0) {
+            stream.gaps.arrived(world.now, ExtSeq(seq), None);
+        }
+    }
+    let now = world.now + Duration::from_millis(50);
+    let asked = |session: &Session| session.incoming.iter().map(|stream| stream.gaps.asked()).collect::<Vec<_>>();
+    let mut bytes = Vec::new();
+    for _ in 0..MAX_STREAMS {
+        bytes.clear();
+        let Some(transmit) = session.poll_transmit(now, &mut bytes) else { break };
+        assert!(transmit.len <= crate::buf::MAX_PACKET, "{} bytes in one packet", transmit.len);
+    }
+    assert!(asked(session).iter().all(|&count| count > 0), "{:?}", asked(session));
+}
