@@ -12,6 +12,7 @@ pub mod sound;
 pub mod spread;
 pub mod ssim;
 pub mod table;
+pub mod timeline;
 
 /// Seconds after which the prepared clip repeats and the prepared speech has its next passage.
 ///

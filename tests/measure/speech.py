@@ -5,7 +5,7 @@
 
 Reads PREFIX.N.sent.wav and PREFIX.N.heard.wav for N = 0, 1, ... (16 bits, mono, 48 kHz), brings both to the 16 kHz
 that PESQ compares, and writes "pesq_passages" and their mean, "pesq", into the report. A passage in which PESQ finds
-no speech at all counts as its worst value.
+no speech at all, or nothing that it can align, counts as its worst value.
 """
 
 import json
@@ -41,6 +41,11 @@ def judge(prefix, number):
     try:
         return float(pesq(16000, sent / 32768, heard / 32768, "wb"))
     except NoUtterancesError:
+        return WORST
+    except ValueError as error:
+        # What the package makes of utterances that it cannot align.
+        if "NaN" not in str(error):
+            raise
         return WORST
 
 
