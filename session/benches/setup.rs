@@ -176,6 +176,7 @@ fn rng(seed: u64) -> ChaCha20Rng {
 fn config(seed: u64, suites: &[Suite]) -> Arc<Config> {
     Arc::new(Config {
         identity: Arc::new(Identity::generate(&mut rng(seed))),
+        srtp: visavis_net::plan::SrtpProfile::ALL.to_vec(),
         suites: suites.to_vec(),
         udp_port: 8554,
         presentation: Presentation { audio: Some(Codec::Opus), video: Some(Codec::Jpeg) },

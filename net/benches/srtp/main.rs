@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use visavis_net::plan::MasterKey;
+use visavis_net::plan::{MasterKey, SrtpProfile};
 use visavis_net::rtp::ids::{ExtSeq, SeqNo, Ssrc};
 use visavis_net::srtp::{Opener, Rekeying, ReplayWindow, Sealer, TAG};
 
@@ -37,7 +37,11 @@ fn moment() -> Instant {
 }
 
 fn master() -> MasterKey {
-    MasterKey::new([7; 32], [9; 12])
+    MasterKey::derive(SrtpProfile::Aes256Gcm, |material| {
+        let (key, salt) = material.split_at_mut(material.len() - MasterKey::SALT_LEN);
+        key.fill(7);
+        salt.fill(9);
+    })
 }
 
 fn sealer() -> Sealer {
