@@ -348,7 +348,8 @@ fn claim(profile: &Profile, screen: &Screen) -> Result<Option<Claim>, Failure> {
 }
 
 fn start_log(global: &Global, screen: &Screen) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&global.log)
+    // A sound server that goes away is no error of its library's, and what comes of it is said elsewhere.
+    let filter = EnvFilter::try_new(format!("pulseaudio=off,{}", global.log))
         .map_err(|e| Failure::Log { filter: global.log.clone(), reason: e.to_string() })?;
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(screen.clone()).with_ansi(colour).init();

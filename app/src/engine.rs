@@ -8,6 +8,7 @@ pub mod command;
 pub mod config;
 mod driver;
 pub mod event;
+pub mod figures;
 mod keep;
 mod leg;
 mod meter;

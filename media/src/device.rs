@@ -3,17 +3,25 @@
 pub mod audio;
 pub mod audio_sink;
 #[cfg(feature = "devices")]
+mod callback;
+#[cfg(feature = "devices")]
 mod camera;
 pub mod lasting;
 mod mjpeg;
 #[cfg(any(feature = "devices", test))]
 mod names;
+#[cfg(feature = "devices")]
+mod negotiate;
+#[cfg(feature = "devices")]
+mod pace;
 #[cfg(any(feature = "devices", test))]
 mod packed;
 #[cfg(feature = "devices")]
 mod quiet;
 #[cfg(feature = "devices")]
 mod sound_card;
+#[cfg(feature = "devices")]
+mod sound_system;
 mod spec;
 mod synthetic;
 pub mod video;
@@ -128,7 +136,7 @@ impl DeviceError {
 /// What the sound device of a name is now, or the system's choice. May take a while.
 fn presence(kind: Kind, name: Option<&str>) -> lasting::Presence {
     #[cfg(feature = "devices")]
-    return sound_card::presence(kind, name);
+    return sound_system::presence(kind, name);
     #[cfg(not(feature = "devices"))]
     {
         let _ = (kind, name);
@@ -154,8 +162,8 @@ impl Devices {
         #[cfg(feature = "devices")]
         {
             Self {
-                microphones: sound_card::names(Kind::Microphone),
-                loudspeakers: sound_card::names(Kind::Loudspeaker),
+                microphones: sound_system::names(Kind::Microphone),
+                loudspeakers: sound_system::names(Kind::Loudspeaker),
                 cameras: camera::names(),
             }
         }

@@ -74,6 +74,7 @@ pub struct Playout {
     their_rate: Rate,
     our_rate: Rate,
     waits: Waits,
+    decoded_waits: Waits,
     at: Option<(Instant, RtpTime)>,
     scratch: Vec<i16>,
     stats: PlayoutStats,
@@ -119,7 +120,8 @@ impl Playout {
             too_late: 0,
             their_rate: Rate::default(),
             our_rate: Rate::default(),
-            waits: Waits { samples: [0; WARM_UP as usize], next: 0, count: 0 },
+            waits: Waits::default(),
+            decoded_waits: Waits::default(),
             at: None,
             scratch: vec![0; MAX_SAMPLES],
             stats: PlayoutStats { target: config.initial_delay, ..PlayoutStats::default() },
@@ -189,6 +191,7 @@ impl Playout {
         self.blocks += 1;
         if self.phase == Phase::Waiting && at - self.next_time >= self.arrivals.earliest() + self.delay() {
             self.phase = Phase::Playing;
+            self.skip_overdue(at);
         }
         match self.phase {
             Phase::Idle | Phase::Waiting => self.sound.push_silence(drift::Reader::needs(BLOCK)),
@@ -232,10 +235,25 @@ impl Playout {
         PlayoutStats {
             target: pcm::duration(self.delay().max(0) as u64),
             delay: pcm::duration(self.waits.mean() as u64),
+            decoded_delay: pcm::duration(self.decoded_waits.mean() as u64),
             packets: self.packets.count(),
             ready: self.sound.ready(),
             ..self.stats
         }
+    }
+
+    /// Nobody has heard anything yet: what should have been heard before now, while the sink was not ready, is left out.
+    fn skip_overdue(&mut self, at: i64) {
+        let aim = self.arrivals.earliest() + self.delay();
+        while let Some(slot) = self.packets.get(self.next)
+            && at - self.next_time - aim >= slot.samples as i64
+            && let following = self.next.next()
+            && let Some(time) = self.packets.get(following).map(|slot| slot.time)
+        {
+            self.packets.remove(self.next);
+            (self.next, self.next_time) = (following, time);
+        }
+        self.floor = self.floor.max(self.next);
     }
 
     /// How much later than the earliest packet play-out aims to be, in samples.
@@ -277,6 +295,12 @@ struct Waits {
     samples: [i64; WARM_UP as usize],
     next: usize,
     count: usize,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self { samples: [0; WARM_UP as usize], next: 0, count: 0 }
+    }
 }
 
 impl Waits {

@@ -1,5 +1,8 @@
 //! What tests of this crate share.
 
+#[path = "../tests/heap/mod.rs"]
+pub(crate) mod heap;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,6 +11,7 @@ pub(crate) use visavis_net::testing::moment;
 
 use crate::device::y4m::Reader;
 use crate::picture::{Picture, Sampling};
+use crate::rt;
 
 /// A directory that goes away with its test.
 pub(crate) struct Scratch(PathBuf);

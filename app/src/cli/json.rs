@@ -2,7 +2,11 @@
 //!
 //! Fields are only ever added. Times are in the unit their name ends with; keys are fingerprints without grouping.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use visavis_media::codec::opus;
+use visavis_media::pcm::{self, FRAME_TIME};
 use visavis_net::plan::Path;
 use visavis_session::identity::Fingerprint;
 
@@ -10,7 +14,7 @@ use crate::blocked::Block;
 use crate::contacts::{Contact, Contacts};
 use crate::engine::event::Event;
 use crate::engine::mute::Muted;
-use crate::engine::snapshot::{Flow, Phase, Snapshot};
+use crate::engine::snapshot::{Flow, Phase, Snapshot, SoundPath};
 use crate::exit::Exit;
 
 /// An event; `outcome` is the exit status that the end of a call means.
@@ -89,8 +93,9 @@ pub(crate) fn status(snapshot: &Snapshot, contacts: &Contacts) -> Value {
         "srtp": snapshot.srtp.map(|srtp| srtp.to_string()),
         "path": snapshot.path.as_ref().map(path_value),
         "connected_s": rounded(snapshot.connected_for.as_secs_f64()),
-        "round_trip_ms": snapshot.round_trip.map(|it| rounded(it.as_secs_f64() * 1e3)),
-        "jitter_buffer_ms": rounded(snapshot.jitter_buffer.as_secs_f64() * 1e3),
+        "round_trip_ms": snapshot.round_trip.map(ms),
+        "jitter_buffer_ms": ms(snapshot.jitter_buffer),
+        "sound": sound(&snapshot.sound),
         "sent": flow(&snapshot.sent),
         "received": flow(&snapshot.received),
         "viewers": snapshot.viewers,
@@ -126,6 +131,22 @@ fn with_peer(mut value: Value, peer: Option<&Fingerprint>, contacts: &Contacts) 
     value["contact"] = json!(contact.map(|contact| contact.name.as_str()));
     value["verified"] = json!(contact.is_some_and(|contact| contact.verified));
     value
+}
+
+fn sound(sound: &SoundPath) -> Value {
+    json!({
+        "microphone_ms": ms(sound.microphone),
+        "framing_ms": ms(sound.framing),
+        "frame_ms": ms(FRAME_TIME),
+        "codec_ms": ms(pcm::duration(u64::from(opus::LOOKAHEAD))),
+        "sending_ms": ms(sound.sending),
+        "decoded_ms": ms(sound.decoded),
+        "ring_ms": ms(sound.ring),
+        "loudspeaker_ms": ms(sound.loudspeaker),
+        "overrun_ms": ms(sound.overrun),
+        "underrun_ms": ms(sound.underrun),
+        "concealed_ms": ms(sound.concealed),
+    })
 }
 
 fn flow(flow: &Flow) -> Value {
@@ -166,6 +187,10 @@ const fn phase(phase: Phase) -> &'static str {
         Phase::Ringing => "ringing",
         Phase::Connected => "connected",
     }
+}
+
+fn ms(time: Duration) -> f64 {
+    rounded(time.as_secs_f64() * 1e3)
 }
 
 /// Three decimals are enough for anything here.

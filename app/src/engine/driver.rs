@@ -13,8 +13,10 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use visavis_media::mean::Mean;
 use visavis_net::io::tcp::Listener;
 use visavis_net::io::udp::{RecvBatch, SendBatch, Socket};
+use visavis_net::rtp::codec::MediaKind;
 
 use self::connection::{Connection, LAST_WORDS, News, Outlet};
 use super::clock;
@@ -71,6 +73,9 @@ pub(super) struct Driver {
     batch: Vec<u8>,
     /// Where the rest of `batch` goes: destination, segment size, bytes sent already.
     blocked: Option<(SocketAddr, usize, usize)>,
+    /// When the frame of sound was taken that has been handed over last, until it has left.
+    sound_taken: Option<Instant>,
+    sending: Mean,
     /// Set when the owner asked for the end: the moment at which it comes in any case.
     stop_at: Option<Instant>,
 }
@@ -163,6 +168,8 @@ impl Driver {
             backlog: VecDeque::new(),
             batch: Vec::with_capacity(BATCH),
             blocked: None,
+            sound_taken: None,
+            sending: Mean::over(50),
             stop_at: None,
         };
         (driver, inbox)
@@ -178,6 +185,7 @@ impl Driver {
         tokio::pin!(timer);
         loop {
             self.settle();
+            self.note_sent();
             if self.stop_at.is_some_and(|at| self.peer.is_idle() || at <= clock::now()) {
                 break;
             }
@@ -215,7 +223,10 @@ impl Driver {
                     self.peer.udp(now, datagram.from, datagram.packet);
                 }
             }
-            Wake::Frame(encoded) => self.peer.send(now, encoded.kind, &encoded.frame),
+            Wake::Frame(encoded) => {
+                self.sound_taken = (encoded.kind == MediaKind::Audio).then_some(encoded.taken);
+                self.peer.send(now, encoded.kind, &encoded.frame);
+            }
             Wake::News(conn, news) => self.news(now, conn, news),
             Wake::Rare(rare) => self.rare(now, rare),
             Wake::Writable => self.unblock(),
@@ -309,6 +320,14 @@ impl Driver {
         }
     }
 
+    /// Sound does not wait behind pictures: with all that could be sent, it has left.
+    fn note_sent(&mut self) {
+        if let Some(taken) = self.sound_taken.take() {
+            self.sending.push(clock::now().saturating_duration_since(taken));
+            self.figures.sound.sent(self.sending.get().unwrap_or_default());
+        }
+    }
+
     /// Offers the rest of the batch to the kernel.
     fn unblock(&mut self) {
         if let Some((to, segment, sent)) = self.blocked.take() {
@@ -371,7 +390,7 @@ impl Driver {
         self.rates.read(now, &self.figures);
         snapshot.sent.frames_per_second = self.rates.sent;
         snapshot.received.frames_per_second = self.rates.shown;
-        snapshot.jitter_buffer = Duration::from_micros(self.figures.sound_delay.load(Ordering::Relaxed));
+        (snapshot.jitter_buffer, snapshot.sound) = (self.figures.sound.jitter_buffer(), self.figures.sound.read());
         self.protection.follow(snapshot.sent.loss, &self.figures);
         self.wiring.snapshot.send_replace(snapshot);
     }

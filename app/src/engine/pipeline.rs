@@ -12,6 +12,7 @@ use visavis_media::device::video::VideoSource;
 use visavis_media::device::video_sink::VideoSink;
 use visavis_media::device::{AudioSinkSpec, AudioSourceSpec, DeviceError, VideoSinkSpec, VideoSourceSpec};
 use visavis_media::encode::{EncodeStats, VideoEncoder};
+use visavis_media::mean::Mean;
 use visavis_media::pcm::{BLOCK, BLOCK_TIME, FRAME, FRAME_TIME};
 use visavis_media::playout::{Playout, PlayoutConfig};
 use visavis_media::sync::{ClockMap, PlayPoint};
@@ -23,6 +24,7 @@ use visavis_net::rtp::session::{FramePool, OutFrame, Received};
 use visavis_net::rtp::time::{ClockRate, NtpTime, RtpTime, WallClock};
 
 use super::config::Quality;
+use super::figures::{Growth, SoundFigures};
 use super::keep::Tap;
 use super::mute::Mute;
 
@@ -40,8 +42,8 @@ pub struct Figures {
     pub pictures_sent: AtomicU64,
     /// Pictures shown, or complete where they are not shown.
     pub pictures_shown: AtomicU64,
-    /// Sound waiting to be played, in microseconds, on average over the last second.
-    pub sound_delay: AtomicU64,
+    /// Where sound spends its time.
+    pub sound: SoundFigures,
     /// Encoded frames that the driver had no room for.
     pub frames_dropped: AtomicU64,
     /// Received packets that a pipeline had no room for.
@@ -131,6 +133,8 @@ pub struct SendAudio {
     start: Option<Instant>,
     clock: SampleClock,
     frames: FramePool,
+    framing: Mean,
+    overrun: Growth,
 }
 
 impl SendAudio {
@@ -148,6 +152,8 @@ impl SendAudio {
             start: None,
             clock: SampleClock::default(),
             frames: FramePool::default(),
+            framing: Mean::over(50),
+            overrun: Growth::default(),
         })
     }
 }
@@ -172,6 +178,9 @@ impl Capture for SendAudio {
             Ok(None) => return Ok(None),
             Err(error) => return self.source.lost(now, error).map(|()| None),
         };
+        let (system, missed) = (source.system(), source.missed());
+        self.framing.push(now.saturating_duration_since(captured + FRAME_TIME + system));
+        figures.sound.captured(system, self.framing.get(), self.overrun.of(missed));
         if !figures.hears(captured) {
             self.pcm.fill(0);
         }
@@ -306,6 +315,7 @@ pub struct PlayAudio {
     sink: Lasting<AudioSink>,
     block: [i16; BLOCK],
     tap: Tap,
+    underrun: Growth,
 }
 
 impl PlayAudio {
@@ -317,7 +327,7 @@ impl PlayAudio {
         let config = PlayoutConfig { initial_delay: quality.initial_delay, ..PlayoutConfig::default() };
         let playout = Playout::new(config).map_err(|error| codec("Opus", &error))?;
         let sink = AudioSink::lasting(spec, now)?;
-        Ok(Self { playout, sink, block: [0; BLOCK], tap })
+        Ok(Self { playout, sink, block: [0; BLOCK], tap, underrun: Growth::default() })
     }
 
     /// Everything the jitter buffer counts.
@@ -368,8 +378,10 @@ impl Play for PlayAudio {
             }
             figures.set_play_point(self.playout.playing());
         }
-        let delay = self.playout.stats().delay;
-        figures.sound_delay.store(delay.as_micros() as u64, Ordering::Relaxed);
+        figures.sound.buffered(&self.playout.stats());
+        if let Some(sink) = self.sink.device() {
+            figures.sound.played(sink.latency(), sink.system(), self.underrun.of(sink.missed()));
+        }
         Ok(())
     }
 

@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub received: Flow,
     /// Sound waiting to be played, on average over the last second.
     pub jitter_buffer: Duration,
+    /// Where sound spends its time otherwise.
+    pub sound: SoundPath,
     /// Which sources of ours are off.
     pub muted: Muted,
     /// Which of the other side's are, as it says.
@@ -44,6 +46,31 @@ pub struct Snapshot {
     pub recorded: bool,
     /// Viewers connected now, when streaming.
     pub viewers: usize,
+}
+
+/// Where sound spends its time on its way, on average over about the last second, and what of it was lost. From mouth to ear
+/// it takes `microphone`, `framing`, a frame of 20 ms and `sending` at the one side, the network, and the jitter buffer, `ring`
+/// and `loudspeaker` at the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SoundPath {
+    /// From its capture until the sound system hands it over; nothing with a file.
+    pub microphone: Duration,
+    /// Until a frame that is complete is taken to be encoded.
+    pub framing: Duration,
+    /// Until it is encoded and on the network.
+    pub sending: Duration,
+    /// How much of the time in the jitter buffer it waits decoded.
+    pub decoded: Duration,
+    /// From there until the sound system takes it.
+    pub ring: Duration,
+    /// Until it is heard.
+    pub loudspeaker: Duration,
+    /// Captured sound that nobody took in time, since the start.
+    pub overrun: Duration,
+    /// Silence played for want of sound, since the start.
+    pub underrun: Duration,
+    /// Sound made up in place of packets that were not there, since the start of the call.
+    pub concealed: Duration,
 }
 
 /// One way of the call.

@@ -40,6 +40,8 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 /// One encoded frame of ours.
 pub(super) struct Encoded {
     pub(super) kind: MediaKind,
+    /// When what it is made of was taken from its source.
+    pub(super) taken: Instant,
     pub(super) frame: Arc<OutFrame>,
 }
 
@@ -205,7 +207,7 @@ impl Media {
                     match pipeline.step(now, &figures)? {
                         Some(frame) => {
                             reporter.started(pipeline.started());
-                            if frames.try_send(Encoded { kind, frame }).is_err() {
+                            if frames.try_send(Encoded { kind, taken: now, frame }).is_err() {
                                 figures.frames_dropped.fetch_add(1, Ordering::Relaxed);
                             }
                         }

@@ -15,10 +15,6 @@ use crate::click;
 use crate::pcm::{FRAME, FRAME_TIME, duration};
 use crate::resample::Resampler;
 
-/// The least time between two looks at a microphone.
-#[cfg(feature = "devices")]
-const POLL: Duration = Duration::from_millis(2);
-
 /// A reader this late skips what a microphone's buffer would have lost by then.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -96,15 +92,9 @@ impl AudioSource {
     pub fn read(&mut self, now: Instant, frame: &mut [i16; FRAME]) -> Result<Option<Instant>, DeviceError> {
         #[cfg(feature = "devices")]
         if let Input::Microphone { device, due } = &mut self.input {
-            if !device.poll(now)? {
-                // Looked at again when the rest may have come; callbacks need not keep to that.
-                *due = now + duration((FRAME - device.ready()) as u64).max(POLL);
-                return Ok(None);
-            }
-            let captured = now.checked_sub(duration(device.ready() as u64)).unwrap_or(now);
-            device.take(frame);
-            *due = now + duration(FRAME.saturating_sub(device.ready()) as u64);
-            return Ok(Some(captured));
+            let captured = device.poll(now)?.then(|| device.take(now, frame));
+            *due = device.due(now);
+            return Ok(captured);
         }
         while now.saturating_duration_since(self.next_due()) > PATIENCE {
             self.take(frame)?;
@@ -127,6 +117,27 @@ impl AudioSource {
         self.start + duration(self.frames * FRAME as u64) + FRAME_TIME
     }
 
+    /// From the capture of a sample until the sound system hands it over, on average over the last second; a file's are there
+    /// at once.
+    #[must_use]
+    pub fn system(&self) -> Duration {
+        match &self.input {
+            #[cfg(feature = "devices")]
+            Input::Microphone { device, .. } => device.system(),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Samples that nobody took in time.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        match &self.input {
+            #[cfg(feature = "devices")]
+            Input::Microphone { device, .. } => device.missed(),
+            _ => 0,
+        }
+    }
+
     fn take(&mut self, frame: &mut [i16; FRAME]) -> Result<(), DeviceError> {
         frame.fill(0);
         match &mut self.input {
@@ -138,8 +149,9 @@ impl AudioSource {
                 }
             }
             Input::Wav(file) => file.fill(frame)?,
+            // Read by its own pace.
             #[cfg(feature = "devices")]
-            Input::Microphone { device, .. } => device.take(frame),
+            Input::Microphone { .. } => {}
         }
         self.frames += 1;
         Ok(())

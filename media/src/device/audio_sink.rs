@@ -115,8 +115,8 @@ impl AudioSink {
     pub fn write(&mut self, now: Instant, pcm: &[i16; BLOCK]) -> Result<(), DeviceError> {
         #[cfg(feature = "devices")]
         if let Output::Loudspeaker { device, due } = &mut self.output {
-            // Its own clock sets the pace: the next block is due when there is room for it.
-            *due = now + device.write(now, pcm)?;
+            // Its own clock sets the pace: the next block is due shortly before it is taken.
+            *due = device.write(now, pcm)?;
             self.blocks += 1;
             return Ok(());
         }
@@ -137,8 +137,18 @@ impl AudioSink {
     /// How long after [`Self::write`] a block is heard; a loudspeaker's is known once it has asked for sound.
     #[must_use]
     pub fn latency(&self) -> Duration {
+        self.latencies().0
+    }
+
+    /// How much of [`Self::latency`] is the sound system's.
+    #[must_use]
+    pub fn system(&self) -> Duration {
+        self.latencies().1
+    }
+
+    fn latencies(&self) -> (Duration, Duration) {
         match &self.output {
-            Output::Nothing | Output::Wav { .. } => Duration::ZERO,
+            Output::Nothing | Output::Wav { .. } => (Duration::ZERO, Duration::ZERO),
             #[cfg(feature = "devices")]
             Output::Loudspeaker { device, .. } => device.latency(),
         }

@@ -62,7 +62,7 @@ impl<S: fmt::Display + Send + Sync + 'static, D: 'static> Choices<D> for Specs<S
 pub(crate) enum Presence {
     /// Nothing that could be relied on.
     Unknown,
-    /// It is not there. What was opened may still run: a sound server moves it elsewhere.
+    /// It is not there. What was opened may still run: a sound server moves it elsewhere, where nobody wants it.
     Gone,
     /// It is this one.
     Is(String),
@@ -213,6 +213,8 @@ impl<D: Send + 'static> Lasting<D> {
                 self.attempt = None;
                 self.due = Some(now + self.pause);
                 self.pause = (self.pause * 2).min(SELDOM);
+                // What was in use is gone, though it may still run.
+                self.told &= self.used.take().is_none();
                 self.tell_failure(now, error);
             }
             Err(TryRecvError::Empty) if now.saturating_duration_since(since) > HANGS => {
@@ -278,8 +280,8 @@ fn best<D: 'static>(
             Err(error) => reason = reason.or(Some(error)),
         }
     }
-    match (used, reason) {
-        (None, Some(error)) => Err(error),
+    match reason {
+        Some(error) if used.is_none() || gone => Err(error),
         _ => Ok(None),
     }
 }

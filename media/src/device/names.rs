@@ -36,6 +36,11 @@ pub(super) fn shown(devices: &[Listed]) -> Vec<String> {
 /// The end of PulseAudio's own name for what is played on a loudspeaker.
 const MONITOR: &str = ".monitor";
 
+/// Whether a sound server's own name is that of what goes to a loudspeaker.
+pub(super) fn is_monitor(id: &str) -> bool {
+    id.ends_with(MONITOR)
+}
+
 /// The devices among a list, each as its name and its place. The second of two of one name goes by the system's own.
 fn choose(devices: &[Listed]) -> Vec<(String, usize)> {
     let mut chosen: Vec<(String, usize)> = Vec::new();
@@ -43,7 +48,7 @@ fn choose(devices: &[Listed]) -> Vec<(String, usize)> {
         let is_new = |name: &str| chosen.iter().all(|(other, _)| other != name);
         let card = id.strip_prefix(CARD).filter(|_| *alsa);
         let name = match card {
-            None if *alsa || id.ends_with(MONITOR) => None,
+            None if *alsa || is_monitor(id) => None,
             // The second name of a card that was listed by its first.
             Some(card) if !is_new(description) && card.starts_with(|first: char| first.is_ascii_digit()) => None,
             Some(_) | None if !is_new(description) => Some(id.as_str()),

@@ -125,6 +125,7 @@ impl Playout {
         if skip < length {
             let ready = self.sound.ready() as i64;
             self.waits.push((at + ready - arrival).max(0));
+            self.decoded_waits.push(ready);
             self.sound.push(&self.scratch[skip..length]);
             self.stats.decoded += (length - skip) as u64;
             // Made-up samples that do not stand for this packet's have made play-out later.

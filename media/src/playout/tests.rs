@@ -137,6 +137,30 @@ fn it_starts_at_the_initial_delay() {
 }
 
 #[test]
+fn a_loudspeaker_that_is_ready_late_adds_no_delay() {
+    let (packets, start) = (encode(&speech(4), 0), moment());
+    let mut playout = Playout::new(PlayoutConfig::default()).unwrap();
+    let at = |ms: u64| start + Duration::from_millis(ms);
+    for ms in (0..3_000).step_by(10) {
+        if ms % 20 == 0 && ms > 0 {
+            let number = ms / 20 - 1;
+            let time = RtpTime(number as u32 * FRAME as u32);
+            let payload = &packets[number as usize];
+            playout.push(AudioPacket { seq: ExtSeq(1 + number), time, arrival: at(ms), payload, repaired: false });
+        }
+        // A sound server takes its time to begin.
+        if ms >= 700 {
+            playout.step(at(ms), &mut [0; BLOCK]);
+            let delay = playout.stats().delay;
+            assert!(delay <= Duration::from_millis(80), "{delay:?} at {ms} ms");
+        }
+    }
+    let stats = playout.stats();
+    assert_eq!((stats.concealed, stats.late), (0, 0));
+    assert!(stats.delay > Duration::from_millis(5), "{stats:?}");
+}
+
+#[test]
 fn jitter_is_waited_for() {
     let mut dice = Dice(5);
     let pcm = speech(30);

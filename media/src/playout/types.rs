@@ -59,8 +59,10 @@ impl<'a> From<&'a Received> for AudioPacket<'a> {
 pub struct PlayoutStats {
     /// The delay it aims at.
     pub target: Duration,
-    /// How long packets waited from arrival until heard, on average over the last second.
+    /// How long packets waited from arrival until handed to the sink, on average over the last second.
     pub delay: Duration,
+    /// How much of that their sound waited decoded.
+    pub decoded_delay: Duration,
     /// Samples made up in place of missing ones.
     pub concealed: u64,
     /// Samples decoded from packets.
