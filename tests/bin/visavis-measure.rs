@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Parser;
 use serde_json::json;
-use visavis_tests::measure::prepare;
 use visavis_tests::measure::recording;
 use visavis_tests::measure::report::{Files, Report, measure};
 use visavis_tests::measure::sound::write_wav;
 use visavis_tests::measure::table::{Run, table};
+use visavis_tests::measure::{budget, prepare};
 
 /// Measures calls from what a person would have heard and seen.
 #[derive(Debug, Parser)]
@@ -54,6 +54,12 @@ enum Args {
         #[command(flatten)]
         parts: recording::Parts,
     },
+    /// Print where the milliseconds go from mouth to ear, a column for each direction of each run.
+    Budget {
+        /// As for `table`.
+        #[arg(required = true)]
+        runs: Vec<PathBuf>,
+    },
     /// Print the results of runs as a table; fails if a run did.
     Table {
         /// A directory for each run, with `name`, and `forth.json`, `back.json` and `failures` where there are such.
@@ -74,6 +80,7 @@ fn main() -> anyhow::Result<()> {
             println!("{}", serde_json::to_string(&recording::measure(&parts)?)?);
             Ok(())
         }
+        Args::Budget { runs } => print_budget(&runs),
         Args::Table { runs, json } => print_table(&runs, json.as_deref()),
     }
 }
@@ -97,6 +104,20 @@ fn print_table(directories: &[PathBuf], out: Option<&Path>) -> anyhow::Result<()
     }
     let failed: Vec<&str> = runs.iter().filter(|run| !run.failures.is_empty()).map(|run| run.name.as_str()).collect();
     anyhow::ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(())
+}
+
+fn print_budget(directories: &[PathBuf]) -> anyhow::Result<()> {
+    let runs: Vec<Run> = directories.iter().map(|directory| read_run(directory)).collect::<Result<_, _>>()?;
+    let mut columns = Vec::new();
+    for run in &runs {
+        for (way, report) in [("forth", &run.forth), ("back", &run.back)] {
+            let budget = report.as_ref().and_then(|report| report.budget.as_ref());
+            columns.extend(budget.map(|budget| (format!("{}, {way}", run.name), budget)));
+        }
+    }
+    anyhow::ensure!(!columns.is_empty(), "no run said where sound spends its time");
+    print!("{}", budget::table(&columns));
     Ok(())
 }
 

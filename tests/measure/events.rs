@@ -1,5 +1,6 @@
 //! What the program under test said while it ran: one JSON object in each line.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -26,6 +27,8 @@ pub struct Events {
     pub carrier: Option<String>,
     /// Delay of the jitter buffer each time it was told, in milliseconds.
     pub jitter_buffer_ms: Vec<f64>,
+    /// Where sound spends its time, each time it was told: milliseconds, by the names that `docs/cli.md` has.
+    pub sound: Vec<BTreeMap<String, f64>>,
     /// Packets received, as told last.
     pub packets: Option<u64>,
     /// Packets lost for good, after repair, as told last.
@@ -80,6 +83,12 @@ impl Events {
 
     fn take_status(&mut self, value: &Value) {
         self.jitter_buffer_ms.extend(value["jitter_buffer_ms"].as_f64());
+        if let Some(parts) = value["sound"].as_object() {
+            let named = parts.iter().map(|(name, part)| (name.as_str(), part));
+            let others = ["jitter_buffer_ms", "round_trip_ms"].map(|name| (name, &value[name]));
+            let parts = named.chain(others).filter_map(|(name, part)| Some((name.to_owned(), part.as_f64()?)));
+            self.sound.push(parts.collect());
+        }
         let received = &value["received"];
         self.packets = received["packets"].as_u64().or(self.packets);
         self.lost = received["lost"].as_u64().or(self.lost);
@@ -99,6 +108,7 @@ mod tests {
             "not json\n[1]\n{\"event\":\"connected\"}\n",
             "{\"event\":\"status\",\"phase\":\"connected\",\"jitter_buffer_ms\":21.5,\"received\":{\"packets\":10,\"lost\":1}}\n",
             "{\"event\":\"status\",\"phase\":\"connected\",\"jitter_buffer_ms\":22,\"path\":{\"carrier\":\"udp\"},",
+            "\"sound\":{\"ring_ms\":4.5,\"new\":null},\"round_trip_ms\":null,",
             "\"received\":{\"packets\":20,\"lost\":2}}\n",
             "{\"event\":\"ended\",\"outcome\":\"lost\",\"reason\":\"they were lost\"}\n",
             "{\"event\":\"status\",\"phase\":\"idle\",\"jitter_buffer_ms\":0,\"received\":{\"packets\":0,\"lost\":0}}\n",
@@ -111,6 +121,7 @@ mod tests {
             outcome: Some("lost".to_owned()),
             carrier: Some("udp".to_owned()),
             jitter_buffer_ms: vec![21.5, 22.0],
+            sound: vec![BTreeMap::from([("jitter_buffer_ms".to_owned(), 22.0), ("ring_ms".to_owned(), 4.5)])],
             packets: Some(20),
             lost: Some(2),
             ..Events::default()

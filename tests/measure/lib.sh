@@ -14,6 +14,18 @@ await() {
 
 # prepare DIRECTORY SECONDS: makes a.wav and b.wav, speech for each side, and clip.y4m, for a call of that length.
 prepare() {
+    local files=$1
+    prepare_speech "$files" "$2"
+    [ ! -e "$files/clip.y4m" ] || return 0
+    convert -i /usr/share/forensics-samples/original-files/movie2/movie-hello.mp4 -an \
+        -vf crop=960:720,scale=640:480 -r 30 -pix_fmt yuv420p "$files/presenter.y4m"
+    visavis-measure prepare-clip "$files/presenter.y4m" --out "$files/clip-new.y4m"
+    mv "$files/clip-new.y4m" "$files/clip.y4m"
+    rm "$files/presenter.y4m"
+}
+
+# prepare_speech DIRECTORY SECONDS: makes the sound of it only.
+prepare_speech() {
     local files=$1 need=$(($2 + 16)) index=0 recording recordings=()
     mkdir -p "$files"
     [ "$(cat "$files/.seconds" 2>/dev/null)" != "$need" ] || return 0
@@ -25,10 +37,6 @@ prepare() {
         "$files/announcer.wav"
     visavis-measure prepare-speech "${recordings[@]}" --seconds "$need" --out "$files/a.wav"
     visavis-measure prepare-speech "$files/announcer.wav" --seconds "$need" --out "$files/b.wav"
-    convert -i /usr/share/forensics-samples/original-files/movie2/movie-hello.mp4 -an \
-        -vf crop=960:720,scale=640:480 -r 30 -pix_fmt yuv420p "$files/presenter.y4m"
-    visavis-measure prepare-clip "$files/presenter.y4m" --out "$files/clip.y4m"
-    rm "$files/presenter.y4m"
     printf '%s\n' "$need" >"$files/.seconds"
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Both ends of a measured call run on one machine, so their clocks are one and delays need no synchronisation.
 
+pub mod budget;
 pub mod events;
 pub mod pictures;
 pub mod prepare;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
+use super::budget::Budget;
 use super::events::Events;
 use super::pictures::{self, Clip};
 use super::sound::{self, Delay, Track};
@@ -37,6 +38,9 @@ pub struct Files {
     /// Compare every so many pictures.
     #[arg(long, default_value_t = 3)]
     pub every: usize,
+    /// What was sent is a recording of a microphone, which begins anywhere: its first whole period counts.
+    #[arg(long)]
+    pub recorded: bool,
     /// The sound has a click every second, as the synthetic source's, and no speech.
     #[arg(long)]
     pub synthetic: bool,
@@ -62,6 +66,10 @@ pub struct Report {
     pub pictures: Option<Pictures>,
     /// Delay of pictures less delay of sound captured at the same time, as handed to the sinks. Positive: sound leads.
     pub lip_sync: Option<Spread>,
+    /// Where the time goes that sound takes from mouth to ear.
+    pub budget: Option<Budget>,
+    /// Silence of 5 ms and more within speech, in all.
+    pub holes_ms: f64,
     /// Delay of the jitter buffer, as the player said.
     pub jitter_buffer: Option<Spread>,
     /// Packets received, as the player said.
@@ -119,7 +127,10 @@ pub fn measure(files: &Files) -> anyhow::Result<Measured> {
     let (sent, played) = (sound::read_wav(&files.sent_audio)?, sound::read_wav(&files.played_audio)?);
     let source = time(sender.audio_source, &files.sent_events, "audio-source")?;
     let sink = time(player.audio_sink, &files.played_events, "audio-sink")?;
-    let sent = Track { pcm: &sent, start: source, skew_ppm: 0.0 };
+    let first =
+        if files.recorded { sound::first_period(&sent).context("there are no clicks in what was sent")? } else { 0 };
+    let source = source + first as f64 / sound::RATE as f64;
+    let sent = Track { pcm: &sent[first..], start: source, skew_ppm: 0.0 };
     let heard = Track { pcm: &played, start: sink, skew_ppm: files.skew_ppm };
 
     let (speech, speech_pieces) = if files.synthetic { (Vec::new(), 0) } else { sound::follow_speech(sent, heard) };
@@ -131,7 +142,10 @@ pub fn measure(files: &Files) -> anyhow::Result<Measured> {
     let passages = if files.synthetic { Vec::new() } else { sound::passages(sent, heard, &speech) };
     let sound_delays = if files.synthetic { &clicks } else { &speech };
 
+    let told = milliseconds(sound_delays).map(|spread| spread.median);
     let mut report = Report {
+        budget: Budget::of(&sender, &player, told),
+        holes_ms: sound::holes(&passages),
         mouth_to_ear_clicks: milliseconds(&clicks),
         clicks_sent,
         mouth_to_ear_speech: milliseconds(&speech),

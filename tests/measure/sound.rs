@@ -179,6 +179,35 @@ pub fn passages(sent: Track<'_>, heard: Track<'_>, delays: &[Delay]) -> Vec<Pass
     passages
 }
 
+/// Where the first whole period begins in a recording: at the click that is followed by one most of a period later.
+#[must_use]
+pub fn first_period(pcm: &[i16]) -> Option<usize> {
+    let apart = (CLICKS[1] - CLICKS[0]) * RATE;
+    let found = click::find(pcm);
+    found.windows(2).find(|pair| (pair[1] - pair[0]).abs_diff(apart) < RATE / 20).map(|pair| pair[0])
+}
+
+/// Samples of silence in a row that no voice makes: 5 ms of nothing at all.
+const HOLE: usize = RATE / 200;
+
+/// How much of what was heard is nothing at all where somebody spoke, in milliseconds.
+#[must_use]
+pub fn holes(passages: &[Passage]) -> f64 {
+    let mut samples = 0;
+    for Passage { sent, heard } in passages {
+        let mut at = 0;
+        for run in heard.chunk_by(|a, b| (*a == 0) == (*b == 0)) {
+            let spoken = sent.get(at..at + run.len()).unwrap_or_default();
+            at += run.len();
+            let power = spoken.iter().map(|&x| f32::from(x).powi(2)).sum::<f32>() / spoken.len().max(1) as f32;
+            if run[0] == 0 && run.len() >= HOLE && power > SILENCE * SILENCE {
+                samples += run.len();
+            }
+        }
+    }
+    samples as f64 * 1e3 / RATE as f64
+}
+
 /// `len` samples from `start` on; beyond the end either the beginning again or silence.
 fn slice(pcm: &[i16], start: f64, len: usize, repeat: bool) -> Vec<i16> {
     let start = start.round().max(0.0) as usize;

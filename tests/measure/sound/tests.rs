@@ -102,3 +102,25 @@ fn a_skewed_clock_is_taken_into_account() {
     assert!((skewed.at(48_000.0 * 1.0002) - 11.0).abs() < 1e-9);
     assert!((skewed.sample(11.0) - 48_009.6).abs() < 1e-6);
 }
+
+#[test]
+fn a_recording_begins_anywhere() {
+    let mut pcm = vec![0; 20 * RATE];
+    // Seconds 7, 8, 15 and 16 of the file, 3.1 s of which were missed.
+    for second in [3.9, 4.9, 11.9, 12.9] {
+        click::mix(&mut pcm[(second * RATE as f64) as usize..]);
+    }
+    assert_eq!(first_period(&pcm), Some((4.9 * RATE as f64) as usize));
+    assert_eq!(first_period(&pcm[..10 * RATE]), None);
+}
+
+#[test]
+fn holes_are_counted_where_somebody_spoke() {
+    let voice: Vec<i16> = (0..RATE).map(|i| if i < RATE / 2 { (i % 97) as i16 * 100 } else { 0 }).collect();
+    let mut heard = voice.clone();
+    // 20 ms are missing from speech, 2 ms as a voice may have them, and 100 ms of what was silent anyway.
+    heard[4_800..5_760].fill(0);
+    heard[9_600..9_696].fill(0);
+    let ms = holes(&[Passage { sent: voice, heard }]);
+    assert!((20.0..20.2).contains(&ms), "{ms}");
+}
