@@ -9,12 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use visavis_media::mean::Mean;
-use visavis_net::io::tcp::Listener;
+use visavis_net::io::tcp::{Accepted, Listener, MAX_ACCEPTED};
 use visavis_net::io::udp::{RecvBatch, SendBatch, Socket};
 use visavis_net::rtp::codec::MediaKind;
 
@@ -42,6 +41,10 @@ const COMPLETION: Duration = Duration::from_secs(2);
 /// Reads and writes of connections, with those of connections on their way out. A stranger who comes on top is cut off at
 /// once. Below what a process may have open by default.
 const MAX_TASKS: usize = 3 * MAX_LEGS;
+
+/// After connections none of which may stay, the next are taken this much later. A flood then costs [`MAX_ACCEPTED`] refusals
+/// in that time at most, however fast it comes; who waits behind it is taken with the rest, or tries again.
+const REFUSAL_INTERVAL: Duration = Duration::from_millis(4);
 
 /// The largest train of datagrams handed to the kernel at once, in bytes.
 const BATCH: usize = 64 * 1024;
@@ -76,6 +79,9 @@ pub(super) struct Driver {
     /// When the frame of sound was taken that has been handed over last, until it has left.
     sound_taken: Option<Instant>,
     sending: Mean,
+    /// Until when no connections are taken: a while after one could not be, most likely for want of descriptors, and a moment
+    /// after all were refused. Nothing else may wait for that.
+    resting: Option<Instant>,
     /// Set when the owner asked for the end: the moment at which it comes in any case.
     stop_at: Option<Instant>,
 }
@@ -85,6 +91,7 @@ enum Wake {
     Frame(Encoded),
     Datagrams,
     Writable,
+    Accepted(io::Result<()>),
     News(ConnId, News),
     Rare(Rare),
     /// The timer, or room for an event: everything that is due is done after each wake anyway.
@@ -95,40 +102,24 @@ enum Wake {
 /// that a packet comes.
 enum Rare {
     Command(Option<Command>),
-    Accepted(io::Result<(TcpStream, SocketAddr)>),
     Device(Event),
     Snapshot,
 }
 
 /// Waits for what is rare and hands it on, until nobody wants it any more.
-async fn gather(
-    listener: Listener,
-    mut commands: mpsc::Receiver<Command>,
-    mut devices: mpsc::Receiver<Event>,
-    driver: mpsc::Sender<Rare>,
-) {
+async fn gather(mut commands: mpsc::Receiver<Command>, mut devices: mpsc::Receiver<Event>, driver: mpsc::Sender<Rare>) {
     let mut ticks = interval(SNAPSHOT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // Unset when the owner has gone.
     let mut owned = true;
-    // Unset when a connection could not be accepted, most likely for want of descriptors; it is tried again at the next
-    // snapshot, for nothing else may wait for that.
-    let mut accepting = true;
     loop {
         let rare = tokio::select! {
             command = commands.recv(), if owned => {
                 owned = command.is_some();
                 Rare::Command(command)
             }
-            result = listener.accept(), if accepting => {
-                accepting = result.is_ok();
-                Rare::Accepted(result)
-            }
             Some(event) = devices.recv() => Rare::Device(event),
-            _ = ticks.tick() => {
-                accepting = true;
-                Rare::Snapshot
-            }
+            _ = ticks.tick() => Rare::Snapshot,
         };
         if driver.send(rare).await.is_err() {
             return;
@@ -170,6 +161,7 @@ impl Driver {
             blocked: None,
             sound_taken: None,
             sending: Mean::over(50),
+            resting: None,
             stop_at: None,
         };
         (driver, inbox)
@@ -178,9 +170,9 @@ impl Driver {
     /// Runs until the owner asks for the end or goes away.
     pub(super) async fn run(mut self, listener: Listener, mut news: NewsInbox, mut inbox: Inbox) {
         let mut received = RecvBatch::new(self.peer.pool().clone());
-        // Whoever is in the middle of an accept keeps it until the driver has room again.
+        let mut accepted = Vec::with_capacity(MAX_ACCEPTED);
         let (gathered, mut rare) = mpsc::channel(1);
-        tokio::spawn(gather(listener, inbox.commands, inbox.devices, gathered));
+        tokio::spawn(gather(inbox.commands, inbox.devices, gathered));
         let timer = sleep_until(clock::now().into());
         tokio::pin!(timer);
         loop {
@@ -189,7 +181,8 @@ impl Driver {
             if self.stop_at.is_some_and(|at| self.peer.is_idle() || at <= clock::now()) {
                 break;
             }
-            let due = [self.peer.poll_timeout(), self.stop_at].into_iter().flatten().min();
+            self.resting.take_if(|until| *until <= clock::now());
+            let due = [self.peer.poll_timeout(), self.stop_at, self.resting].into_iter().flatten().min();
             if let Some(due) = due.map(Into::into).filter(|due| *due != timer.deadline()) {
                 timer.as_mut().reset(due);
             }
@@ -204,18 +197,19 @@ impl Driver {
                 Some(frame) = inbox.frames.recv() => Wake::Frame(frame),
                 Some((conn, news)) = news.recv() => Wake::News(conn, news),
                 Some(rare) = rare.recv() => Wake::Rare(rare),
+                result = listener.accept(&mut accepted), if self.resting.is_none() => Wake::Accepted(result),
                 Ok(()) = self.udp.writable(), if self.blocked.is_some() => Wake::Writable,
                 Ok(permit) = self.wiring.events.reserve(), if !self.backlog.is_empty() => {
                     self.backlog.pop_front().map_or(Wake::Due, |event| { permit.send(event); Wake::Due })
                 },
                 () = &mut timer, if due.is_some() => Wake::Due,
             };
-            self.handle(wake, &mut received);
+            self.handle(wake, &mut received, &mut accepted);
         }
         self.farewell().await;
     }
 
-    fn handle(&mut self, wake: Wake, received: &mut RecvBatch) {
+    fn handle(&mut self, wake: Wake, received: &mut RecvBatch, accepted: &mut Vec<(Accepted, SocketAddr)>) {
         let now = clock::now();
         match wake {
             Wake::Datagrams => {
@@ -226,6 +220,11 @@ impl Driver {
             Wake::Frame(encoded) => {
                 self.sound_taken = (encoded.kind == MediaKind::Audio).then_some(encoded.taken);
                 self.peer.send(now, encoded.kind, &encoded.frame);
+            }
+            Wake::Accepted(Ok(())) => self.accepted(now, accepted),
+            Wake::Accepted(Err(error)) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                self.resting = Some(now + SNAPSHOT_INTERVAL);
             }
             Wake::News(conn, news) => self.news(now, conn, news),
             Wake::Rare(rare) => self.rare(now, rare),
@@ -244,16 +243,6 @@ impl Driver {
                 self.stop_at.get_or_insert(now + FAREWELL);
             }
             Rare::Command(Some(command)) => self.peer.command(now, command),
-            Rare::Accepted(Ok((_, remote))) if self.tasks.len() >= MAX_TASKS => {
-                tracing::debug!(%remote, "connection dropped: too many are open");
-            }
-            Rare::Accepted(Ok((stream, remote))) => {
-                self.forget_ended();
-                if let Some(conn) = self.peer.accept(now, remote) {
-                    self.connections.insert(conn, Connection::new(conn, stream, &self.news, &mut self.tasks));
-                }
-            }
-            Rare::Accepted(Err(error)) => tracing::warn!(%error, "a connection could not be accepted"),
             Rare::Device(event) => {
                 if let Event::Recording { on, .. } = event {
                     self.peer.recording(now, on);
@@ -263,6 +252,28 @@ impl Driver {
             Rare::Snapshot => {
                 self.forget_ended();
                 self.renew_snapshot(now);
+            }
+        }
+    }
+
+    fn accepted(&mut self, now: Instant, accepted: &mut Vec<(Accepted, SocketAddr)>) {
+        self.forget_ended();
+        self.resting = Some(now + REFUSAL_INTERVAL);
+        for (accepted, remote) in accepted.drain(..) {
+            if self.tasks.len() >= MAX_TASKS {
+                tracing::debug!(%remote, "connection dropped: too many are open");
+                continue;
+            }
+            let Some(conn) = self.peer.accept(now, remote) else { continue };
+            match accepted.keep() {
+                Ok(stream) => {
+                    self.connections.insert(conn, Connection::new(conn, stream, &self.news, &mut self.tasks));
+                    self.resting = None;
+                }
+                Err(error) => {
+                    tracing::debug!(%remote, %error, "connection dropped");
+                    self.peer.tcp_closed(now, conn);
+                }
             }
         }
     }

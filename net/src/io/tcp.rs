@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use socket2::{Protocol, SockRef, TcpKeepalive, Type};
 use tokio::io::Interest;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::watch::watch;
 use super::{bind_dual_stack, plain};
 
 /// How much unsent data the kernel may hold and still take more, in bytes: less than this, so none. What waits there can
@@ -32,13 +34,31 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 pub const MAX_ADDRESSES: usize = 16;
 
 /// Connections that may wait to be accepted.
-const BACKLOG: i32 = 64;
+const BACKLOG: i32 = 128;
+
+/// Connections that are accepted at once, at most.
+pub const MAX_ACCEPTED: usize = 32;
 
 /// Accepts control connections.
 #[derive(Debug)]
 pub struct Listener {
-    listener: TcpListener,
+    listener: AsyncFd<std::net::TcpListener>,
     local: SocketAddr,
+}
+
+/// A connection that somebody made. Dropping it ends it, and costs far less than keeping it does.
+#[derive(Debug)]
+pub struct Accepted(std::net::TcpStream);
+
+impl Accepted {
+    /// Keeps it; it is yet to be [prepared](prepare).
+    ///
+    /// # Errors
+    /// When the system is out of memory.
+    pub fn keep(self) -> io::Result<TcpStream> {
+        self.0.set_nonblocking(true)?;
+        TcpStream::from_std(self.0)
+    }
 }
 
 impl Listener {
@@ -49,8 +69,9 @@ impl Listener {
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = bind_dual_stack(address, Type::STREAM, Protocol::TCP)?;
         socket.listen(BACKLOG)?;
-        let listener = TcpListener::from_std(socket.into())?;
+        let listener = std::net::TcpListener::from(socket);
         let local = listener.local_addr()?;
+        let listener = watch(listener, Interest::READABLE)?;
         Ok(Self { listener, local })
     }
 
@@ -60,22 +81,32 @@ impl Listener {
         self.local
     }
 
-    /// Waits for a connection; gives it with the peer's [plain] address, to be [prepared](prepare) if it may stay. Dropping
-    /// the future loses none.
+    /// Waits until `taken` has connections, [`MAX_ACCEPTED`] at most, each with the peer's [plain] address; returns at once
+    /// while there are any in it. Dropping the future loses none.
     ///
     /// # Errors
     /// When the system is out of descriptors or memory; trying again a little later is right. A connection that was
     /// gone before it was accepted is not an error.
-    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        loop {
-            match self.listener.accept().await {
-                Ok((stream, from)) => return Ok((stream, plain(from))),
-                Err(error) if is_about_a_connection(&error) => {
-                    tracing::debug!(%error, "a connection was gone before it was accepted");
+    pub async fn accept(&self, taken: &mut Vec<(Accepted, SocketAddr)>) -> io::Result<()> {
+        while taken.is_empty() {
+            let mut ready = self.listener.readable().await?;
+            while taken.len() < MAX_ACCEPTED {
+                match self.listener.get_ref().accept() {
+                    Ok((stream, from)) => taken.push((Accepted(stream), plain(from))),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        ready.clear_ready();
+                        break;
+                    }
+                    Err(error) if is_about_a_connection(&error) => {
+                        tracing::debug!(%error, "a connection was gone before it was accepted");
+                    }
+                    Err(error) if taken.is_empty() => return Err(error),
+                    // Whoever takes the next ones meets it again.
+                    Err(_) => break,
                 }
-                Err(error) => return Err(error),
             }
         }
+        Ok(())
     }
 }
 

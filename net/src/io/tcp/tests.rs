@@ -12,6 +12,14 @@ fn listen(address: &str) -> Listener {
     Listener::bind(parse(address)).expect("bound")
 }
 
+async fn accept(listener: &Listener) -> io::Result<(TcpStream, SocketAddr)> {
+    let mut taken = Vec::new();
+    listener.accept(&mut taken).await?;
+    assert_eq!(taken.len(), 1);
+    let (accepted, from) = taken.remove(0);
+    Ok((accepted.keep()?, from))
+}
+
 /// A port on which nothing listens.
 fn nobody() -> SocketAddr {
     listen("127.0.0.1:0").local_addr()
@@ -37,10 +45,9 @@ async fn full() -> Option<(SocketAddr, socket2::Socket, Vec<TcpStream>)> {
 async fn a_connection_has_its_options_at_both_ends() {
     let listener = listen("127.0.0.1:0");
     let addresses = [listener.local_addr()];
-    let (dialled, accepted) = tokio::join!(dial(&addresses, LIMIT), listener.accept());
+    let (dialled, accepted) = tokio::join!(dial(&addresses, LIMIT), accept(&listener));
     let ((mut ours, to), (mut theirs, from)) = (dialled.expect("connected"), accepted.expect("accepted"));
     assert_eq!((to, from), (listener.local_addr(), ours.local_addr().expect("bound")));
-    // Whoever accepts does it: it costs more than dropping one that may not stay.
     prepare(&theirs);
     for stream in [&ours, &theirs] {
         let socket = SockRef::from(stream);
@@ -74,7 +81,7 @@ fn held_by_the_kernel(port: u16) -> u32 {
 async fn the_kernel_takes_little_that_it_cannot_send() {
     let listener = listen("127.0.0.1:0");
     let addresses = [listener.local_addr()];
-    let (dialled, accepted) = tokio::join!(dial(&addresses, LIMIT), listener.accept());
+    let (dialled, accepted) = tokio::join!(dial(&addresses, LIMIT), accept(&listener));
     let ((ours, _), (theirs, _)) = (dialled.expect("connected"), accepted.expect("accepted"));
     let mut taken = 0;
     while let Ok(Ok(())) = timeout(Duration::from_millis(100), ours.writable()).await {
@@ -101,10 +108,31 @@ async fn the_kernel_takes_little_that_it_cannot_send() {
 async fn a_dual_stack_listener_shows_plain_ipv4() {
     let listener = listen("[::]:0");
     let addresses = [SocketAddr::new(parse("127.0.0.1:0").ip(), listener.local_addr().port())];
-    let (dialled, accepted) = tokio::join!(dial(&addresses, LIMIT), listener.accept());
+    let (dialled, accepted) = tokio::join!(dial(&addresses, LIMIT), accept(&listener));
     let (stream, from) = (dialled.expect("connected").0, accepted.expect("accepted").1);
     assert_eq!(from, stream.local_addr().expect("bound"));
     assert!(from.is_ipv4());
+}
+
+#[tokio::test]
+async fn all_that_wait_are_taken_in_few_turns() {
+    let listener = listen("127.0.0.1:0");
+    let mut callers = Vec::new();
+    for _ in 0..MAX_ACCEPTED + 3 {
+        callers.push(TcpStream::connect(listener.local_addr()).await.expect("there is room in the queue"));
+    }
+    let mut taken = Vec::new();
+    for count in [MAX_ACCEPTED, 3] {
+        listener.accept(&mut taken).await.expect("taken");
+        assert_eq!(taken.len(), count);
+        // What has not been looked at is not added to.
+        listener.accept(&mut taken).await.expect("there are some");
+        assert_eq!(taken.len(), count);
+        let from: Vec<_> = taken.drain(..).map(|(_, from)| from).collect();
+        let made: Vec<_> = callers.drain(..count).map(|caller| caller.local_addr().expect("bound")).collect();
+        assert_eq!(from, made);
+    }
+    assert!(timeout(Duration::from_millis(50), listener.accept(&mut taken)).await.is_err(), "nobody else waits");
 }
 
 #[tokio::test]
