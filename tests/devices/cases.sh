@@ -63,7 +63,7 @@ webcam() {
 
 # person CARD SIDE SECONDS: speaks into a card and hears what comes out of it.
 person() {
-    nice visavis-far "$(far "$1")" --play "$files/$2.wav" --record "$dir/$2-heard.wav" --seconds "$3" >"$dir/$2.far" 2>"$dir/$2.far.log" &
+    visavis-far "$(far "$1")" --play "$files/$2.wav" --record "$dir/$2-heard.wav" --seconds "$3" >"$dir/$2.far" 2>"$dir/$2.far.log" &
     people+=($!)
 }
 
@@ -144,7 +144,7 @@ finish() {
 # changes PEER ROLE DEVICE [SECONDS]: the next news of a device in use: which it is now, or "null".
 declare -A changes
 changes() {
-    local peer=$1 role=$2 device=$3 until=$((SECONDS + ${4:-20})) number=$((${changes[$1$2]:-0} + 1)) line=
+    local peer=$1 role=$2 device=$3 until=$((SECONDS + ${4:-30})) number=$((${changes[$1$2]:-0} + 1)) line=
     [ "$device" = null ] || device="\"$device\""
     until [ -n "$line" ]; do
         [ "$SECONDS" -lt "$until" ] || fail "$peer never told for the ${number}th time that its $role changed, to $device"
@@ -159,7 +159,7 @@ changes() {
 arrives() { comes "$1" "$2" yes; }
 stays_away() { comes "$1" "$2" no; }
 comes() {
-    local peer=$1 what=$2 wanted=$3 until=$((SECONDS + 15)) before
+    local peer=$1 what=$2 wanted=$3 until=$((SECONDS + 40)) before
     before=$(count "$peer" status)
     until [ "$(count "$peer" status)" -gt $((before + 1)) ] &&
         [ "$(last "$peer" status "\"received\":{[^}]*\"$what\":[1-9]")" = "$wanted" ]; do
@@ -197,6 +197,18 @@ case_unplug_camera() {
     finish
 }
 
+case_busy_camera() {
+    begin --video vivid-000-vid-cap --audio none --audio-out none
+    arrives b video_bps
+    answer c "$p" --auto=anyone --audio none --video none --audio-out none
+    start d call "127.0.0.1:$p" --video vivid-000-vid-cap --audio none --audio-out none
+    exits d 8
+    explains d 'another program uses it'
+    stop c
+    arrives b video_bps
+    finish
+}
+
 # A camera whose driver gives no pictures any more, or no longer any camera, and then does again.
 case_hanging_camera() {
     webcam A
@@ -206,13 +218,13 @@ case_hanging_camera() {
     changes a video-source null
     arrives b audio_bps
     kill -CONT "$webcam"
-    changes a video-source 'Webcam A' 30
+    changes a video-source 'Webcam A' 40
     arrives b video_bps
     kill "$webcam"
     changes a video-source null
     sleep 5
     webcam A
-    changes a video-source 'Webcam A' 30
+    changes a video-source 'Webcam A' 40
     arrives b video_bps
     finish
 }
@@ -298,7 +310,7 @@ case_watch() {
 
 # says EVENT KIND NAME [COUNT]
 says() {
-    local until=$((SECONDS + 15)) line="{\"event\":\"$1\",\"kind\":\"$2\",\"name\":\"$3\"}"
+    local until=$((SECONDS + 30)) line="{\"event\":\"$1\",\"kind\":\"$2\",\"name\":\"$3\"}"
     until [ "$(grep -cF "$line" "$dir/devices")" -ge "${4:-1}" ]; do
         [ "$SECONDS" -lt "$until" ] || fail "never said ${4:+for the ${4}th time }: $line"
         sleep 0.2
@@ -309,7 +321,7 @@ says() {
 hears() {
     local until=$((SECONDS + 20))
     until tail -n "+$((${2:-0} + 1))" "$dir/devices" | grep -F "\"name\":\"$1\"" | grep -q '"peak_dbfs":-[1-4]\?[0-9]\.'; do
-        [ "$SECONDS" -lt "$until" ] || fail "$1 hears nothing: $(grep -F "\"name\":\"$1\"" "$dir/devices" | tail -n 1)"
+        [ "$SECONDS" -lt "$until" ] || fail "$1 heard nothing: $(grep -F "\"name\":\"$1\"" "$dir/devices" | tail -n 1)"
         sleep 0.5
     done
 }
