@@ -82,6 +82,8 @@ pub(super) struct Driver {
     /// Until when no connections are taken: a while after one could not be, most likely for want of descriptors, and a moment
     /// after all were refused. Nothing else may wait for that.
     resting: Option<Instant>,
+    /// It was said that connections cannot be accepted, and none has been since.
+    told_unaccepted: bool,
     /// Set when the owner asked for the end: the moment at which it comes in any case.
     stop_at: Option<Instant>,
 }
@@ -162,6 +164,7 @@ impl Driver {
             sound_taken: None,
             sending: Mean::over(50),
             resting: None,
+            told_unaccepted: false,
             stop_at: None,
         };
         (driver, inbox)
@@ -221,9 +224,14 @@ impl Driver {
                 self.sound_taken = (encoded.kind == MediaKind::Audio).then_some(encoded.taken);
                 self.peer.send(now, encoded.kind, &encoded.frame);
             }
-            Wake::Accepted(Ok(())) => self.accepted(now, accepted),
+            Wake::Accepted(Ok(())) => {
+                self.told_unaccepted = false;
+                self.accepted(now, accepted);
+            }
             Wake::Accepted(Err(error)) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                if !std::mem::replace(&mut self.told_unaccepted, true) {
+                    tracing::warn!(%error, "connections cannot be accepted; trying again until they can");
+                }
                 self.resting = Some(now + SNAPSHOT_INTERVAL);
             }
             Wake::News(conn, news) => self.news(now, conn, news),
