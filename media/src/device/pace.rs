@@ -16,6 +16,9 @@ const RECENT: usize = 32;
 /// A callback later than it should be by less than this is waited for before it is looked again.
 const GRACE: Duration = Duration::from_micros(500);
 
+/// A callback this much later than it should be is no hitch: the device did nothing meanwhile.
+const STALL: Duration = Duration::from_millis(100);
+
 /// When callbacks come, by our clock.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -32,6 +35,11 @@ impl Pace {
 
     /// A callback came.
     pub(super) fn note(&mut self, at: Instant, mark: Mark) {
+        let expected = self.reaches(mark.position + u64::from(mark.count));
+        if expected.is_some_and(|expected| at.saturating_duration_since(expected) > STALL) {
+            // When earlier ones came says nothing any more.
+            self.recent.clear();
+        }
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
@@ -124,6 +132,11 @@ impl Lead {
         let lead = Self::STEP * self.steps.unsigned_abs();
         let due = if self.steps < 0 { taken.checked_add(lead) } else { taken.checked_sub(lead) };
         due.unwrap_or(taken)
+    }
+
+    /// How long before it may be taken, if at all.
+    pub(super) fn most(&self) -> Duration {
+        Self::STEP * self.steps.max(0).unsigned_abs()
     }
 
     /// A block was there `spare` before it was taken, at `now`.

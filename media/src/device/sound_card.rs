@@ -229,6 +229,10 @@ impl Loudspeaker {
     pub(super) fn write(&mut self, now: Instant, pcm: &[i16; BLOCK]) -> Result<Instant, DeviceError> {
         self.watch.check(now)?;
         self.read_marks(now);
+        // A device that takes nothing is not waited for: what would be heard too late is heard by nobody.
+        if self.level() >= AT_FIRST + self.pace.lasts(self.pace.largest()) + self.lead.most() {
+            return Ok(now + BLOCK_TIME);
+        }
         self.converted.clear();
         match &mut self.resampler {
             Some(resampler) => resampler.push(pcm.iter().copied(), &mut self.converted),
@@ -240,17 +244,16 @@ impl Loudspeaker {
             self.waiting.push_back((self.written, now));
         }
         self.written += put.len() as u64;
-        Ok(self.due(now))
+        Ok(match self.pace.takes(self.written) {
+            Some(taken) => self.lead.before(taken),
+            None if self.level() < AT_FIRST => now,
+            None => now + BLOCK_TIME,
+        })
     }
 
-    fn due(&self, now: Instant) -> Instant {
-        let level = self.pace.lasts((self.ring.buffer().capacity() - self.ring.slots()) as u64);
-        let Some(taken) = self.pace.takes(self.written) else {
-            return now + level.saturating_sub(AT_FIRST);
-        };
-        // Whatever callbacks do: a device that takes less than it should is not given more than it takes.
-        let enough = 2 * AT_FIRST + self.pace.lasts(self.pace.largest());
-        self.lead.before(taken).max(now + level.saturating_sub(enough))
+    /// How long what is in the ring lasts.
+    fn level(&self) -> Duration {
+        self.pace.lasts((self.ring.buffer().capacity() - self.ring.slots()) as u64)
     }
 
     fn read_marks(&mut self, now: Instant) {
@@ -265,8 +268,8 @@ impl Loudspeaker {
                 self.waiting.pop_front();
                 let waited = at.saturating_duration_since(written);
                 self.lead.met(at, waited);
-                // The first ones waited for the device to begin.
-                if through.start > 0 {
+                // Those that waited for the device to begin say nothing of others.
+                if waited < RING {
                     self.ours.push(waited);
                 }
                 let within = self.pace.lasts(first.saturating_sub(through.start));

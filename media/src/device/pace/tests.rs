@@ -55,6 +55,19 @@ fn blocks_are_wanted_evenly_and_never_after_they_are_taken() {
 }
 
 #[test]
+fn a_device_that_did_nothing_for_a_while_goes_on_from_there() {
+    let start = moment();
+    let mut pace = paced(start, 480, 40);
+    let takes = |pace: &Pace| pace.takes(50 * 480).expect("known") - start;
+    assert_eq!(takes(&pace), 490 * MS);
+    // A hitch is none.
+    pace.note(start + 480 * MS, mark(40 * 480, 480));
+    assert_eq!(takes(&pace), 490 * MS);
+    pace.note(start + 1_410 * MS, mark(41 * 480, 480));
+    assert_eq!(takes(&pace), 1_490 * MS);
+}
+
+#[test]
 fn silence_takes_its_time() {
     let (start, mut pace) = (moment(), Pace::new(48_000));
     // Three callbacks found nothing before the first block.
