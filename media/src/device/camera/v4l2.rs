@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use v4l::buffer::{Flags, Type};
-use v4l::format::Description;
+use v4l::capability::Flags as CapabilityFlags;
 use v4l::frameinterval::FrameIntervalEnum;
 use v4l::framesize::FrameSizeEnum;
 use v4l::io::mmap::Stream;
 use v4l::io::traits::{CaptureStream, Stream as _};
+use v4l::video::Capture;
 use v4l::video::capture::Parameters;
-use v4l::video::{Capture, Output};
 use v4l::{Device, Format, FourCC, Fraction};
 
 use super::{Driver, Found, Layout, RATE, Raw, SIZE, distance};
@@ -37,30 +37,35 @@ pub(super) fn list() -> Vec<Found> {
     // Not from /dev, where udev may add links of any name.
     let entries = fs::read_dir("/sys/class/video4linux").into_iter().flatten().flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("video")?.parse().ok());
-    let found = numbers.filter(|&number| is_camera(number)).map(|number: u32| {
-        let folder = format!("/sys/class/video4linux/video{number}");
-        // A name that was cut off within a character is still a name.
-        let name = fs::read(format!("{folder}/name")).unwrap_or_default();
-        let name = String::from_utf8_lossy(&name).trim().to_owned();
-        let port = fs::canonicalize(format!("{folder}/device")).ok();
-        let port = port.as_deref().and_then(|port| port.file_name()?.to_str()).map(str::to_owned);
-        Found { number, name, port }
-    });
-    found.collect()
+    numbers.filter_map(found).collect()
+}
+
+fn found(number: u32) -> Option<Found> {
+    let folder = format!("/sys/class/video4linux/video{number}");
+    let name = fs::read(format!("{folder}/name")).unwrap_or_default();
+    let port = fs::canonicalize(format!("{folder}/device")).ok();
+    let port = port.as_deref().and_then(|port| port.file_name()?.to_str()).map(str::to_owned);
+    // A name that was cut off within a character is still a name.
+    let found = Found { number, name: String::from_utf8_lossy(&name).trim().to_owned(), port };
+    gives_pictures(&found).then_some(found)
 }
 
 /// Whether a node gives pictures and takes none. One that cannot be asked may: opening it will say what is wrong.
-fn is_camera(number: u32) -> bool {
-    let some = |formats: io::Result<Vec<Description>>| formats.is_ok_and(|formats| !formats.is_empty());
-    match Device::new(number as usize) {
-        Ok(device) => some(Capture::enum_formats(&device)) && !some(Output::enum_formats(&device)),
-        Err(error) => matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ResourceBusy),
-    }
+fn gives_pictures(node: &Found) -> bool {
+    let device = match Device::new(node.number as usize) {
+        Ok(device) => device,
+        Err(error) => return matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ResourceBusy),
+    };
+    // The library wants names in UTF-8, and the driver may cut a longer one off anywhere.
+    let can = node.name.is_ascii().then(|| device.query_caps().ok()).flatten();
+    let takes = CapabilityFlags::VIDEO_OUTPUT | CapabilityFlags::VIDEO_M2M;
+    device.enum_formats().is_ok_and(|formats| !formats.is_empty())
+        && can.is_none_or(|can| !can.capabilities.intersects(takes))
 }
 
 /// Opens a node in the format closest to what we want, and has it run.
 pub(super) fn start(number: u32) -> Result<Box<dyn Driver>, String> {
-    let fault = |what: &'static str| move |error| format!("{what}: {error}");
+    let fault = |what: &'static str| move |error| format!("{what}: {}", reason(&error));
     let device = Device::new(number as usize).map_err(fault("it cannot be opened"))?;
     let offers = offers(&device);
     let best = offers.iter().min_by_key(|it| distance(it.layout, it.size, rate(it.interval)));
@@ -68,9 +73,9 @@ pub(super) fn start(number: u32) -> Result<Box<dyn Driver>, String> {
 
     // Drivers round what they are asked for.
     let wanted = Format::new(best.size.0, best.size.1, best.fourcc);
-    let format = Capture::set_format(&device, &wanted).map_err(fault("it takes no format"))?;
+    let format = device.set_format(&wanted).map_err(fault("it takes no format"))?;
     let layout = layout(format.fourcc).ok_or("it prefers a format that we cannot use")?;
-    if let Err(error) = Capture::set_params(&device, &Parameters::new(best.interval)) {
+    if let Err(error) = device.set_params(&Parameters::new(best.interval)) {
         tracing::debug!(%error, "a camera keeps its own pace");
     }
     let mut stream =
@@ -119,7 +124,12 @@ impl Driver for Camera {
 }
 
 fn reason(error: &io::Error) -> String {
-    if error.raw_os_error() == Some(libc::ENODEV) { "it was unplugged".to_owned() } else { error.to_string() }
+    match error.raw_os_error() {
+        Some(libc::ENODEV) => "it was unplugged".to_owned(),
+        Some(libc::EBUSY) => "another program uses it".to_owned(),
+        Some(libc::EACCES) => "you may not use cameras: on most systems, members of the group \"video\" may".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 /// A copy without what a driver adds at the end of each row.
@@ -141,7 +151,7 @@ struct Offer {
 /// All that we can use of what a camera offers; of a range, what is closest to what we want.
 fn offers(device: &Device) -> Vec<Offer> {
     let mut offers = Vec::new();
-    for description in Capture::enum_formats(device).unwrap_or_default() {
+    for description in device.enum_formats().unwrap_or_default() {
         let Some(layout) = layout(description.fourcc) else { continue };
         let fourcc = description.fourcc;
         for size in sizes(device, fourcc) {
@@ -154,7 +164,7 @@ fn offers(device: &Device) -> Vec<Offer> {
 }
 
 fn sizes(device: &Device, fourcc: FourCC) -> Vec<(u32, u32)> {
-    let sizes = Capture::enum_framesizes(device, fourcc).unwrap_or_default().into_iter().map(|it| match it.size {
+    let sizes = device.enum_framesizes(fourcc).unwrap_or_default().into_iter().map(|it| match it.size {
         FrameSizeEnum::Discrete(size) => (size.width, size.height),
         FrameSizeEnum::Stepwise(size) => (
             step(SIZE.0, size.min_width, size.max_width, size.step_width),
@@ -167,7 +177,7 @@ fn sizes(device: &Device, fourcc: FourCC) -> Vec<(u32, u32)> {
 }
 
 fn intervals(device: &Device, fourcc: FourCC, (width, height): (u32, u32)) -> Vec<Fraction> {
-    let intervals = Capture::enum_frameintervals(device, fourcc, width, height).unwrap_or_default();
+    let intervals = device.enum_frameintervals(fourcc, width, height).unwrap_or_default();
     let intervals: Vec<_> = intervals
         .into_iter()
         .map(|it| match it.interval {
@@ -213,6 +223,15 @@ mod tests {
         assert_eq!(tight(&[1, 2, 3, 4], 2, 2, 2), [1, 2, 3, 4].as_slice());
         // A frame that came short stays short.
         assert_eq!(tight(&[1, 2, 0, 0, 3], 4, 2, 2), [1, 2, 3].as_slice());
+    }
+
+    #[test]
+    fn what_keeps_a_camera_from_us_is_told_in_words() {
+        let told = |code| reason(&io::Error::from_raw_os_error(code));
+        assert_eq!(told(libc::ENODEV), "it was unplugged");
+        assert!(told(libc::EBUSY).contains("another program"));
+        assert!(told(libc::EACCES).contains("group"));
+        assert!(told(libc::EIO).contains("os error 5"));
     }
 
     #[test]
