@@ -52,10 +52,14 @@ webcam() {
     local number=10 clip=(-f mjpeg -framerate 30 -i "$files/clip.mjpeg" -c copy)
     [ "$1" = A ] || number=11
     [ -z "${2-}" ] || clip=(-i "$files/clip.y4m" -c:v rawvideo -pix_fmt yuyv422)
-    nice ffmpeg -nostdin -v error -re -stream_loop -1 "${clip[@]}" -f v4l2 "/dev/video$number" >>"$dir/webcam-$1.log" 2>&1 &
-    webcam=$!
+    webcam=
     local tries=200
     until grep -qs "${2:-MJPG}" "/sys/class/video4linux/video$number/format"; do
+        # The driver refuses it at the moment at which somebody looks whether the node is a camera.
+        if [ -z "$webcam" ] || ! kill -0 "$webcam" 2>/dev/null; then
+            nice ffmpeg -nostdin -v error -re -stream_loop -1 "${clip[@]}" -f v4l2 "/dev/video$number" >>"$dir/webcam-$1.log" 2>&1 &
+            webcam=$!
+        fi
         [ "$((tries -= 1))" -gt 0 ] || fail "there is no camera: $(tail -n 1 "$dir/webcam-$1.log")"
         sleep 0.05
     done
