@@ -79,7 +79,7 @@ follow_names() {
     says audio-sink default 8 && hears "$b" other.monitor 8 && alive && passed || return 0
     begin "it is plugged in again"
     loudspeaker "$b" speaker >"$b/speaker.module"
-    says audio-sink device:speaker 8 && hears "$b" speaker.monitor 8 && alive && passed || return 0
+    says audio-sink speaker 8 && hears "$b" speaker.monitor 8 && alive && passed || return 0
     begin "the microphone of that name is unplugged, and another one is there"
     microphone "$b" second air >/dev/null
     default_source "$b" second
@@ -87,7 +87,7 @@ follow_names() {
     says audio-source default 8 && hears "$a" speaker.monitor 8 && alive && passed || return 0
     begin "it is plugged in again"
     microphone "$b" mic air >"$b/mic.module"
-    says audio-source device:mic 8 && hears "$a" speaker.monitor 8 && alive && passed || return 0
+    says audio-source mic 8 && hears "$a" speaker.monitor 8 && alive && passed || return 0
 }
 
 follow_default() {
