@@ -146,6 +146,15 @@ flows() {
 # last PEER EVENT PATTERN: whether the last such event is like that, yes or no.
 last() { if grep "\"event\":\"$2\"" "$dir/$1.events" | tail -n 1 | grep -q -- "$3"; then echo yes; else echo no; fi; }
 
+# becomes PEER PATTERN: its status comes to be like that.
+becomes() {
+    local tries=200
+    until [ "$(last "$1" status "$2")" = yes ]; do
+        [ "$((tries -= 1))" -gt 0 ] || fail "the status of $1 never has $2: $(grep '"event":"status"' "$dir/$1.events" | tail -n 1)"
+        sleep 0.1
+    done
+}
+
 # field PEER EVENT NAME: a text of the first such event.
 field() { sed -n "/\"event\":\"$2\"/s/.*\"$3\":\"\([^\"]*\)\".*/\1/p" "$dir/$1.events" | head -n 1; }
 
