@@ -100,8 +100,8 @@ enum Wake {
     Due,
 }
 
-/// What wakes it a few times a second at most. It has a task of its own to wait for, and looks at one source less each time
-/// that a packet comes.
+/// What wakes it a few times a second at most. A task of its own waits for it, so that the driver looks at two sources less each
+/// time that a packet comes.
 enum Rare {
     Command(Option<Command>),
     Device(Event),
