@@ -27,6 +27,7 @@ use clap::Parser;
 use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 use visavis_media::device::{DeviceError, VideoSinkSpec};
+use visavis_net::carrier::Carrier;
 use visavis_net::plan::SrtpProfile;
 use visavis_net::srtp::Rekeying;
 use visavis_session::call::{Purpose, RING_TIMEOUT};
@@ -47,6 +48,7 @@ use self::output::{Screen, Style};
 use self::run::{Goal, Wires};
 use crate::blocked::BlockedError;
 use crate::contacts::ContactsError;
+use crate::engine::carriers::{Carriers, QUIC_SUITE};
 use crate::engine::config::{Admission, Auto, Config};
 use crate::engine::{Engine, EngineError, clock};
 use crate::exit::Exit;
@@ -236,6 +238,7 @@ struct Setup {
     listen: Option<SocketAddr>,
     suites: Vec<Suite>,
     srtp: Vec<SrtpProfile>,
+    carriers: Carriers,
     separate_channels: bool,
     ring_timeout: Duration,
     duration: Option<Duration>,
@@ -258,11 +261,25 @@ impl Setup {
             listen,
             suites: network.suites(),
             srtp: network.srtp(),
+            carriers: network.carrier,
             separate_channels: false,
             // Nothing rings.
             ring_timeout: RING_TIMEOUT,
             duration: running.duration,
             control: !running.no_control,
+        }
+    }
+
+    /// QUIC has one key agreement, and its streams are of one connection.
+    fn check(&self) -> Result<(), Failure> {
+        if self.carriers != Carriers::Only(Carrier::Quic) {
+            Ok(())
+        } else if !self.suites.contains(&QUIC_SUITE) {
+            Err(Failure::Usage("--carrier quic agrees on keys by x25519-mlkem768 only: add that to --suites"))
+        } else if self.separate_channels {
+            Err(Failure::Usage("--separate-channels is for TCP: leave it out, or choose --carrier tcp"))
+        } else {
+            Ok(())
         }
     }
 }
@@ -286,6 +303,7 @@ fn converse(
     setup: Setup,
     screen: &Screen,
 ) -> Result<Exit, Failure> {
+    setup.check()?;
     media.check(clock::now())?;
     let config = Config {
         identity: Arc::new(identity),
@@ -293,6 +311,7 @@ fn converse(
         suites: setup.suites,
         srtp: setup.srtp,
         listen: setup.listen,
+        carriers: setup.carriers,
         separate_channels: setup.separate_channels,
         sources: media.sources,
         sinks: media.sinks,

@@ -3,6 +3,7 @@
 //! [`Engine::spawn`] binds one port, starts the driver on a thread of its own and returns the three ends an owner holds.
 //! The owner may be the command line, a window or a test; none of them sees a packet, and none can hold one up.
 
+pub mod carriers;
 pub mod clock;
 pub mod command;
 pub mod config;
@@ -196,6 +197,7 @@ mod tests {
             suites: vec![Suite::X25519],
             srtp: visavis_net::plan::SrtpProfile::ALL.to_vec(),
             listen: Some(listen),
+            carriers: carriers::Carriers::default(),
             separate_channels: false,
             sources: Sources { audio: AudioSourceSpec::None, video: VideoSourceSpec::None },
             sinks: Sinks { audio: AudioSinkSpec::None, video: VideoSinkSpec::None },

@@ -10,6 +10,11 @@ use bytes::Bytes;
 /// The largest packet we handle, in bytes: an Ethernet frame's worth of UDP payload and a little more.
 pub const MAX_PACKET: usize = 1500;
 
+/// Packets of ours that no path fragments, sealed, in bytes. The narrowest is a DATAGRAM frame where QUIC finds no more than the
+/// 1,200 bytes that it needs: without a short header (29), the frame's head (9) and the flow identifier (1). With UDP and IPv6 below
+/// and a tunnel around it, an RTP packet fits the smallest usual MTU of 1,280.
+pub const MAX_SEALED: usize = 1_200 - 29 - 9 - 1;
+
 /// Room for an RTP payload format's own header: RFC 2435's main, restart and quantisation headers with
 /// four 64-byte tables of 8 bits need 8 + 4 + 4 + 256.
 pub const MAX_PAYLOAD_HEADER: usize = 272;

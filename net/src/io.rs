@@ -7,21 +7,9 @@ pub mod tcp;
 pub mod udp;
 mod watch;
 
-use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
-/// The plain form of an address: IPv4 in IPv6 unwrapped, the flow label cleared, the scope kept.
-///
-/// Two addresses of one peer are equal only in this form, so everything from a socket passes through here.
-#[must_use]
-pub fn plain(address: SocketAddr) -> SocketAddr {
-    match address {
-        SocketAddr::V4(_) => address,
-        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
-            Some(v4) => SocketAddrV4::new(v4, v6.port()).into(),
-            None => SocketAddrV6::new(*v6.ip(), v6.port(), 0, v6.scope_id()).into(),
-        },
-    }
-}
+use crate::carrier::plain;
 
 /// The plain form of an address without a port.
 fn plain_ip(ip: IpAddr) -> IpAddr {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::rtp::codec::Codec;
 use crate::rtp::ids::{PayloadType, Ssrc};
@@ -41,6 +41,19 @@ pub enum Path {
     Udp(SocketAddr),
     /// A `$` frame on the control connection.
     Interleaved,
+    /// A DATAGRAM frame of the QUIC connection that also carries control.
+    Quic,
+}
+
+impl Path {
+    /// Whether it works whenever the control connection does, so that nobody has to find out.
+    #[must_use]
+    pub const fn is_carried(self) -> bool {
+        match self {
+            Self::Interleaved | Self::Quic => true,
+            Self::Udp(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for Path {
@@ -48,6 +61,7 @@ impl fmt::Display for Path {
         match self {
             Self::Udp(address) => write!(f, "udp {address}"),
             Self::Interleaved => f.write_str("tcp"),
+            Self::Quic => f.write_str("quic"),
         }
     }
 }
@@ -168,6 +182,20 @@ impl Drop for MasterKey {
 impl fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MasterKey(secret)")
+    }
+}
+
+/// What the TLS of a QUIC connection gives in place of a key exchange of our own. RFC 8446 §7.5.
+pub struct Exported {
+    /// Keying material that both ends have, and nobody else.
+    pub secret: Zeroizing<[u8; 32]>,
+    /// What both agreed to seal media with.
+    pub srtp: SrtpProfile,
+}
+
+impl fmt::Debug for Exported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exported").field("srtp", &self.srtp).finish_non_exhaustive()
     }
 }
 

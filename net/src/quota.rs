@@ -35,7 +35,8 @@ pub struct Rate {
 
 impl Rate {
     /// When a bucket that will be full at `full` is so again after one token more is taken; `None` if it has none.
-    fn take(self, full: Option<Instant>, now: Instant) -> Option<Instant> {
+    #[must_use]
+    pub fn take(self, full: Option<Instant>, now: Instant) -> Option<Instant> {
         let full = full.map_or(now, |full| full.max(now));
         let after = full + self.every;
         (after.saturating_duration_since(now) <= self.every * self.burst).then_some(after)

@@ -48,8 +48,8 @@ mod handshake {
         let (caller, called) = (config(1, &[*suite]), config(2, &[*suite]));
         let now = moment();
         bencher.bench_local(|| {
-            let mut a = End::new(Call::dial(now, &mut rng(3), Arc::clone(&caller), dial()));
-            let mut b = End::new(Call::answer(now, &mut rng(4), Arc::clone(&called)));
+            let mut a = End::new(Call::dial(now, &mut rng(3), Arc::clone(&caller), dial(), None));
+            let mut b = End::new(Call::answer(now, &mut rng(4), Arc::clone(&called), None));
             let pool = Pool::new(1);
             loop {
                 let (to_b, to_a) = (a.said(now), b.said(now));
@@ -193,5 +193,5 @@ fn dial() -> Dial {
 }
 
 fn first_message(suites: &[Suite]) -> Vec<u8> {
-    End::new(Call::dial(moment(), &mut rng(3), config(1, suites), dial())).said(moment())
+    End::new(Call::dial(moment(), &mut rng(3), config(1, suites), dial(), None)).said(moment())
 }

@@ -18,6 +18,7 @@ use std::time::Instant;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRng, SeedableRng};
 use rtsp_types::Method;
+use visavis_net::plan::Exported;
 
 pub use crate::admission::Admission;
 pub use crate::error::{AtFault, EndReason, PeerFault, VerificationFault};
@@ -33,16 +34,18 @@ use crate::identity::{Fingerprint, PublicKey, Signature};
 use crate::rtsp::client::{Client, Purport};
 use crate::rtsp::message::{self, Answer, Ask, Incoming, name};
 use crate::rtsp::server::Server;
+use crate::rtsp::transport::Ways;
 use crate::sas::SasKey;
 use crate::sdp::Offer;
-use crate::state::{Awaited, Listening, State};
+use crate::state::{Awaited, Listening, MAX_HELD, State};
 use crate::timer::{HANDSHAKE_TIMEOUT, HELLO_TIMEOUT, PING_INTERVAL, SILENCE_LIMIT, Timer, Timers};
 
 use back::Back;
 use mute::Mutes;
 use outbox::Outbox;
 
-/// One call, seen from one of its ends: one control connection and, if asked for, a second one dialled back.
+/// One call, seen from one of its ends: one control connection and, if asked for, a second one dialled back; or the two streams of
+/// one QUIC connection, one for the requests of each side.
 ///
 /// After every call of a method that takes `now`, take what [`Self::poll_event`] and [`Self::poll_transmit`] have
 /// until they have nothing more; [`Self::poll_timeout`] says when [`Self::handle_timeout`] is due.
@@ -71,6 +74,11 @@ pub struct Call {
     primary: Option<Link>,
     back: Back,
     back_key: Option<BackKey>,
+    /// Which of them takes our requests, but for those that go where the second connection decides.
+    own: Channel,
+    ways: Ways,
+    /// Caller: what the other side asks on its own stream before its M4 has arrived. At most [`MAX_HELD`].
+    early: Vec<Vec<u8>>,
     client: Client,
     server: Server,
     /// What the other side said it can send.
@@ -97,30 +105,49 @@ struct Link {
 type Step = Result<(), EndReason>;
 
 impl Call {
-    /// Calls somebody over a connection that is up: the first message is ready to be sent.
+    /// Calls somebody over a connection that is up: the first message is ready to be sent. With what the TLS of a QUIC connection
+    /// `exported`, that is M3; without, M1.
     #[must_use]
-    pub fn dial(now: Instant, rng: &mut (impl CryptoRng + ?Sized), config: Arc<Config>, dial: Dial) -> Self {
+    pub fn dial(
+        now: Instant,
+        rng: &mut (impl CryptoRng + ?Sized),
+        config: Arc<Config>,
+        dial: Dial,
+        exported: Option<Exported>,
+    ) -> Self {
         let Dial { url_host, expected, weakest, purpose } = dial;
         let presentation = match purpose {
             Purpose::Call => config.presentation,
             Purpose::Watch => Presentation::default(),
         };
-        let mut call = Self::new(now, rng, config, Role::Caller, presentation, &url_host);
+        let mut call = Self::new(now, rng, config, Role::Caller, presentation, exported.is_some(), &url_host);
         call.expected = expected;
         call.weakest = weakest;
         call.purpose = purpose;
         call.call_id = Some(CallId::draw(&mut call.rng));
-        let sent = call.say_hello();
+        let sent = match exported {
+            None => call.say_hello(),
+            Some(exported) => call.greet_secured(now, exported),
+        };
         call.conclude(sent);
         call
     }
 
-    /// Takes a connection that somebody made to us.
+    /// Takes a connection that somebody made to us; with what its TLS `exported`, if it is one of QUIC.
     #[must_use]
-    pub fn answer(now: Instant, rng: &mut (impl CryptoRng + ?Sized), config: Arc<Config>) -> Self {
+    pub fn answer(
+        now: Instant,
+        rng: &mut (impl CryptoRng + ?Sized),
+        config: Arc<Config>,
+        exported: Option<Exported>,
+    ) -> Self {
         let presentation = config.presentation;
         // The called side knows no name of its caller, and needs none: RFC 6761 §6.4 has one for that.
-        Self::new(now, rng, config, Role::Callee, presentation, "caller.invalid")
+        let mut call = Self::new(now, rng, config, Role::Callee, presentation, exported.is_some(), "caller.invalid");
+        if let Some(exported) = exported {
+            call.greeted_secured(exported);
+        }
+        call
     }
 
     fn new(
@@ -129,10 +156,12 @@ impl Call {
         config: Arc<Config>,
         role: Role,
         presentation: Presentation,
+        quic: bool,
         host: &str,
     ) -> Self {
         let mut rng = ChaCha20Rng::from_rng(rng);
-        let server = Server::new(presentation, config.udp_port, &mut rng);
+        let ways = if quic { Ways::Quic } else { Ways::TcpUdp(config.udp_port) };
+        let server = Server::new(presentation, ways, &mut rng);
         let mut timers = Timers::default();
         let limit = match role {
             Role::Caller => HANDSHAKE_TIMEOUT,
@@ -159,6 +188,9 @@ impl Call {
             primary: None,
             back: Back::Unused,
             back_key: None,
+            own: Channel::Primary,
+            ways,
+            early: Vec::new(),
             client: Client::new(host),
             server,
             remote: Offer::default(),
@@ -256,7 +288,7 @@ impl Call {
         if matches!(self.state, State::Active) && self.recording != on {
             self.recording = on;
             let ask = self.client.parameter("recording", if on { "on" } else { "off" });
-            let step = self.ask(Channel::Primary, Purport::Word, ask);
+            let step = self.ask(self.own, Purport::Word, ask);
             self.conclude(step);
         }
     }
@@ -321,7 +353,7 @@ impl Call {
                 // One at a time: on a stalled connection a second one would only wait behind the first.
                 if quiet >= PING_INTERVAL && !self.client.waits_for(Purport::Ping) {
                     let ask = self.client.request(Method::GetParameter);
-                    self.ask(Channel::Primary, Purport::Ping, ask)?;
+                    self.ask(self.own, Purport::Ping, ask)?;
                 }
                 let next = if quiet >= PING_INTERVAL { now } else { self.heard_control };
                 self.timers.set(Timer::Ping, next + PING_INTERVAL);
@@ -368,14 +400,10 @@ impl Call {
 
     /// A sealed message on either connection.
     fn sealed(&mut self, now: Instant, channel: Channel, bytes: &[u8]) -> Step {
-        let link = match channel {
-            Channel::Primary => self.primary.as_mut(),
-            Channel::Back => self.back.link(),
-        };
-        let link = link.ok_or(PeerFault::Unexpected("sealed message"))?;
+        let link = self.link(channel).ok_or(PeerFault::Unexpected("sealed message"))?;
         let opened = link.open.open(bytes).map_err(HandshakeError::Seal)?;
         self.heard = now;
-        if channel == Channel::Primary {
+        if channel == Channel::Primary || self.ways == Ways::Quic {
             self.heard_control = now;
         }
         self.opened(now, channel, &opened)
@@ -393,7 +421,11 @@ impl Call {
                     State::Greeted(_) => self.proven(&request, bytes),
                     State::Deciding(deciding) => deciding.hold(bytes),
                     // On its own connection the other half may be ahead of the first one's M4.
-                    State::Proof(_) if channel == Channel::Back => self.serve(channel, &request),
+                    State::Proof(_) if channel == Channel::Back && self.early.len() < MAX_HELD => {
+                        self.early.push(bytes.to_vec());
+                        Ok(())
+                    }
+                    State::Proof(_) if channel == Channel::Back => Err(PeerFault::Flood.into()),
                     State::Calling | State::Ringing | State::Active => self.serve(channel, &request),
                     State::Hello(_) | State::Proof(_) | State::Listening(_) => {
                         Err(PeerFault::Unexpected("request").into())
@@ -411,6 +443,12 @@ impl Call {
         self.suite = Some(suite);
         self.primary = Some(Link { seal: keys.seal, open: keys.open });
         self.back_key = Some(keys.back);
+        if let Some((seal, open)) = keys.second {
+            self.back = Back::Open(Box::new(Link { seal, open }));
+            if self.role == Role::Callee {
+                self.own = Channel::Back;
+            }
+        }
         self.server.avoid(keys.media.local_ssrc);
         self.server.avoid(keys.media.remote_ssrc);
         self.events.push_back(Event::Keys { keys: keys.media, suite, remote_udp_port });
@@ -438,11 +476,18 @@ impl Call {
         Ok(())
     }
 
+    fn link(&mut self, channel: Channel) -> Option<&mut Link> {
+        match channel {
+            Channel::Primary => self.primary.as_mut(),
+            Channel::Back => self.back.link(),
+        }
+    }
+
     /// Says one last word, if there are keys to say it with, and ends.
     fn part(&mut self, word: &str, reason: EndReason) -> Step {
         if self.primary.is_some() {
             let ask = self.client.parameter("call", word);
-            self.ask(Channel::Primary, Purport::Word, ask)?;
+            self.ask(self.own, Purport::Word, ask)?;
         }
         Err(reason)
     }
@@ -482,10 +527,14 @@ impl Call {
         // What does not open shows that the other side has other keys than we: it could not open a sealed word.
         let unsealed = matches!(reason, EndReason::Verification(VerificationFault::Found(HandshakeError::Seal(_))));
         let message = Ask::new(Method::SetParameter, None).header(name::FAULT, code);
-        if let Some(message) = self.client.ask(Channel::Primary, Purport::Word, message) {
-            let link = self.primary.as_mut().filter(|_| !unsealed);
+        let own = self.own;
+        if let Some(message) = self.client.ask(own, Purport::Word, message) {
+            let link = match own {
+                Channel::Primary => self.primary.as_mut(),
+                Channel::Back => self.back.link(),
+            };
             // A queue that is full belongs to a peer that does not read.
-            let _ = self.outbox.send(Channel::Primary, link, &message);
+            let _ = self.outbox.send(own, link.filter(|_| !unsealed), &message);
         }
     }
 }

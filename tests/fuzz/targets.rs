@@ -101,7 +101,7 @@ fn framer(data: &[u8]) {
 fn m1(data: &[u8]) {
     let _ = Call::bind_request(data);
     let now = clock::now();
-    let mut call = Call::answer(now, &mut rng(), config());
+    let mut call = Call::answer(now, &mut rng(), config(), None);
     // A second message follows the first, as after a retry.
     for _ in 0..2 {
         call.handle_input(now, Input::Rtsp(data));
@@ -289,7 +289,7 @@ fn dial(now: Instant) -> Call {
     let dial = Dial { url_host: "h:8554".into(), expected: None, weakest: None, purpose: Purpose::Call };
     let mut config = Arc::unwrap_or_clone(config());
     config.suites = vec![Suite::X25519];
-    Call::dial(now, &mut rng(), Arc::new(config), dial)
+    Call::dial(now, &mut rng(), Arc::new(config), dial, None)
 }
 
 /// Does what an engine does, and returns what was said.
@@ -330,7 +330,7 @@ struct Caller {
 impl Caller {
     fn new() -> Self {
         let (now, mut rng) = (clock::now(), ChaCha20Rng::from_seed([8; 32]));
-        let mut call = Call::answer(now, &mut self::rng(), config());
+        let mut call = Call::answer(now, &mut self::rng(), config(), None);
         let exchange = Exchange::start(&[Suite::X25519], &mut rng);
         let (nonce, shares) = (Nonce::generate(&mut rng), KeyShare::list(&exchange.shares()));
         let hello = format!(

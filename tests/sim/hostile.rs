@@ -351,6 +351,7 @@ impl Hostile {
                 let bytes = std::mem::take(&mut bytes);
                 match transmit.path {
                     Path::Interleaved => self.node.peer.tcp(self.now, self.conn, &bytes),
+                    Path::Quic => unreachable!("a session that was told of no such way"),
                     Path::Udp(_) => {
                         for packet in bytes.chunks(transmit.segment) {
                             let packet = self.node.peer.pool().copy_of(packet).expect("a packet");
@@ -370,7 +371,8 @@ impl Hostile {
         while let Some(output) = self.node.peer.poll_output() {
             moved = true;
             match output {
-                Output::Dial { conn, .. } => self.conn = conn,
+                Output::Resolve { conn, .. } => self.node.peer.resolved(self.now, conn, Ok(vec![self.address])),
+                Output::Connect { conn, .. } => self.conn = conn,
                 Output::Close { conn } => self.closed |= conn == self.conn,
                 Output::Event(event) => self.node.events.push((self.now, event)),
                 Output::Media(output) => {

@@ -7,16 +7,18 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rand_core::SeedableRng;
+use visavis::engine::carriers::Carriers;
 use visavis::engine::command::Command;
 use visavis::engine::config::{Admission, Auto, Config, Contact, Keep, Quality};
 use visavis::engine::event::Event;
 use visavis::engine::peer::{ConnId, MediaOutput, Peer};
 use visavis_media::device::{AudioSinkSpec, AudioSourceSpec, Sinks, Sources, VideoSinkSpec, VideoSourceSpec};
 use visavis_net::buf::Payload;
+use visavis_net::carrier::Carrier;
 use visavis_net::plan::{SrtpProfile, StreamPlan};
 use visavis_net::rtp::codec::Codec;
 use visavis_net::rtp::codec::MediaKind::{self, Audio, Video};
-use visavis_net::rtp::session::{OutFrame, Received};
+use visavis_net::rtp::session::{MAX_PAYLOAD, OutFrame, Received};
 use visavis_net::rtp::time::{ClockRate, RtpTime, WallClock};
 use visavis_net::srtp::Rekeying;
 use visavis_session::handshake::suite::Suite;
@@ -28,7 +30,6 @@ use super::sound::{Sound, clock_time};
 /// Bytes of one simulated Opus packet: 20 ms at 32 kbit/s.
 const SOUND: usize = 80;
 const SOUND_PERIOD: Duration = Duration::from_millis(20);
-const FRAGMENT: usize = 1_200;
 
 /// A media packet that reached a peer's pipelines.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +98,8 @@ pub struct Setup {
     pub srtp: Vec<SrtpProfile>,
     /// When keys change within a call.
     pub rekeying: Rekeying,
+    /// What calls may take.
+    pub carriers: Carriers,
     /// Control connections for each direction.
     pub separate_channels: bool,
     /// Pictures do not get larger than this, in bytes, however wide the link is.
@@ -125,11 +128,20 @@ impl Default for Setup {
             suites: vec![Suite::X25519MlKem768, Suite::X25519],
             srtp: SrtpProfile::ALL.to_vec(),
             rekeying: Rekeying::default(),
+            carriers: Carriers::Only(Carrier::TcpUdp),
             separate_channels: false,
             // 640×480 at a high quality.
             largest_picture: 40_000,
             coded: None,
         }
+    }
+}
+
+impl Setup {
+    /// One that takes this carrier and no other.
+    #[must_use]
+    pub fn over(carrier: Carrier) -> Self {
+        Self { carriers: Carriers::Only(carrier), ..Self::default() }
     }
 }
 
@@ -149,6 +161,7 @@ impl Node {
             suites: setup.suites.clone(),
             srtp: setup.srtp.clone(),
             listen: Some(address),
+            carriers: setup.carriers,
             separate_channels: setup.separate_channels,
             // The pipelines are never opened here; what they are decides which streams are offered.
             sources: Sources {
@@ -332,7 +345,7 @@ fn opaque(stamp: u64, size: usize) -> Vec<Payload> {
     let mut rest = size.max(8);
     let mut payloads = Vec::new();
     while rest > 0 {
-        let len = rest.clamp(8, FRAGMENT);
+        let len = rest.clamp(8, MAX_PAYLOAD);
         let mut body = vec![0x5a; len];
         body[..8].copy_from_slice(&stamp.to_be_bytes());
         payloads.push(Payload::from(Bytes::from(body)));

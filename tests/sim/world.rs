@@ -28,6 +28,8 @@ pub struct Conditions {
     pub link: LinkConfig,
     /// Datagrams vanish.
     pub udp_blocked: bool,
+    /// Connections are not made and carry nothing.
+    pub tcp_blocked: bool,
     /// Everything vanishes, connections included, without a word.
     pub cut: bool,
     /// What is written to a connection at once arrives in two pieces, of which the first has this many bytes.
@@ -257,7 +259,11 @@ impl World {
             }
             let Some(output) = self.nodes[index].peer.poll_output() else { return };
             match output {
-                Output::Dial { conn, host, port } => self.connect(index, conn, &host, port),
+                Output::Resolve { conn, host, port } => {
+                    let address = host.parse().map(|ip| vec![SocketAddr::new(ip, port)]);
+                    self.nodes[index].peer.resolved(self.now, conn, address.map_err(|_| format!("no name {host}")));
+                }
+                Output::Connect { conn, addresses } => self.connect(index, conn, &addresses),
                 Output::Close { conn } => {
                     if let Some((other, theirs)) = self.nodes[index].connections.remove(&conn) {
                         self.pipe(other, Segment::Fin { conn: theirs });
@@ -280,16 +286,15 @@ impl World {
         }
     }
 
-    fn connect(&mut self, from: usize, conn: ConnId, host: &str, port: u16) {
-        let address = host.parse().map(|ip| SocketAddr::new(ip, port));
-        match self.nodes.iter().position(|node| Ok(node.address) == address) {
+    fn connect(&mut self, from: usize, conn: ConnId, addresses: &[SocketAddr]) {
+        match self.nodes.iter().position(|node| addresses.contains(&node.address)) {
             Some(to) => self.pipe(to, Segment::Syn { from, theirs: conn }),
             None => self.pipe(from, Segment::Refused { conn }),
         }
     }
 
     fn pipe(&mut self, node: usize, segment: Segment) {
-        if self.conditions.cut {
+        if self.conditions.cut || self.conditions.tcp_blocked {
             return;
         }
         self.next_delivery += 1;

@@ -14,6 +14,7 @@ use visavis_session::identity::Fingerprint;
 #[cfg(unix)]
 use super::control::Switch;
 use crate::address::DEFAULT_PORT;
+use crate::engine::carriers::{Carriers, UnknownCarrier};
 use crate::engine::config::{Auto, Quality};
 use crate::exit::Exit;
 
@@ -358,6 +359,9 @@ pub(crate) struct Network {
     /// aes-128-gcm alone, media costs a weak machine less
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "aes-256-gcm,aes-128-gcm", value_parser = srtp)]
     pub(crate) srtp: Vec<SrtpProfile>,
+    /// What carries a call: quic, tcp (with media by UDP where that passes), or auto: quic, and tcp where that gets no answer
+    #[arg(long, value_name = "CARRIER", default_value = "auto", value_parser = carrier)]
+    pub(crate) carrier: Carriers,
 }
 
 /// How a call rings.
@@ -491,6 +495,10 @@ fn suite(text: &str) -> Result<Suite, String> {
 
 fn srtp(text: &str) -> Result<SrtpProfile, String> {
     text.trim().parse().map_err(|e: UnknownProfile| e.to_string())
+}
+
+fn carrier(text: &str) -> Result<Carriers, String> {
+    text.parse().map_err(|e: UnknownCarrier| e.to_string())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -25,7 +25,12 @@ pub(crate) fn event(event: &Event, contacts: &Contacts, outcome: Option<Exit>) -
             "address": address.to_string(),
             "reachable": reachable.iter().map(ToString::to_string).collect::<Vec<_>>(),
         }),
-        Event::Dialling { address } => json!({"event": "dialling", "address": address.to_string()}),
+        Event::Dialling { address, chosen } => json!({
+            "event": "dialling",
+            "address": address.to_string(),
+            "carrier": chosen.carrier.name(),
+            "carrier_why": chosen.why.slug(),
+        }),
         Event::Ringing { peer } => with_peer(json!({"event": "ringing"}), Some(peer), contacts),
         Event::Incoming { peer, address, purpose, auto } => with_peer(
             json!({
@@ -37,12 +42,14 @@ pub(crate) fn event(event: &Event, contacts: &Contacts, outcome: Option<Exit>) -
             Some(peer),
             contacts,
         ),
-        Event::Connected { peer, suite, srtp, purpose } => with_peer(
+        Event::Connected { peer, suite, srtp, purpose, chosen } => with_peer(
             json!({
                 "event": "connected",
                 "suite": suite.to_string(),
                 "srtp": srtp.to_string(),
                 "purpose": purpose.to_string(),
+                "carrier": chosen.carrier.name(),
+                "carrier_why": chosen.why.slug(),
             }),
             Some(peer),
             contacts,
@@ -91,6 +98,8 @@ pub(crate) fn status(snapshot: &Snapshot, contacts: &Contacts) -> Value {
         "phase": phase(snapshot.phase),
         "suite": snapshot.suite.map(|suite| suite.to_string()),
         "srtp": snapshot.srtp.map(|srtp| srtp.to_string()),
+        "carrier": snapshot.carrier.map(|chosen| chosen.carrier.name()),
+        "carrier_why": snapshot.carrier.map(|chosen| chosen.why.slug()),
         "path": snapshot.path.as_ref().map(path_value),
         "connected_s": rounded(snapshot.connected_for.as_secs_f64()),
         "round_trip_ms": snapshot.round_trip.map(ms),
@@ -176,6 +185,7 @@ fn path_value(path: &Path) -> Value {
     match path {
         Path::Udp(address) => json!({"carrier": "udp", "address": address.to_string()}),
         Path::Interleaved => json!({"carrier": "tcp", "address": null}),
+        Path::Quic => json!({"carrier": "quic", "address": null}),
     }
 }
 

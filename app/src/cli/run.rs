@@ -249,7 +249,7 @@ impl Desk {
                 self.listening = Some(*address);
                 self.listening(address.port(), reachable);
             }
-            Event::Dialling { address } => self.screen.line(&format!("Connecting to {address}.")),
+            Event::Dialling { address, .. } => self.screen.line(&format!("Connecting to {address}.")),
             Event::Ringing { peer } => {
                 self.party = Some(Party { key: *peer, incoming: false });
                 if let Goal::Dial { dial: Dial { purpose: Purpose::Call, .. }, .. } = &self.goal {
@@ -262,21 +262,21 @@ impl Desk {
                 }
                 self.incoming(peer, address.ip().to_canonical(), *purpose, *auto);
             }
-            Event::Connected { peer, suite, srtp, purpose } if matches!(self.goal, Goal::Stream) => {
+            Event::Connected { peer, suite, srtp, purpose, chosen } if matches!(self.goal, Goal::Stream) => {
                 // Viewers come and go; what they are called is all there is to keep of them.
                 debug_assert_eq!(*purpose, Purpose::Watch);
-                let keys = words::keys(*suite, *srtp);
+                let keys = words::keys(*suite, *srtp, *chosen);
                 self.screen.line(&sentence(&format!("{} watches. {keys}", self.described(peer))));
                 self.learn(None, peer, *suite);
             }
-            Event::Connected { peer, suite, srtp, .. } => {
+            Event::Connected { peer, suite, srtp, chosen, .. } => {
                 self.asking = false;
                 // The question or the ringing is over.
                 self.screen.clear();
                 let incoming = self.party.as_ref().is_some_and(|party| party.incoming);
                 self.party = Some(Party { key: *peer, incoming });
                 self.connected = true;
-                self.connected(peer, *suite, *srtp);
+                self.connected(peer, *suite, *srtp, *chosen);
             }
             Event::Sas { sas } => self.sas(sas.to_string()),
             // Until there is media, every way is being tried and none is news.

@@ -8,6 +8,7 @@ use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
 use crate::contacts::Contact;
+use crate::engine::carriers::Chosen;
 use crate::engine::mute::Muted;
 use crate::engine::snapshot::{Flow, Phase, Snapshot};
 
@@ -28,9 +29,10 @@ pub(crate) fn trust(contact: Option<&Contact>) -> &'static str {
     }
 }
 
-/// What protects a call.
-pub(crate) fn keys(suite: Suite, srtp: SrtpProfile) -> String {
-    format!("Keys agreed by {suite}, media sealed with {srtp}.")
+/// What protects a call, and what carries it.
+pub(crate) fn keys(suite: Suite, srtp: SrtpProfile, chosen: Chosen) -> String {
+    let Chosen { carrier, why } = chosen;
+    format!("Keys agreed by {suite}, media sealed with {srtp}, carried by {carrier} ({why}).")
 }
 
 /// `12:07`, or `1:02:03` from an hour on.
@@ -90,8 +92,10 @@ pub(crate) fn status(snapshot: &Snapshot, who: &str, width: usize) -> String {
     if let (Some(suite), Some(srtp)) = (snapshot.suite, snapshot.srtp) {
         parts.push((8, format!("{suite}, {srtp}")));
     }
-    if let Some(path) = &snapshot.path {
-        parts.push((7, path.to_string()));
+    match (&snapshot.path, snapshot.carrier) {
+        (Some(path), Some(chosen)) => parts.push((7, format!("{path} ({})", chosen.why))),
+        (Some(path), None) => parts.push((7, path.to_string())),
+        (None, _) => {}
     }
     if let Some(round_trip) = snapshot.round_trip {
         parts.push((3, format!("round trip {}", milliseconds(round_trip))));
@@ -168,6 +172,7 @@ pub(crate) fn path(path: &Path) -> String {
     match path {
         Path::Udp(address) => format!("Sound and pictures go by UDP to {address}."),
         Path::Interleaved => "UDP does not pass; sound and pictures go by TCP.".to_owned(),
+        Path::Quic => "Sound and pictures go by QUIC.".to_owned(),
     }
 }
 
@@ -192,7 +197,10 @@ fn fit(mut parts: Vec<(u8, String)>, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use visavis_net::carrier::Carrier;
+
     use super::*;
+    use crate::engine::carriers::Why;
 
     pub(crate) fn snapshot() -> Snapshot {
         let flow = Flow {
@@ -207,6 +215,7 @@ mod tests {
             phase: Phase::Connected,
             suite: Some(Suite::X25519MlKem768),
             srtp: Some(SrtpProfile::Aes256Gcm),
+            carrier: Some(Chosen { carrier: Carrier::TcpUdp, why: Why::QuicSilent }),
             path: Some(Path::Udp(([192, 0, 2, 7], 8554).into())),
             connected_for: Duration::from_secs(727),
             round_trip: Some(Duration::from_micros(23_400)),

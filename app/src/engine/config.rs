@@ -11,6 +11,8 @@ use visavis_net::srtp::Rekeying;
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::{Fingerprint, Identity};
 
+use super::carriers::Carriers;
+
 /// Everything fixed for the life of an engine.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -24,6 +26,8 @@ pub struct Config {
     pub srtp: Vec<SrtpProfile>,
     /// Where to listen, TCP and UDP alike; `None` takes any free port and only dials.
     pub listen: Option<SocketAddr>,
+    /// What calls may take.
+    pub carriers: Carriers,
     /// Have each direction of a call on a control connection of its own.
     pub separate_channels: bool,
     /// Where our sound and pictures come from.

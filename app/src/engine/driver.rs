@@ -293,6 +293,11 @@ impl Driver {
 
     fn news(&mut self, now: Instant, conn: ConnId, news: News) {
         match news {
+            News::Resolved(addresses) => {
+                if self.dialling.remove(&conn).is_some() {
+                    self.peer.resolved(now, conn, addresses);
+                }
+            }
             News::Connected(stream, remote) => {
                 // Given up meanwhile: dropping the stream closes it.
                 if self.dialling.remove(&conn).is_some() {
@@ -371,8 +376,12 @@ impl Driver {
 
     fn act(&mut self, output: Output) {
         match output {
-            Output::Dial { conn, host, port } => {
-                let attempt = connection::dial(conn, host, port, self.news.clone());
+            Output::Resolve { conn, host, port } => {
+                let attempt = connection::resolve(conn, host, port, self.news.clone());
+                self.dialling.insert(conn, attempt);
+            }
+            Output::Connect { conn, addresses } => {
+                let attempt = connection::dial(conn, addresses, self.news.clone());
                 self.dialling.insert(conn, attempt);
             }
             Output::Close { conn } => {

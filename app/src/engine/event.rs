@@ -10,6 +10,8 @@ use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 use visavis_session::sas::Sas;
 
+use super::carriers::Chosen;
+
 /// One thing that happened. At most 256 wait; beyond that the oldest of those goes first that a peer can cause at will:
 /// [`Event::Notice`] and [`Event::Recording`].
 #[derive(Clone, Debug)]
@@ -22,10 +24,12 @@ pub enum Event {
         /// Addresses of this host worth telling somebody.
         reachable: Vec<SocketAddr>,
     },
-    /// A name was resolved and a connection to one of its addresses is under way.
+    /// A name was resolved and a connection to one of its addresses is up.
     Dialling {
         /// The address tried.
         address: SocketAddr,
+        /// What carries it.
+        chosen: Chosen,
     },
     /// The other side is ringing and has proven who it is.
     Ringing {
@@ -53,6 +57,8 @@ pub enum Event {
         srtp: SrtpProfile,
         /// A call or a stream.
         purpose: Purpose,
+        /// What carries it.
+        chosen: Chosen,
     },
     /// What both sides can read aloud to be sure of each other.
     Sas {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use visavis_net::buf::{PacketBuf, Pool};
+use visavis_net::carrier::quic::{self, Stream};
 use visavis_net::carrier::tcp_udp::{Frame, Framer};
 use visavis_net::plan::{Direction, Path, SrtpProfile, StreamPlan};
 use visavis_net::rtp::codec::MediaKind;
@@ -14,9 +15,10 @@ use visavis_session::call::{self, BackInput, Call, CallId, Channel, Input, Purpo
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
+use super::carriers::Chosen;
 use super::command::Dial;
 use super::mute::Muted;
-use super::peer::{ConnId, Destination, Transmit};
+use super::peer::ConnId;
 use super::snapshot::Phase;
 
 /// Authenticated media tells the call that the peer lives, this often at most.
@@ -26,6 +28,19 @@ const ALIVE_INTERVAL: Duration = Duration::from_millis(250);
 struct Connection {
     id: ConnId,
     framer: Framer,
+}
+
+/// Where bytes of a leg go.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Way {
+    /// A control connection over TCP.
+    Tcp(ConnId),
+    /// Our one UDP port to this address.
+    Udp(SocketAddr),
+    /// A stream of a QUIC connection.
+    Stream(quic::Id, Stream),
+    /// DATAGRAM frames of it.
+    Frames(quic::Id),
 }
 
 /// What came out of a leg, for the peer to act on.
@@ -40,8 +55,11 @@ pub(super) enum Happening {
 pub(super) struct Leg {
     call: Call,
     primary: Connection,
-    /// The second control connection of `separate_channels`.
+    /// The second control connection of `separate_channels`, or the called side's stream of a QUIC connection.
     back: Option<Connection>,
+    quic: Option<quic::Id>,
+    /// What carries it.
+    pub(super) chosen: Chosen,
     session: Option<Session>,
     /// The other end of the primary connection.
     pub(super) remote: SocketAddr,
@@ -73,13 +91,23 @@ pub(super) struct Leg {
 }
 
 impl Leg {
-    pub(super) fn new(call: Call, conn: ConnId, remote: SocketAddr, dialled: Option<call::Dial>) -> Self {
+    /// Over the QUIC connection `quic`, or over TCP.
+    pub(super) fn new(
+        call: Call,
+        conn: ConnId,
+        remote: SocketAddr,
+        chosen: Chosen,
+        quic: Option<quic::Id>,
+        dialled: Option<call::Dial>,
+    ) -> Self {
         Self {
             call_id: None,
             purpose: dialled.as_ref().map_or(Purpose::Call, |dial| dial.purpose),
             call,
             primary: Connection { id: conn, framer: Framer::new() },
-            back: None,
+            back: quic.map(|_| Connection { id: conn, framer: Framer::new() }),
+            quic,
+            chosen,
             session: None,
             remote,
             dialled,
@@ -99,6 +127,11 @@ impl Leg {
         }
     }
 
+    /// The QUIC connection below, if it is one.
+    pub(super) fn quic(&self) -> Option<quic::Id> {
+        self.quic
+    }
+
     /// The conversation itself, for its owner's wishes.
     pub(super) fn call(&mut self) -> &mut Call {
         &mut self.call
@@ -107,7 +140,7 @@ impl Leg {
     /// Keys are agreed: media can be sealed, and the path probed, from now on.
     pub(super) fn open_session(&mut self, now: Instant, mut session: Session, remote_ssrc: Ssrc, udp_port: u16) {
         self.remote_ssrc = Some(remote_ssrc);
-        session.add_candidate(now, Path::Interleaved);
+        session.add_candidate(now, if self.quic.is_some() { Path::Quic } else { Path::Interleaved });
         // A called peer learns the caller's address from the caller's own authenticated probe.
         if self.dialled.is_some() && udp_port != 0 {
             let mut address = self.remote;
@@ -195,15 +228,23 @@ impl Leg {
         }
     }
 
-    /// Takes bytes of a control connection as TCP delivered them.
-    pub(super) fn tcp(&mut self, now: Instant, channel: Channel, bytes: &[u8], pool: &Pool, out: &mut Vec<Happening>) {
+    /// Takes bytes of a control connection as they came, in order.
+    pub(super) fn control(
+        &mut self,
+        now: Instant,
+        channel: Channel,
+        bytes: &[u8],
+        pool: &Pool,
+        out: &mut Vec<Happening>,
+    ) {
         if let Some(connection) = self.connection(channel) {
             connection.framer.push(bytes);
         }
         while let Some(connection) = self.connection(channel) {
             match (channel, connection.framer.next(pool)) {
                 (Channel::Primary, Ok(Some(Frame::Rtsp(message)))) => {
-                    let named = self.is_untouched().then(|| Call::bind_request(&message)).flatten();
+                    let fresh = self.is_untouched() && self.quic.is_none();
+                    let named = fresh.then(|| Call::bind_request(&message)).flatten();
                     if let Some(call_id) = named {
                         // What is behind it goes wherever the connection goes.
                         out.push(Happening::DialledBack(call_id, message));
@@ -256,7 +297,7 @@ impl Leg {
     pub(super) fn adopt(&mut self, now: Instant, stranger: Self, bind: &[u8], pool: &Pool, out: &mut Vec<Happening>) {
         self.back = Some(stranger.primary);
         self.input(now, Input::Back(BackInput::Rtsp(bind)), out);
-        self.tcp(now, Channel::Back, &[], pool, out);
+        self.control(now, Channel::Back, &[], pool, out);
     }
 
     /// Nobody here asked to be dialled back for the call that `bind` names.
@@ -287,7 +328,7 @@ impl Leg {
         true
     }
 
-    /// How many bytes the shell has not yet got rid of on the primary connection.
+    /// How many bytes wait for the primary connection: those that the shell has not got rid of, or media that QUIC holds back.
     pub(super) fn set_backlog(&mut self, unsent: usize) {
         if let Some(session) = &mut self.session {
             session.set_backlog(unsent);
@@ -319,24 +360,27 @@ impl Leg {
     }
 
     /// Control bytes first, then media; appends to `out`, which the caller hands in empty.
-    pub(super) fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+    pub(super) fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<(Way, usize)> {
         while let Some(channel) = self.call.poll_transmit(out) {
-            let conn = match channel {
-                Channel::Primary => Some(self.primary.id),
-                Channel::Back => self.back.as_ref().map(|connection| connection.id),
+            let way = match (channel, self.quic) {
+                (Channel::Primary, Some(quic)) => Some(Way::Stream(quic, Stream::Caller)),
+                (Channel::Back, Some(quic)) => Some(Way::Stream(quic, Stream::Callee)),
+                (Channel::Primary, None) => Some(Way::Tcp(self.primary.id)),
+                (Channel::Back, None) => self.back.as_ref().map(|connection| Way::Tcp(connection.id)),
             };
-            match conn {
-                Some(conn) => return Some(Transmit { to: Destination::Tcp(conn), segment: out.len() }),
+            match way {
+                Some(way) => return Some((way, out.len())),
                 // Its connection is lost; what follows is for somebody else.
                 None => out.clear(),
             }
         }
         let transmit = self.session.as_mut()?.poll_transmit(now, out)?;
-        let to = match transmit.path {
-            Path::Udp(address) => Destination::Udp(address),
-            Path::Interleaved => Destination::Tcp(self.primary.id),
+        let way = match (transmit.path, self.quic) {
+            (Path::Udp(address), _) => Way::Udp(address),
+            (Path::Quic, Some(quic)) => Way::Frames(quic),
+            (Path::Interleaved | Path::Quic, _) => Way::Tcp(self.primary.id),
         };
-        Some(Transmit { to, segment: transmit.segment })
+        Some((way, transmit.segment))
     }
 
     /// Collects what the call and the session have to tell.

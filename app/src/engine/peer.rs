@@ -14,6 +14,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use visavis_media::device::{AudioSourceSpec, VideoSinkSpec, VideoSourceSpec};
 use visavis_net::buf::{PacketBuf, Pool};
+use visavis_net::carrier::Carrier;
+use visavis_net::carrier::quic::{Endpoint, Id as QuicId, is_quic};
 use visavis_net::plan::Path;
 use visavis_net::rtp::codec::{Codec, MediaKind};
 use visavis_net::rtp::ids::Ssrc;
@@ -23,25 +25,28 @@ use visavis_session::call::{self, Call, Channel, EndReason};
 use visavis_session::identity::Fingerprint;
 
 mod admit;
+mod dial;
 mod media;
+mod quic;
 mod rings;
 mod strangers;
 mod wishes;
 
 use self::admit::Yielded;
+use self::dial::Dialling;
 pub use self::media::MediaOutput;
 use self::media::MediaState;
 use self::rings::Rings;
 use self::strangers::Strangers;
 pub use self::strangers::{MAX_HANDSHAKES, MAX_HANDSHAKES_OF_BLOCK};
-use super::command::Dial;
+use super::carriers::{Chosen, Why};
 use super::config::{Admission, Config, Keep};
 use super::event::Event;
-use super::leg::{Happening, Leg};
+use super::leg::{Happening, Leg, Way};
 use super::meter::Meter;
 use super::snapshot::{Phase, Snapshot};
 
-/// Names a TCP connection between a [`Peer`] and the shell around it.
+/// Names a connection between a [`Peer`] and the shell around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
 
@@ -54,14 +59,22 @@ const MAX_ROUTES: usize = 4 * MAX_LEGS;
 /// What the shell does for the peer.
 #[derive(Debug)]
 pub enum Output {
-    /// Resolve the host, connect to one of its addresses, then call [`Peer::connected`] or [`Peer::unreachable`].
-    Dial {
+    /// Find the addresses of this host, then call [`Peer::resolved`].
+    Resolve {
         /// The name to report back under.
         conn: ConnId,
         /// A name or an address literal.
         host: String,
-        /// TCP port.
+        /// The port at each.
         port: u16,
+    },
+    /// Make a TCP connection to one of these addresses, the first ones first, then call [`Peer::connected`] or
+    /// [`Peer::unreachable`].
+    Connect {
+        /// The name to report back under.
+        conn: ConnId,
+        /// The addresses, one at least.
+        addresses: Vec<SocketAddr>,
     },
     /// Send what is pending, then close the connection.
     Close {
@@ -111,8 +124,12 @@ pub struct Peer {
     /// Sources of authenticated datagrams: the fast way from a datagram to its leg. At most [`MAX_ROUTES`]; when it is
     /// full it begins anew, and the next datagram of each source is found by what it claims.
     routes: BTreeMap<SocketAddr, ConnId>,
-    /// A connection we asked the shell for, and what it is for.
-    dialling: Option<(ConnId, Dial)>,
+    /// A connection on its way.
+    dialling: Option<Dialling>,
+    /// All QUIC connections, if we make and take any.
+    quic: Option<Endpoint>,
+    /// The conversations that they carry.
+    by_quic: BTreeMap<QuicId, ConnId>,
     /// The call, or the stream we watch: what is shown, played and counted.
     focus: Option<ConnId>,
     /// Our call gave way to theirs, which is on its way to us.
@@ -150,6 +167,13 @@ impl Peer {
             separate_channels: config.separate_channels,
             ring_timeout: config.ring_timeout,
         });
+        let pool = Pool::new(1024);
+        let mut rng = ChaCha20Rng::from_seed(seed);
+        let mut quic_seed = [0; 32];
+        rng.fill_bytes(&mut quic_seed);
+        let takes_quic = config.carriers.takes_quic(&config.suites);
+        let quic = takes_quic.then(|| Endpoint::new(&config.srtp, pool.clone(), quic_seed));
+        let quic = quic.and_then(|made| made.inspect_err(|error| tracing::warn!(%error, "calls go without QUIC")).ok());
         Self {
             strangers: Strangers::new(config.admission.addresses()),
             admission: config.admission.clone(),
@@ -157,14 +181,16 @@ impl Peer {
             turned_away: BTreeSet::new(),
             config,
             call_config,
-            rng: ChaCha20Rng::from_seed(seed),
+            rng,
             clock,
-            pool: Pool::new(1024),
+            pool,
             next_conn: 0,
             legs: BTreeMap::new(),
             backs: BTreeMap::new(),
             routes: BTreeMap::new(),
             dialling: None,
+            quic,
+            by_quic: BTreeMap::new(),
             focus: None,
             yielded: None,
             media: MediaState::default(),
@@ -195,6 +221,10 @@ impl Peer {
     /// Whether nothing is left to say to anybody.
     #[must_use]
     pub fn is_idle(&self) -> bool {
+        self.has_nobody() && self.quic.as_ref().is_none_or(Endpoint::is_idle)
+    }
+
+    fn has_nobody(&self) -> bool {
         self.legs.is_empty() && self.dialling.is_none() && self.yielded.is_none()
     }
 
@@ -205,48 +235,17 @@ impl Peer {
         });
     }
 
-    /// A connection that [`Output::Dial`] asked for is up.
-    pub fn connected(&mut self, now: Instant, conn: ConnId, remote: SocketAddr) {
-        if let Some(id) = self.backs.get(&conn).copied() {
-            self.with_leg(now, id, |leg, out| leg.attach_back(now, conn, out));
-            return;
-        }
-        let Some((_, dial)) = self.dialling.take_if(|(dialled, _)| *dialled == conn) else {
-            self.outputs.push_back(Output::Close { conn });
-            return;
-        };
-        self.tell(Event::Dialling { address: remote });
-        let dial = call::Dial {
-            url_host: remote.to_string(),
-            expected: dial.expected,
-            weakest: dial.weakest,
-            purpose: dial.purpose,
-        };
-        let call = Call::dial(now, &mut self.draw(), Arc::clone(&self.call_config), dial.clone());
-        self.legs.insert(conn, Leg::new(call, conn, remote, Some(dial)));
-        self.focus = Some(conn);
-        self.with_leg(now, conn, Leg::drain);
-    }
-
-    /// A connection that [`Output::Dial`] asked for cannot be made; `error` says what each address answered.
-    pub fn unreachable(&mut self, now: Instant, conn: ConnId, error: String) {
-        if let Some(id) = self.backs.remove(&conn) {
-            self.with_leg(now, id, |leg, out| leg.back_failed(now, out));
-        } else if self.dialling.take_if(|(dialled, _)| *dialled == conn).is_some() {
-            self.notice(error);
-            self.tell_ended(EndReason::Unreachable);
-        }
-    }
-
     /// Somebody connected to us: the name of that connection, or `None` if it is to be dropped, for it would be one too many
     /// of that address or of all.
     pub fn accept(&mut self, now: Instant, remote: SocketAddr) -> Option<ConnId> {
-        if !self.strangers.admit(now, remote, self.legs.values()) {
+        let handshakes = self.quic.as_ref().map_or(0, Endpoint::handshakes);
+        if !self.strangers.admit(now, remote, handshakes, self.legs.values()) {
             return None;
         }
         let conn = self.name_connection();
-        let call = Call::answer(now, &mut self.draw(), Arc::clone(&self.call_config));
-        self.legs.insert(conn, Leg::new(call, conn, remote, None));
+        let call = Call::answer(now, &mut self.draw(), Arc::clone(&self.call_config), None);
+        let chosen = Chosen { carrier: Carrier::TcpUdp, why: Why::Caller };
+        self.legs.insert(conn, Leg::new(call, conn, remote, chosen, None, None));
         Some(conn)
     }
 
@@ -254,7 +253,7 @@ impl Peer {
     pub fn tcp(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
         let pool = self.pool.clone();
         let (id, channel) = self.locate(conn);
-        self.with_leg(now, id, |leg, out| leg.tcp(now, channel, bytes, &pool, out));
+        self.with_leg(now, id, |leg, out| leg.control(now, channel, bytes, &pool, out));
     }
 
     /// A connection was closed by the other side or failed.
@@ -273,6 +272,9 @@ impl Peer {
 
     /// A datagram arrived.
     pub fn udp(&mut self, now: Instant, from: SocketAddr, packet: PacketBuf) {
+        if packet.first().is_some_and(|first| is_quic(*first)) {
+            return self.quic_datagram(now, from, &packet);
+        }
         let id = match self.routes.get(&from) {
             Some(id) => *id,
             None => match self.claimed_by(&packet) {
@@ -307,23 +309,51 @@ impl Peer {
 
     /// Appends bytes to send now to `out`, which the caller hands in empty.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
-        let turn = |(id, leg): (&ConnId, &mut Leg)| leg.poll_transmit(now, out).map(|transmit| (*id, transmit));
-        let mut turn = turn;
-        let found = self.legs.range_mut(self.cursor..).find_map(&mut turn);
-        let found = found.or_else(|| self.legs.range_mut(..self.cursor).find_map(&mut turn));
-        if let Some((id, transmit)) = found {
-            self.cursor = id;
-            return Some(transmit);
+        loop {
+            if let Some(transmit) = self.quic.as_mut().and_then(|quic| quic.poll_transmit(now, out)) {
+                return Some(Transmit { to: Destination::Udp(transmit.to), segment: transmit.segment });
+            }
+            let Some((way, segment)) = self.poll_legs(now, out) else {
+                // Those that go may have connections to close.
+                if self.bury(now) {
+                    continue;
+                }
+                return None;
+            };
+            match (way, &mut self.quic) {
+                (Way::Tcp(conn), _) => return Some(Transmit { to: Destination::Tcp(conn), segment }),
+                (Way::Udp(to), _) => return Some(Transmit { to: Destination::Udp(to), segment }),
+                (Way::Stream(id, stream), Some(quic)) => quic.send_control(now, id, stream, out),
+                (Way::Frames(id), Some(quic)) => quic.send_media(id, out, segment),
+                (Way::Stream(..) | Way::Frames(_), None) => {}
+            }
+            out.clear();
         }
-        self.bury();
-        None
+    }
+
+    /// What the next leg has to send; they take turns.
+    fn poll_legs(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<(Way, usize)> {
+        let quic = &mut self.quic;
+        let mut turn = |(id, leg): (&ConnId, &mut Leg)| {
+            if let (Some(connection), Some(quic)) = (leg.quic(), quic.as_mut()) {
+                leg.set_backlog(quic.backlog(connection));
+            }
+            leg.poll_transmit(now, out).map(|transmit| (*id, transmit))
+        };
+        let found = self.legs.range_mut(self.cursor..).find_map(&mut turn);
+        let (id, transmit) = found.or_else(|| self.legs.range_mut(..self.cursor).find_map(&mut turn))?;
+        self.cursor = id;
+        Some(transmit)
     }
 
     /// When [`Self::handle_timeout`] wants to be called next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let yielded = self.yielded.as_ref().map(|yielded| yielded.until);
-        self.legs.values().filter_map(Leg::poll_timeout).chain(yielded).chain(self.strangers.poll_timeout()).min()
+        let dialling = self.dialling.as_ref().and_then(Dialling::poll_timeout);
+        let quic = self.quic.as_ref().and_then(Endpoint::poll_timeout);
+        let others = [yielded, dialling, quic, self.strangers.poll_timeout()];
+        self.legs.values().filter_map(Leg::poll_timeout).chain(others.into_iter().flatten()).min()
     }
 
     /// Does what is due.
@@ -332,6 +362,11 @@ impl Peer {
             self.tell_ended(EndReason::Glare);
         }
         self.strangers.handle_timeout(now);
+        if let Some(quic) = &mut self.quic {
+            quic.handle_timeout(now);
+            self.quic_events(now);
+        }
+        self.go_on_dialling(now);
         let mut next = self.legs.keys().next().copied();
         while let Some(id) = next {
             self.with_leg(now, id, |leg, out| leg.handle_timeout(now, out));
@@ -353,6 +388,7 @@ impl Peer {
             peer: leg.peer,
             suite: leg.suite,
             srtp: leg.srtp,
+            carrier: Some(leg.chosen),
             connected_for: leg.connected_for(now),
             recording: self.media.recording,
             recorded: self.legs.values().any(|leg| leg.recorded),
@@ -465,8 +501,8 @@ impl Peer {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.connected_at = Some(now);
         if let (Some(peer), Some(suite), Some(srtp)) = (leg.peer, leg.suite, leg.srtp) {
-            let purpose = leg.purpose;
-            self.tell(Event::Connected { peer, suite, srtp, purpose });
+            let (purpose, chosen) = (leg.purpose, leg.chosen);
+            self.tell(Event::Connected { peer, suite, srtp, purpose, chosen });
         }
         self.start_receiving(id);
         self.tell_muted(now, id);
@@ -499,13 +535,20 @@ impl Peer {
         self.tell(Event::Ended { peer: told.0, reason, duration: told.1 });
     }
 
-    /// Removes conversations that are over and have nothing left to send.
-    fn bury(&mut self) {
+    /// Removes conversations that are over and have nothing left to send; whether there were any.
+    fn bury(&mut self, now: Instant) -> bool {
         let over: Vec<_> = self.legs.iter().filter(|(_, leg)| leg.over).map(|(id, _)| *id).collect();
+        let any = !over.is_empty();
         for id in over {
-            self.legs.remove(&id);
+            let carried = self.legs.remove(&id).and_then(|leg| leg.quic());
             self.routes.retain(|_, leg| *leg != id);
-            self.outputs.push_back(Output::Close { conn: id });
+            match (carried, &mut self.quic) {
+                (Some(connection), Some(quic)) => {
+                    self.by_quic.remove(&connection);
+                    quic.close(now, connection);
+                }
+                _ => self.outputs.push_back(Output::Close { conn: id }),
+            }
             let outputs = &mut self.outputs;
             self.backs.retain(|conn, leg| {
                 if *leg == id {
@@ -514,6 +557,7 @@ impl Peer {
                 *leg != id
             });
         }
+        any
     }
 
     fn locate(&self, conn: ConnId) -> (ConnId, Channel) {

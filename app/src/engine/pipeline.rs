@@ -20,16 +20,13 @@ use visavis_media::video_playout::VideoPlayout;
 use visavis_net::payload;
 use visavis_net::payload::jpeg::{Depacketizer, Packetizer};
 use visavis_net::rtp::codec::MediaKind;
-use visavis_net::rtp::session::{FramePool, OutFrame, Received};
+use visavis_net::rtp::session::{FramePool, MAX_PAYLOAD, OutFrame, Received};
 use visavis_net::rtp::time::{ClockRate, NtpTime, RtpTime, WallClock};
 
 use super::config::Quality;
 use super::figures::{Growth, SoundFigures};
 use super::keep::Tap;
 use super::mute::Mute;
-
-/// RTP payload bytes of one packet: 1,200 leaves room for headers, seal and tunnels in the smallest usual MTU of 1,280.
-pub const MAX_PAYLOAD: usize = 1200;
 
 /// What the pipelines, the driver and the status line tell each other without waiting.
 #[derive(Debug, Default)]

@@ -7,6 +7,7 @@ use visavis_net::rtp::session::Waiting;
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
+use super::carriers::Chosen;
 use super::mute::Muted;
 
 /// The latest state, replaced four times a second while a call lasts.
@@ -20,6 +21,8 @@ pub struct Snapshot {
     pub suite: Option<Suite>,
     /// What seals media.
     pub srtp: Option<SrtpProfile>,
+    /// What carries the call.
+    pub carrier: Option<Chosen>,
     /// Which way media goes.
     pub path: Option<Path>,
     /// Since media flows.

@@ -8,8 +8,8 @@
 //!                                            └────────── probe each 2 s, echo ──┘
 //! ```
 //!
-//! Every packet that gets here has been authenticated and is no replay. Interleaved media on the control
-//! connection works whenever that connection does, so it needs no probe.
+//! Every packet that gets here has been authenticated and is no replay. Media on the control connection
+//! itself, interleaved or in DATAGRAM frames, works whenever that connection does, so it needs no probe.
 //!
 //! Media goes to confirmed addresses only. A peer can put any source address on a packet, so one that merely showed up
 //! gets probes and echoes, for up to three times the bytes that came from it.
@@ -114,7 +114,8 @@ pub(crate) enum Heard {
 /// The ways to one peer and the one in use.
 #[derive(Debug)]
 pub(crate) struct Paths {
-    interleaved: bool,
+    /// The control connection's own way, if it has one.
+    carried: Option<Path>,
     udp: ArrayVec<Candidate, MAX_CANDIDATES>,
     selected: Option<Path>,
     /// Where the newest packet came from.
@@ -127,7 +128,7 @@ impl Paths {
     /// `seed` makes tokens of different sessions differ; they travel encrypted, so they need no more.
     pub(crate) const fn new(seed: u64) -> Self {
         Self {
-            interleaved: false,
+            carried: None,
             udp: ArrayVec::new_const(),
             selected: None,
             newest: None,
@@ -144,7 +145,7 @@ impl Paths {
     /// Adds a way to reach the peer. A UDP address is probed at once.
     pub(crate) fn add(&mut self, now: Instant, path: Path) {
         match path {
-            Path::Interleaved => self.interleaved = true,
+            Path::Interleaved | Path::Quic => self.carried = Some(path),
             Path::Udp(address) => match self.udp.iter_mut().find(|candidate| candidate.address == address) {
                 Some(candidate) => (candidate.told, candidate.credit) = (true, None),
                 None => self.insert(now, address, None),
@@ -205,7 +206,7 @@ impl Paths {
         while let Some((path, token)) = self.echoes.pop_at(0) {
             match self.udp.iter_mut().find(|candidate| Path::Udp(candidate.address) == path) {
                 Some(candidate) if candidate.affords_probe() => candidate.pay_for_probe(),
-                None if path == Path::Interleaved => {}
+                None if path.is_carried() => {}
                 Some(_) | None => continue,
             }
             return Some((path, Probe::Echo, token));
@@ -266,7 +267,7 @@ impl Paths {
         match candidate.state {
             State::Probing => Some(candidate.since + PROBING),
             // With nothing to fall back on, a silent path is better than none.
-            State::Confirmed => self.interleaved.then(|| candidate.heard.unwrap_or(candidate.since) + SILENCE),
+            State::Confirmed => self.carried.map(|_| candidate.heard.unwrap_or(candidate.since) + SILENCE),
             State::Failed => None,
         }
     }
@@ -308,8 +309,7 @@ impl Paths {
         let best = self.udp.iter().filter(|candidate| candidate.is_confirmed()).max_by_key(rank);
         self.selected = match best {
             Some(candidate) => Some(Path::Udp(candidate.address)),
-            None if self.interleaved => Some(Path::Interleaved),
-            None => None,
+            None => self.carried,
         };
     }
 }

@@ -13,8 +13,9 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::bind_dual_stack;
 use super::watch::watch;
-use super::{bind_dual_stack, plain};
+use crate::carrier::{MAX_ADDRESSES, plain};
 
 /// How much unsent data the kernel may hold and still take more, in bytes: less than this, so none. What waits there can
 /// neither be overtaken by sound nor be dropped for a newer picture.
@@ -29,9 +30,6 @@ const WRITE_FLAGS: i32 = 0;
 
 /// How long an attempt runs alone before the next address is tried beside it. RFC 8305 §5.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-
-/// More addresses of one name than this are not tried.
-pub const MAX_ADDRESSES: usize = 16;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 128;
@@ -157,13 +155,13 @@ pub async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
 
 /// Connects to whichever of `addresses` answers first, within `limit` for all of them together.
 ///
-/// Families alternate, the first address's first; each attempt gets a head start of 250 ms unless the one before it
-/// failed sooner (RFC 8305, "happy eyeballs"). At most [`MAX_ADDRESSES`] are tried.
+/// They are tried in their order, which [`dial_order`](crate::carrier::dial_order) makes; each attempt gets a head start of 250 ms
+/// unless the one before it failed sooner (RFC 8305, "happy eyeballs"). At most [`MAX_ADDRESSES`] are tried.
 ///
 /// # Errors
 /// When none answers: what happened to each.
 pub async fn dial(addresses: &[SocketAddr], limit: Duration) -> Result<(TcpStream, SocketAddr), DialError> {
-    let mut waiting = VecDeque::from(interleave(addresses));
+    let mut waiting: VecDeque<_> = addresses.iter().take(MAX_ADDRESSES).copied().collect();
     let mut started = Vec::new();
     let mut failed = Vec::new();
     let mut attempts = JoinSet::new();
@@ -201,28 +199,6 @@ pub async fn dial(addresses: &[SocketAddr], limit: Duration) -> Result<(TcpStrea
         }
     }
     Err(DialError { attempts: failed })
-}
-
-/// Each address once, families in turn. RFC 8305 §4.
-fn interleave(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
-    let mut unique: Vec<SocketAddr> = Vec::new();
-    for address in addresses.iter().copied().map(plain) {
-        if !unique.contains(&address) {
-            unique.push(address);
-        }
-    }
-    let first_is_v6 = unique.first().is_some_and(SocketAddr::is_ipv6);
-    let (first, second): (Vec<_>, Vec<_>) = unique.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
-    let (mut first, mut second) = (first.into_iter(), second.into_iter());
-    let mut ordered = Vec::new();
-    loop {
-        let (one, other) = (first.next(), second.next());
-        if one.is_none() && other.is_none() {
-            ordered.truncate(MAX_ADDRESSES);
-            return ordered;
-        }
-        ordered.extend(one.into_iter().chain(other));
-    }
 }
 
 /// Why no address could be connected to.

@@ -10,8 +10,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::watch::watch;
-use super::{bind_dual_stack, for_family, plain, plain_ip};
+use super::{bind_dual_stack, for_family, plain_ip};
 use crate::buf::{PacketBuf, Pool};
+use crate::carrier::plain;
 
 /// Asked of the kernel for both directions: a second of pictures. It may grant less.
 const SOCKET_BUFFER: usize = 2 << 20;

@@ -7,19 +7,22 @@ use std::time::{Duration, Instant};
 use super::header::{self, Header};
 use super::ids::{ExtSeq, Ssrc};
 use super::time::RtpTime;
-use crate::buf::{MAX_PACKET, Payload};
+use crate::buf::{MAX_PACKET, MAX_SEALED, Payload};
 use crate::pacer::sealed_len;
 use crate::plan::StreamPlan;
 use crate::repair::{Departed, Fate, History};
 use crate::rtcp::{ReportBlock, SenderInfo};
 use crate::rtp::time::WallClock;
-use crate::srtp::Sealer;
+use crate::srtp::{self, Sealer};
 
 /// Bytes of IP and UDP headers around a packet, counted by the bandwidth estimate.
 const DATAGRAM_OVERHEAD: usize = 28;
 
 /// The most packets of one frame: far more than a second of any budget.
 pub const MAX_PAYLOADS: usize = 8192;
+
+/// Bytes of a payload that makes a packet of [`MAX_SEALED`].
+pub const MAX_PAYLOAD: usize = MAX_SEALED - header::LEN - srtp::TAG;
 
 /// One encoded picture or piece of sound, immutable from here on: what is sealed once must never change,
 /// and sealing it again is how a lost packet is repaired: with the same key it is the same packet, with the next a first one.

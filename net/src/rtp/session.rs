@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 
 pub use super::recv::{ReceiveError, Received};
-pub use super::send::{DropReason, FramePool, MAX_PAYLOADS, OutFrame, Sent};
+pub use super::send::{DropReason, FramePool, MAX_PAYLOAD, MAX_PAYLOADS, OutFrame, Sent};
 pub use stats::{ReceivedStats, SentStats, Stats, Waiting};
 
 use super::codec::MediaKind;
@@ -64,7 +64,8 @@ pub struct Transmit {
     /// The way to the peer.
     pub path: Path,
     /// Bytes of each datagram, but for the last, which may be shorter. On [`Path::Interleaved`] the bytes
-    /// are whole `$` frames for the control connection, and this is all of them.
+    /// are whole `$` frames for the control connection, and this is all of them; on [`Path::Quic`] each of so many bytes is a
+    /// DATAGRAM frame of its own.
     pub segment: usize,
     /// Bytes appended.
     pub len: usize,
@@ -210,8 +211,8 @@ impl Session {
         self.follow_path(now);
     }
 
-    /// Tells how many bytes of the control connection the socket has not taken. While there are any, media for
-    /// [`Path::Interleaved`] waits here, where sound goes first and a picture that became stale is dropped whole.
+    /// Tells how many bytes the control connection holds back: those that its socket has not taken, or media that QUIC may not
+    /// send yet. While there are any, media for [`Path::Interleaved`] and [`Path::Quic`] waits here, where sound goes first and a picture that became stale is dropped whole.
     /// Follow it with [`Self::poll_transmit`].
     pub fn set_backlog(&mut self, unsent: usize) {
         self.backlog = unsent;
@@ -331,6 +332,8 @@ impl Session {
                 (len > 0).then_some(Transmit { path: Path::Interleaved, segment: len, len })
             }
             (Some(control), _) => Some(control),
+            // What a connection holds back cannot be overtaken there.
+            (None, Some(Path::Quic)) if self.backlog > 0 => None,
             (None, Some(path)) => {
                 let segment = self.write_next(now, path, out)?;
                 Some(Transmit { path, segment, len: out.len() - start })
@@ -400,7 +403,7 @@ impl Session {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let now = self.now;
-        let blocked = self.path == Some(Path::Interleaved) && self.backlog > 0;
+        let blocked = self.path.is_some_and(Path::is_carried) && self.backlog > 0;
         let pacer = if blocked || self.ended || self.path.is_none() { None } else { self.pacer.timeout(now) };
         [self.paths.timeout(now), self.control_timeout(), pacer].into_iter().flatten().min()
     }

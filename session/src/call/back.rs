@@ -12,6 +12,7 @@ use crate::handshake::keys::MAC_LEN;
 use crate::handshake::{HandshakeError, Nonce, Role};
 use crate::rtsp::client::Purport;
 use crate::rtsp::message::{self, Answer, Ask, FEATURE, Incoming, VERSION, name};
+use crate::rtsp::transport::Ways;
 use crate::state::State;
 use crate::timer::{BACK_TIMEOUT, Timer};
 
@@ -79,6 +80,8 @@ impl Call {
             BackInput::Sealed(bytes) => self.sealed(now, Channel::Back, bytes),
         };
         match step {
+            // The called side's stream of a QUIC connection is as much of it as the first one.
+            step if self.ways == Ways::Quic => step,
             // Anybody can connect and write nonsense: that is no reason to end a call.
             Err(EndReason::Peer(_) | EndReason::Verification(_)) => {
                 self.back_failed("the second connection did not behave")

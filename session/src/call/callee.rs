@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use rtsp_types::{Method, Request, StatusCode};
-use visavis_net::plan::SrtpProfile;
+use visavis_net::plan::{Exported, SrtpProfile};
 use visavis_net::rtp::codec::MediaKind;
 
+use super::back::Back;
 use super::caller::RINGING;
 use super::{Admission, Call, CallId, Channel, Event, PeerFault, Purpose, Step, prover, reported};
 use crate::error::{EndReason, PROTOCOL_FAULT, VerificationFault, printable};
@@ -177,6 +178,13 @@ impl Call {
         Ok(())
     }
 
+    /// TLS has made the keys: waits for M3.
+    pub(super) fn greeted_secured(&mut self, exported: Exported) {
+        self.timers.set(Timer::Handshake, self.heard + HANDSHAKE_TIMEOUT);
+        let (transcript, confirm, sas) = self.take_exported(exported);
+        self.state = State::Greeted(Box::new(Greeted { transcript, confirm, sas }));
+    }
+
     /// Takes M3.
     pub(super) fn proven(&mut self, request: &Request<Vec<u8>>, raw: &[u8]) -> Step {
         let State::Greeted(greeted) = std::mem::replace(&mut self.state, State::Over) else { return Ok(()) };
@@ -218,7 +226,8 @@ impl Call {
             caller,
             commitment,
             cseq: message::cseq(request)?,
-            listen_port: listen_port.filter(|port| *port != 0 && purpose == Purpose::Call),
+            listen_port: listen_port
+                .filter(|port| *port != 0 && purpose == Purpose::Call && matches!(self.back, Back::Unused)),
             held: Vec::new(),
         };
         self.state = State::Deciding(Box::new(deciding));
@@ -282,7 +291,7 @@ impl Call {
         self.state = State::Active;
         self.timers.stop(Timer::Ring);
         let ask = self.client.parameter("call", "accepted");
-        self.ask(Channel::Primary, super::Purport::Word, ask)?;
+        self.ask(self.own, super::Purport::Word, ask)?;
         self.events.push_back(Event::Accepted);
         if self.purpose == Purpose::Call {
             self.pull_waits = true;

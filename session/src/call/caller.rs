@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use rtsp_types::{Method, Response, StatusCode};
-use visavis_net::plan::SrtpProfile;
+use visavis_net::plan::{Exported, SrtpProfile};
 use visavis_net::rtp::codec::MediaKind;
 
 use super::{Call, Channel, Event, PeerFault, Purpose, Step, prover, reported};
@@ -17,7 +17,8 @@ use crate::handshake::transcript::Transcript;
 use crate::handshake::{HandshakeError, Nonce, Role};
 use crate::rtsp::client::Purport;
 use crate::rtsp::message::{self, Ask, FEATURE, Incoming, SDP, VERSION, name};
-use crate::sas::{Commitment, SasNonce};
+use crate::rtsp::transport::Ways;
+use crate::sas::{Commitment, SasKey, SasNonce};
 use crate::sdp;
 use crate::state::{Hello, Proof, State};
 use crate::timer::Timer;
@@ -129,7 +130,7 @@ impl Call {
         if offered { Ok(profile) } else { Err(HandshakeError::ProfileNotOffered(profile)) }
     }
 
-    /// M2 is good: makes the keys and sends M3 with everything that can go in its wake.
+    /// M2 is good: makes the keys and goes on.
     fn agree(&mut self, now: Instant, hello: Hello, response: &Response<Vec<u8>>, raw: &[u8]) -> Step {
         let Hello { exchange, mut transcript, nonce } = hello;
         transcript.message(Role::Callee, raw);
@@ -146,7 +147,27 @@ impl Call {
         let secret = exchange.finish(&share)?;
         let keys = KeySource::Exchange { secret, transcript: transcript.hash() }.derive(Role::Caller, srtp);
         let (confirm, sas) = self.take_keys(keys, suite, remote_udp_port);
+        self.introduce(now, transcript, confirm, sas)
+    }
 
+    /// TLS has made the keys: M3 is the first message.
+    pub(super) fn greet_secured(&mut self, now: Instant, exported: Exported) -> Step {
+        let (transcript, confirm, sas) = self.take_exported(exported);
+        self.introduce(now, transcript, confirm, sas)
+    }
+
+    /// Takes the keys that TLS gave in place of M1 and M2.
+    pub(super) fn take_exported(&mut self, exported: Exported) -> (Transcript, Confirm, SasKey) {
+        let Exported { secret, srtp } = exported;
+        let mut transcript = Transcript::new();
+        transcript.field(b"carrier", b"QUIC");
+        let keys = KeySource::Exporter { secret, transcript: transcript.hash() }.derive(self.role, srtp);
+        let (confirm, sas) = self.take_keys(keys, Suite::X25519MlKem768, 0);
+        (transcript, confirm, sas)
+    }
+
+    /// Sends M3 with everything that can go in its wake.
+    fn introduce(&mut self, now: Instant, mut transcript: Transcript, confirm: Confirm, sas: SasKey) -> Step {
         let sas_nonce = SasNonce::generate(&mut self.rng);
         let proof = self.prove(&transcript, &confirm, &sas_nonce)?;
         transcript.message(Role::Caller, &proof);
@@ -231,6 +252,9 @@ impl Call {
         self.timers.stop(Timer::Handshake);
         self.timers.set(Timer::Ring, now + self.config.ring_timeout);
         self.watch_for_silence(now);
+        for message in std::mem::take(&mut self.early) {
+            self.opened(now, Channel::Back, &message)?;
+        }
         Ok(())
     }
 
@@ -239,7 +263,7 @@ impl Call {
         let wanted = [(MediaKind::Audio, self.config.want_audio), (MediaKind::Video, self.config.want_video)];
         for (kind, wanted) in wanted {
             if wanted && has(kind) {
-                let ask = self.client.setup(kind, self.config.udp_port);
+                let ask = self.client.setup(kind, self.ways);
                 self.ask(channel, Purport::Setup(kind), ask)?;
             }
         }
@@ -253,6 +277,7 @@ impl Call {
             && self.config.separate_channels
             && self.config.listen_port.is_some()
             && self.purpose == Purpose::Call
+            && self.ways != Ways::Quic
     }
 }
 

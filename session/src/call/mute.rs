@@ -46,7 +46,7 @@ impl Call {
                 let (name, on, off) = words(kind);
                 let body = message::parameters(name, if muted { off } else { on });
                 let ask = self.client.request(Method::SetParameter).body(PARAMETERS, body);
-                self.ask(Channel::Primary, purport, ask)?;
+                self.ask(self.own, purport, ask)?;
             }
         }
         Ok(())

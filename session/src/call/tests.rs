@@ -8,10 +8,11 @@ mod mute;
 mod negatives;
 mod pair;
 mod profiles;
+mod secured;
 mod strangers;
 mod telephone;
 
 use visavis_net::plan::SrtpProfile;
 
 use super::*;
-use pair::{End, Pair, Setup, Side, kinds, seeded};
+use pair::{End, Pair, Setup, Side, exported, kinds, seeded};

@@ -5,6 +5,7 @@
 //! | label | bytes | for |
 //! | --- | --- | --- |
 //! | `visavis/1 control caller`, `… callee` | 44 | sealing what that side says: key 32, IV 12 |
+//! | `visavis/1 second control caller`, `… callee` | 44 | the same on the called side's stream of a QUIC connection |
 //! | `visavis/1 media caller`, `… callee` | 44 | AEAD_AES_256_GCM of that side: master key 32, salt 12 |
 //! | `visavis/1 media AEAD_AES_128_GCM caller`, `… callee` | 28 | AEAD_AES_128_GCM of that side: master key 16, salt 12 |
 //! | `visavis/1 ssrc` and one counting byte | 8 | RTCP source of the caller (4) and callee (4) |
@@ -12,7 +13,8 @@
 //! | `visavis/1 sas` | 32 | the short authentication string |
 //! | `visavis/1 back channel` | 32 | proofs and keys of a second connection |
 //!
-//! With an exchange, the salt is the transcript hash after M2: whoever saw another M1 or M2 has other keys.
+//! With an exchange, the salt is the transcript hash after M2: whoever saw another M1 or M2 has other keys. With QUIC it is that of
+//! a transcript that only names the carrier, and the secret is what TLS exports.
 
 use std::fmt;
 
@@ -44,6 +46,13 @@ pub enum KeySource {
         /// After M2: of M1, a retry and the second M1 if there were any, and M2.
         transcript: TranscriptHash,
     },
+    /// TLS of a QUIC connection, in place of M1 and M2.
+    Exporter {
+        /// What both ends exported.
+        secret: Zeroizing<[u8; 32]>,
+        /// Of the carrier's name.
+        transcript: TranscriptHash,
+    },
 }
 
 /// Every key of a call, made once. Take the parts out; none can be made a second time from this.
@@ -61,6 +70,8 @@ pub struct Keys {
     pub confirm: Confirm,
     /// Ties a second connection to this call.
     pub back: BackKey,
+    /// Seals and opens on the stream that the called side opens, if the connection has two.
+    pub second: Option<(Seal, Open)>,
 }
 
 impl KeySource {
@@ -70,6 +81,11 @@ impl KeySource {
         match self {
             Self::Exchange { secret, transcript } => {
                 Schedule::extract(transcript.as_bytes(), secret.as_bytes()).keys(role, srtp)
+            }
+            Self::Exporter { secret, transcript } => {
+                let schedule = Schedule::extract(transcript.as_bytes(), secret.as_ref());
+                let second = Some(schedule.sealing("second control", role));
+                Keys { second, ..schedule.keys(role, srtp) }
             }
         }
     }
@@ -212,11 +228,16 @@ impl Schedule {
             sas: SasKey::new(self.expand("sas")),
             confirm: Confirm { caller: self.expand("confirm caller"), callee: self.expand("confirm callee") },
             back: BackKey(self.expand("back channel")),
+            second: None,
         }
     }
 
     fn control(&self, role: Role) -> (Seal, Open) {
-        let material = |writer: Role| self.expand::<MATERIAL_LEN>(&format!("control {writer}"));
+        self.sealing("control", role)
+    }
+
+    fn sealing(&self, what: &str, role: Role) -> (Seal, Open) {
+        let material = |writer: Role| self.expand::<MATERIAL_LEN>(&format!("{what} {writer}"));
         (Seal::new(&material(role)), Open::new(&material(role.other())))
     }
 

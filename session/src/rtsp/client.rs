@@ -6,7 +6,7 @@ use rtsp_types::{Method, Url};
 use visavis_net::rtp::codec::MediaKind;
 
 use super::message::{Ask, PARAMETERS, parameters};
-use super::transport::Transport;
+use super::transport::{Transport, Ways};
 use crate::call::Channel;
 use crate::error::PeerFault;
 
@@ -110,12 +110,12 @@ impl Client {
     }
 
     /// A request for one of its streams, pipelined with the others (RFC 7826 §18.33).
-    pub(crate) fn setup(&self, kind: MediaKind, udp_port: u16) -> Ask {
+    pub(crate) fn setup(&self, kind: MediaKind, ways: Ways) -> Ask {
         let mut url = self.url.clone();
         url.set_path(&format!("/call/{}", track(kind)));
         Ask::new(Method::Setup, Some(&url))
             .header("Pipelined-Requests", PIPELINE)
-            .header("Transport", Transport::offer(kind, udp_port).write())
+            .header("Transport", Transport::offer(kind, ways).write())
     }
 
     /// Lets flow what was set up.

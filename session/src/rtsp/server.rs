@@ -8,7 +8,7 @@ use visavis_net::rtp::ids::Ssrc;
 
 use super::client::track;
 use super::message::{self, Answer, SDP};
-use super::transport::Transport;
+use super::transport::{Transport, Ways};
 use crate::call::Presentation;
 use crate::sdp;
 
@@ -17,7 +17,7 @@ use crate::sdp;
 pub(crate) struct Server {
     presentation: Presentation,
     description: Vec<u8>,
-    udp_port: u16,
+    ways: Ways,
     session: String,
     audio: Option<StreamPlan>,
     video: Option<StreamPlan>,
@@ -38,11 +38,11 @@ pub(crate) enum Effect {
 }
 
 impl Server {
-    pub(crate) fn new(presentation: Presentation, udp_port: u16, rng: &mut impl Rng) -> Self {
+    pub(crate) fn new(presentation: Presentation, ways: Ways, rng: &mut impl Rng) -> Self {
         Self {
             presentation,
             description: sdp::write(&presentation, rng.next_u32()),
-            udp_port,
+            ways,
             session: format!("{:016x}", rng.next_u64()),
             audio: None,
             video: None,
@@ -109,7 +109,7 @@ impl Server {
         };
         let before = self.stream(kind);
         let ssrc = before.map_or_else(|| self.draw(rng), |plan| plan.ssrc);
-        let Some(granted) = offer.grant(self.udp_port, ssrc) else {
+        let Some(granted) = offer.grant(self.ways, ssrc) else {
             return (Answer::new(StatusCode::UnsupportedTransport), None);
         };
         let plan = StreamPlan {

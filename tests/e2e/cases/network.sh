@@ -27,6 +27,37 @@ case_separate_channels() {
     stop ben
 }
 
+# The one that is asked for, and without being asked the one that passes.
+case_carriers() {
+    local carrier
+    answer ben "$p" --auto=anyone
+    for carrier in auto:quic:first quic:quic:asked tcp:tcp:asked; do
+        IFS=: read -r asked carrier why <<<"$carrier"
+        call ana "127.0.0.1:$p" --carrier "$asked"
+        flows ana
+        grep -q "\"event\":\"connected\".*\"carrier\":\"$carrier\",\"carrier_why\":\"$why\"\|\"carrier\":\"$carrier\",\"carrier_why\":\"$why\".*\"event\":\"connected\"" "$dir/ana.events" ||
+            fail "--carrier $asked: $(grep '"event":"connected"' "$dir/ana.events")"
+        tell ana hangup
+        exits ana 0
+    done
+    # With TCP walled off there is nothing else to notice; without UDP, QUIC alone says so.
+    wall "tcp dport $p"
+    call ana "127.0.0.1:$p"
+    flows ana
+    tell ana hangup
+    exits ana 0
+    wall "udp dport { $p, $q }"
+    call ana "127.0.0.1:$p" --port "$q" --carrier quic
+    exits ana 3
+    call ana "127.0.0.1:$p" --carrier quic --suites x25519
+    exits ana 2
+    explains ana 'x25519-mlkem768 only'
+    call ana "127.0.0.1:$p" --carrier pigeon
+    exits ana 2
+    explains ana 'choose from auto, quic, tcp'
+    stop ben
+}
+
 case_udp_blocked() {
     wall "udp dport { $p, $q }"
     answer ben "$p" --auto=anyone
@@ -46,9 +77,9 @@ case_wire() {
     tcpdump -Z root --immediate-mode -i lo -w "$dir/call.pcap" -U -s 0 "port $p" 2>"$dir/tcpdump.log" &
     local tcpdump=$!
     await "$dir/tcpdump.log" listening 10 || fail "tcpdump: $(cat "$dir/tcpdump.log")"
-    answer ben "$p" --once
+    answer ben "$p" --once --carrier tcp
     contact ana Benedikta "visavis://127.0.0.1:$p/Benedikta#$(fingerprint ben)"
-    call ana Benedikta
+    call ana Benedikta --carrier tcp
     sees ben incoming
     sleep 3
     accepted=$EPOCHREALTIME

@@ -1,10 +1,12 @@
 use std::time::Duration;
 
+use visavis_net::carrier::Carrier;
 use visavis_net::plan::SrtpProfile;
 use visavis_session::call::{EndReason, Purpose};
 use visavis_session::handshake::suite::Suite;
 
 use super::*;
+use crate::engine::carriers::{Chosen, Why};
 use crate::engine::mute::Muted;
 
 const KEY: &str = "abcdefghijklmnopqrstuvwxyz234567abcdefghijklmnopqrsq";
@@ -25,7 +27,7 @@ fn events() -> Vec<Event> {
     let address = ([192, 0, 2, 7], 8554).into();
     vec![
         Event::Listening { address, reachable: vec![address] },
-        Event::Dialling { address },
+        Event::Dialling { address, chosen: Chosen { carrier: Carrier::Quic, why: Why::First } },
         Event::Ringing { peer: key() },
         Event::Incoming { peer: key(), address, purpose: Purpose::Call, auto: false },
         Event::Connected {
@@ -33,9 +35,11 @@ fn events() -> Vec<Event> {
             suite: Suite::X25519MlKem768,
             srtp: SrtpProfile::Aes256Gcm,
             purpose: Purpose::Watch,
+            chosen: Chosen { carrier: Carrier::TcpUdp, why: Why::Caller },
         },
         Event::PathChanged { path: Path::Udp(address) },
         Event::PathChanged { path: Path::Interleaved },
+        Event::PathChanged { path: Path::Quic },
         Event::DeviceStarted { role: "audio-sink", at: Duration::new(1_795_000_000, 123_456_789) },
         Event::DeviceFailed { role: "video-source", error: "no camera was found".to_owned() },
         Event::DeviceChanged { role: "audio-source", device: None, error: Some("it was unplugged".to_owned()) },
@@ -119,6 +123,7 @@ fn the_status_has_its_shape() {
         peer: Some(key()),
         suite: Some(Suite::X25519),
         srtp: Some(SrtpProfile::Aes128Gcm),
+        carrier: Some(Chosen { carrier: Carrier::TcpUdp, why: Why::QuicSilent }),
         path: Some(Path::Interleaved),
         connected_for: Duration::from_millis(1234),
         round_trip: Some(Duration::from_micros(23_456)),

@@ -1,4 +1,5 @@
 use rand_core::SeedableRng;
+use visavis_net::carrier::Carrier;
 use visavis_net::plan::{Path, SrtpProfile};
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Identity;
@@ -7,6 +8,7 @@ use super::*;
 use crate::cli::control::{Request, Source, Switch};
 use crate::cli::output::tests::{Tape, screen};
 use crate::contacts::Contact;
+use crate::engine::carriers::{Chosen, Why};
 use crate::engine::snapshot::Flow;
 use crate::profile::Profile;
 
@@ -127,8 +129,16 @@ fn dial(contact: Option<&str>) -> Goal {
     Goal::Dial { dial, contact: contact.map(str::to_owned), glance: false }
 }
 
+const CHOSEN: Chosen = Chosen { carrier: Carrier::Quic, why: Why::First };
+
 fn connected(peer: Fingerprint) -> Event {
-    Event::Connected { peer, suite: Suite::X25519MlKem768, srtp: SrtpProfile::Aes256Gcm, purpose: Purpose::Call }
+    Event::Connected {
+        peer,
+        suite: Suite::X25519MlKem768,
+        srtp: SrtpProfile::Aes256Gcm,
+        purpose: Purpose::Call,
+        chosen: CHOSEN,
+    }
 }
 
 fn incoming(peer: Fingerprint, auto: bool) -> Event {
@@ -167,7 +177,7 @@ async fn a_call_from_dial_to_hang_up() {
     scene
         .tell([
             Event::Listening { address: address(), reachable: vec![] },
-            Event::Dialling { address: address() },
+            Event::Dialling { address: address(), chosen: CHOSEN },
             Event::Ringing { peer: key(1) },
             connected(key(1)),
             Event::PathChanged { path: Path::Udp(address()) },
@@ -239,6 +249,7 @@ async fn a_known_key_with_a_weaker_agreement_is_not_talked_to() {
             suite: Suite::X25519,
             srtp: SrtpProfile::Aes256Gcm,
             purpose: Purpose::Call,
+            chosen: CHOSEN,
         }])
         .await;
     scene.wants("HangUp").await;
@@ -461,6 +472,7 @@ async fn viewers_come_and_go() {
                 suite: Suite::X25519MlKem768,
                 srtp: SrtpProfile::Aes256Gcm,
                 purpose: Purpose::Watch,
+                chosen: CHOSEN,
             },
         ]
     };

@@ -8,11 +8,12 @@ use visavis_session::identity::Fingerprint;
 use super::{Desk, GLANCE, Goal};
 use crate::cli::words;
 use crate::contacts::Learned;
+use crate::engine::carriers::Chosen;
 use crate::engine::command::Command;
 use crate::exit::Exit;
 
 impl Desk {
-    pub(super) fn connected(&mut self, peer: &Fingerprint, suite: Suite, srtp: SrtpProfile) {
+    pub(super) fn connected(&mut self, peer: &Fingerprint, suite: Suite, srtp: SrtpProfile, chosen: Chosen) {
         // The engine holds contacts to what they had shown when it started; this is what was learned since.
         let strongest = self.book.contacts().with_key(peer).and_then(|contact| contact.strongest);
         if let Some(strongest) = strongest.filter(|strongest| suite < *strongest) {
@@ -28,7 +29,7 @@ impl Desk {
             Goal::Dial { contact, .. } => contact.clone(),
             Goal::Answer { .. } | Goal::Stream => None,
         };
-        self.screen.line(&format!("Connected to {}. {}", self.described(peer), words::keys(suite, srtp)));
+        self.screen.line(&format!("Connected to {}. {}", self.described(peer), words::keys(suite, srtp, chosen)));
         self.learn(dialled.as_deref(), peer, suite);
         if let Some(sas) = self.sas.take() {
             self.compare(&sas);

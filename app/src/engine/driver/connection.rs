@@ -24,11 +24,13 @@ const MAX_UNSENT: usize = 1 << 20;
 /// What still waits when a connection is closed gets this long to leave.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// How long a name may take to resolve and all its addresses to answer.
+/// How long a name may take to resolve, and all its addresses to answer.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);
 
 /// What a connection tells the driver.
 pub(in crate::engine) enum News {
+    /// Where a host is, or a sentence for a person.
+    Resolved(Result<Vec<SocketAddr>, String>),
     /// A connection we dialled is up.
     Connected(TcpStream, SocketAddr),
     /// It is not: a sentence for a person.
@@ -82,20 +84,26 @@ impl Connection {
     }
 }
 
-/// Resolves and connects; says how it went.
-pub(super) fn dial(conn: ConnId, host: String, port: u16, news: Outlet) -> AbortHandle {
+/// Resolves a name; says how it went.
+pub(super) fn resolve(conn: ConnId, host: String, port: u16, news: Outlet) -> AbortHandle {
     let task = async move {
         let outcome = match timeout(DIAL_LIMIT, tokio::net::lookup_host((host.as_str(), port))).await {
             Err(_) => Err(format!("the name {host} could not be resolved in {} s", DIAL_LIMIT.as_secs())),
             Ok(Err(error)) => Err(format!("the name {host} cannot be resolved: {error}")),
-            Ok(Ok(addresses)) => {
-                let addresses: Vec<_> = addresses.collect();
-                tcp::dial(&addresses, DIAL_LIMIT).await.map_err(|error| error.to_string())
-            }
+            Ok(Ok(addresses)) => Ok(addresses.collect()),
         };
-        let outcome = match outcome {
+        // The driver is gone: so is everyone who wanted to know.
+        let _ = news.send((conn, News::Resolved(outcome))).await;
+    };
+    tokio::spawn(task).abort_handle()
+}
+
+/// Connects; says how it went.
+pub(super) fn dial(conn: ConnId, addresses: Vec<SocketAddr>, news: Outlet) -> AbortHandle {
+    let task = async move {
+        let outcome = match tcp::dial(&addresses, DIAL_LIMIT).await {
             Ok((stream, address)) => News::Connected(stream, address),
-            Err(error) => News::Unreachable(error),
+            Err(error) => News::Unreachable(error.to_string()),
         };
         // The driver is gone: so is everyone who wanted to know.
         let _ = news.send((conn, outcome)).await;

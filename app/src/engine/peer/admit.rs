@@ -1,6 +1,6 @@
 //! Who gets through to a peer, calls that cross, and connections that are dialled back.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Instant;
 
 use visavis_session::admission::{self, Admission, Outgoing, Situation, Visitor};
@@ -8,6 +8,7 @@ use visavis_session::call::{CallId, Purpose};
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
+use super::dial::Dialling;
 use super::{ConnId, Output, Peer};
 use crate::engine::event::Event;
 use crate::engine::leg::Leg;
@@ -83,8 +84,8 @@ impl Peer {
     /// An incoming call is accepted in place of our own to the same peer: ours ends without a word.
     pub(super) fn give_way(&mut self, now: Instant) {
         self.yielded = None;
-        if let Some((conn, _)) = self.dialling.take() {
-            self.outputs.push_back(Output::Close { conn });
+        if let Some(dialling) = self.drop_dialling(now, None) {
+            self.outputs.push_back(Output::Close { conn: dialling.conn });
         }
         if let Some(own) = self.focus.take() {
             self.ask(now, own, |call| call.hang_up(now));
@@ -105,7 +106,7 @@ impl Peer {
                 let same_address = yielded.address == address;
                 Some(Outgoing { peer: yielded.peer, same_address, connected: false })
             }
-            (None, None, Some((_, dial))) if dial.purpose == Purpose::Call => {
+            (None, None, Some(Dialling { dial, .. })) if dial.purpose == Purpose::Call => {
                 let same_address = dial.host.parse() == Ok(address);
                 Some(Outgoing { peer: dial.expected, same_address, connected: false })
             }
@@ -128,10 +129,9 @@ impl Peer {
         let Some(leg) = self.legs.get(&id) else { return };
         let mut address = leg.remote;
         address.set_port(port);
-        let host = host_of(&address);
         let conn = self.name_connection();
         self.backs.insert(conn, id);
-        self.outputs.push_back(Output::Dial { conn, host, port });
+        self.outputs.push_back(Output::Connect { conn, addresses: vec![address] });
     }
 
     /// The first message of an accepted connection asks for a place in a call: gives it to that call if it is ours.
@@ -144,13 +144,5 @@ impl Peer {
         self.backs.insert(conn, owner);
         let pool = self.pool.clone();
         self.with_leg(now, owner, |leg, out| leg.adopt(now, stranger, bind, &pool, out));
-    }
-}
-
-/// The host part of an address, as a resolver takes it, scope included.
-fn host_of(address: &SocketAddr) -> String {
-    match address {
-        SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
-        _ => address.ip().to_string(),
     }
 }

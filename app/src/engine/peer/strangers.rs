@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use visavis_net::carrier::quic::Verdict;
 use visavis_net::quota::{Block, Quota, Rate};
 use visavis_session::call::EndReason;
 
@@ -25,6 +26,13 @@ const CONNECTIONS: [Rate; 2] =
 const POWERS: [Rate; 2] =
     [Rate { burst: 4, every: Duration::from_secs(2) }, Rate { burst: 16, every: Duration::from_millis(250) }];
 
+/// Handshakes of QUIC at once, up to which an address need not be proven first.
+const UNPROVEN: usize = 8;
+/// Such handshakes that begin in a time.
+const UNPROVEN_RATE: Rate = Rate { burst: 16, every: Duration::from_millis(62) };
+/// Tokens for those who have to prove their address: each costs us no memory and some 20 µs.
+const TOKEN_RATE: Rate = Rate { burst: 64, every: Duration::from_millis(2) };
+
 /// Addresses from which contacts have come, the latest ones.
 const MAX_LEARNED: usize = 64;
 
@@ -41,6 +49,9 @@ pub(super) struct Strangers {
     listed: BTreeSet<Block>,
     /// Where contacts have proven to be since, at most [`MAX_LEARNED`], the latest last.
     learned: VecDeque<Block>,
+    /// When the buckets of [`UNPROVEN_RATE`] and [`TOKEN_RATE`] will be full.
+    unproven: Option<Instant>,
+    tokens: Option<Instant>,
     refused: Tally,
     failed: Tally,
 }
@@ -53,6 +64,8 @@ impl Strangers {
             familiar: Share::new(),
             listed: listed.filter_map(Block::of).collect(),
             learned: VecDeque::new(),
+            unproven: None,
+            tokens: None,
             refused: Tally::new(),
             failed: Tally::new(),
         }
@@ -83,16 +96,33 @@ impl Strangers {
         if self.is_familiar(address) { &mut self.familiar } else { &mut self.unknown }
     }
 
-    /// Whether one more connection may stay, `legs` being there already.
+    /// What becomes of somebody whose QUIC handshake would be one more beside `handshakes`: at ease, it goes on; when many come,
+    /// only if their addresses have been `proven` to be their own; and when very many do, they get no answer.
+    pub(super) fn admits_quic(&mut self, now: Instant, remote: SocketAddr, proven: bool, handshakes: usize) -> Verdict {
+        if proven {
+            return Verdict::Accept;
+        }
+        if handshakes < UNPROVEN && take(&mut self.unproven, UNPROVEN_RATE, now) {
+            return Verdict::Accept;
+        }
+        if take(&mut self.tokens, TOKEN_RATE, now) {
+            return Verdict::Prove;
+        }
+        self.refused.note(now, format!("{remote}: they come too fast"));
+        Verdict::Ignore
+    }
+
+    /// Whether one more connection may stay, `legs` being there already, and so many `handshakes` of QUIC that have not come as far.
     pub(super) fn admit<'a>(
         &mut self,
         now: Instant,
         remote: SocketAddr,
+        handshakes: usize,
         legs: impl ExactSizeIterator<Item = &'a Leg>,
     ) -> bool {
-        let all = legs.len();
+        let all = legs.len() + handshakes;
         let block = Block::of(remote.ip());
-        let (mut handshakes, mut of_block, mut handshakes_of_block) = (0, 0, 0);
+        let (mut handshakes, mut of_block, mut handshakes_of_block) = (handshakes, 0, 0);
         for leg in legs {
             let (stranger, same) = (leg.is_stranger(), block.is_some() && Block::of(leg.remote.ip()) == block);
             handshakes += usize::from(stranger);
@@ -134,6 +164,13 @@ impl Strangers {
             tracing::warn!(count, last, "strangers connected and did not come as far as saying who they are");
         }
     }
+}
+
+/// Takes a token from a bucket that will be full at `full`, if it has one.
+fn take(full: &mut Option<Instant>, rate: Rate, now: Instant) -> bool {
+    let after = rate.take(*full, now);
+    *full = after.or(*full);
+    after.is_some()
 }
 
 /// What one kind of strangers may cost.

@@ -16,7 +16,7 @@ impl Peer {
             Command::Accept => self.ask_focus(now, "accept", |call| call.accept(now)),
             Command::Snapshot => self.snapshot_wanted(),
             Command::Decline => self.ask_focus(now, "decline", |call| call.decline(now)),
-            Command::HangUp if self.focus.is_none() && self.is_idle() => {
+            Command::HangUp if self.focus.is_none() && self.has_nobody() => {
                 self.notice("There is no call to hang up.".into());
             }
             Command::HangUp => self.hang_up(now),
@@ -46,16 +46,14 @@ impl Peer {
             self.notice("There is a call already: end it before making another one.".to_owned());
             return;
         }
-        let conn = self.name_connection();
-        self.outputs.push_back(Output::Dial { conn, host: dial.host.clone(), port: dial.port });
-        self.dialling = Some((conn, dial));
+        self.begin_dialling(dial);
     }
 
     fn hang_up(&mut self, now: Instant) {
         if self.yielded.take().is_some() {
             self.tell_ended(EndReason::Cancelled);
-        } else if let Some((conn, _)) = self.dialling.take() {
-            self.outputs.push_back(Output::Close { conn });
+        } else if let Some(dialling) = self.drop_dialling(now, None) {
+            self.outputs.push_back(Output::Close { conn: dialling.conn });
             self.tell_ended(EndReason::Cancelled);
         } else if let Some(id) = self.focus {
             self.ask(now, id, |call| call.hang_up(now));

@@ -198,22 +198,6 @@ fn faults_are_told_apart() {
     assert!(matches!(fault(ErrorKind::OutOfMemory), DialFault::Other(_)));
 }
 
-#[test]
-fn families_take_turns_and_the_list_is_bounded() {
-    let order = interleave(&[
-        parse("[2001:db8::1]:1"),
-        parse("[2001:db8::2]:1"),
-        parse("192.0.2.1:1"),
-        parse("[::ffff:192.0.2.1]:1"),
-        parse("192.0.2.2:1"),
-        parse("192.0.2.3:1"),
-    ]);
-    let expected = ["[2001:db8::1]:1", "192.0.2.1:1", "[2001:db8::2]:1", "192.0.2.2:1", "192.0.2.3:1"].map(parse);
-    assert_eq!(order, expected);
-    let many = (0..100).map(|port| SocketAddr::new(parse("192.0.2.1:1").ip(), port)).collect::<Vec<_>>();
-    assert_eq!(interleave(&many).len(), MAX_ADDRESSES);
-}
-
 #[tokio::test]
 async fn a_taken_port_is_an_error() {
     let listener = listen("127.0.0.1:0");

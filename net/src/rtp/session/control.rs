@@ -6,6 +6,7 @@ use arrayvec::ArrayVec;
 
 use super::{ASSUMED_ROUND_TRIP, RTCP_CHANNEL, ReceiveError, Session, Transmit, begin_frame, end_frame};
 use crate::budget::Batch;
+use crate::buf::MAX_SEALED;
 use crate::carrier::paths::Heard;
 use crate::plan::Path;
 use crate::repair::{Fate, MAX_NACKED};
@@ -24,7 +25,7 @@ const FAST: usize = 500_000 / 8 / 20;
 /// So many make it one in any case: one report only holds so many arrivals.
 const FULL: usize = 16_000_000 / 8 / 10;
 /// A compound with feedback is no longer than this before sealing, so that no path fragments it.
-const MAX_FEEDBACK: usize = 1150;
+const MAX_FEEDBACK: usize = MAX_SEALED - srtp::RTCP_OVERHEAD;
 /// A request whose packets are far apart: header, two sources, an entry for each. RFC 4585 §6.2.1.
 const LONGEST_NACK: usize = 12 + 4 * MAX_NACKED;
 /// Packets of one request that are looked at; a NACK can name thousands.

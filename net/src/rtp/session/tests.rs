@@ -205,6 +205,7 @@ impl World {
                         }
                     }
                     Path::Interleaved => self.deliver_frames(from, &out),
+                    Path::Quic => unreachable!("nobody here was told of that way"),
                 }
                 out.clear();
             }

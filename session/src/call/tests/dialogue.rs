@@ -46,7 +46,7 @@ fn shortened(line: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-fn calls() -> [(&'static str, String); 3] {
+fn calls() -> [(&'static str, String); 4] {
     let mut pair = Pair::new(Setup::default());
     pair.pass(Duration::from_millis(900));
     pair.act(Side::B, Call::accept);
@@ -70,7 +70,15 @@ fn calls() -> [(&'static str, String); 3] {
     let on_back = |part: &&str| part.contains("second connection");
     let parts = transcript(&pair);
     let parts = parts.split("--- ").filter(on_back).map(|part| format!("--- {part}"));
-    [("call", call), ("retry", retry), ("second connection", parts.collect())]
+
+    let mut pair = Pair::new(Setup { exported: Some([exported(7), exported(7)]), ..Setup::default() });
+    pair.pass(Duration::from_millis(900));
+    pair.act(Side::B, Call::accept);
+    pair.pass(Duration::from_millis(1500));
+    pair.act(Side::B, Call::hang_up);
+    pair.pass(Duration::from_millis(100));
+    let quic = transcript(&pair).replace("second connection", "B's stream");
+    [("call", call), ("retry", retry), ("second connection", parts.collect()), ("quic", quic)]
 }
 
 /// Set `VISAVIS_WRITE_DOCS` to bring the document up to date, and read what changed.

@@ -301,7 +301,7 @@ fn a_contact_that_calls_with_less_than_before_is_refused_on_both_sides() {
 #[test]
 fn two_that_only_answer_do_not_make_a_call() {
     let mut pair = Pair::new(Setup::default());
-    pair.a.call = Call::answer(pair.now, &mut seeded(30), Arc::new(pair::config(1)));
+    pair.a.call = Call::answer(pair.now, &mut seeded(30), Arc::new(pair::config(1)), None);
     pair.pass(Duration::from_secs(15));
     for end in [&pair.a, &pair.b] {
         assert_eq!(end.ended(), Some(EndReason::HandshakeTimeout));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use visavis_net::buf::Pool;
 use visavis_net::carrier::tcp_udp::{Frame, Framer};
-use visavis_net::plan::{Direction, MediaKeys, StreamPlan};
+use visavis_net::plan::{Direction, Exported, MediaKeys, StreamPlan};
 use visavis_net::rtp::codec::Codec;
 
 use super::*;
@@ -41,6 +41,15 @@ pub(super) struct Setup {
     pub back_works: bool,
     /// Whether the called engine spends powers on strangers.
     pub affords: bool,
+    /// QUIC: what the TLS of the caller and of the called side exported, the same unless somebody is in between.
+    pub exported: Option<[Exported; 2]>,
+    /// By how much the called side's messages on the first connection come later than those on the second.
+    pub first_late: Duration,
+}
+
+/// What TLS might export.
+pub(super) fn exported(secret: u8) -> Exported {
+    Exported { secret: [secret; 32].into(), srtp: SrtpProfile::Aes256Gcm }
 }
 
 impl Default for Setup {
@@ -53,6 +62,8 @@ impl Default for Setup {
             admission: Some(Admission::Ring),
             back_works: true,
             affords: true,
+            exported: None,
+            first_late: Duration::ZERO,
         }
     }
 }
@@ -197,6 +208,7 @@ pub(super) struct Pair {
     pub crossed: Vec<(Side, Channel, Vec<u8>)>,
     back_works: bool,
     affords: bool,
+    first_late: Duration,
     flying: BinaryHeap<Flying>,
     order: u64,
     pool: Pool,
@@ -205,8 +217,9 @@ pub(super) struct Pair {
 impl Pair {
     pub(super) fn new(setup: Setup) -> Self {
         let now = moment();
-        let a = Call::dial(now, &mut seeded(10), Arc::new(setup.caller), setup.dial);
-        let b = Call::answer(now, &mut seeded(20), Arc::new(setup.called));
+        let (at_a, at_b) = setup.exported.map(|[a, b]| (a, b)).unzip();
+        let a = Call::dial(now, &mut seeded(10), Arc::new(setup.caller), setup.dial, at_a);
+        let b = Call::answer(now, &mut seeded(20), Arc::new(setup.called), at_b);
         Self {
             now,
             start: now,
@@ -217,6 +230,7 @@ impl Pair {
             crossed: Vec::new(),
             back_works: setup.back_works,
             affords: setup.affords,
+            first_late: setup.first_late,
             flying: BinaryHeap::new(),
             order: 0,
             pool: Pool::new(1),
@@ -348,7 +362,9 @@ impl Pair {
             }
             (self.between)(side, channel, &mut message);
             self.crossed.push((side, channel, message.clone()));
-            self.launch(side.other(), channel, self.delay, Flight::Bytes(message));
+            let late = (side, channel) == (Side::B, Channel::Primary);
+            let delay = self.delay + if late { self.first_late } else { Duration::ZERO };
+            self.launch(side.other(), channel, delay, Flight::Bytes(message));
         }
         if ended {
             self.launch(side.other(), Channel::Primary, self.delay, Flight::Closed);

@@ -9,7 +9,7 @@ use crate::rtsp::message::{Incoming, parse};
 fn server() -> (Server, ChaCha20Rng) {
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     let presentation = Presentation { audio: Some(Codec::Opus), video: None };
-    (Server::new(presentation, 8554, &mut rng), rng)
+    (Server::new(presentation, Ways::TcpUdp(8554), &mut rng), rng)
 }
 
 fn ask(method: Method, path: &str, headers: &[(&'static str, &str)]) -> Request<Vec<u8>> {

@@ -4,10 +4,10 @@ use super::*;
 
 #[test]
 fn offers_both_ways_and_grants_what_it_can() {
-    let offer = Transport::offer(MediaKind::Video, 8554);
+    let offer = Transport::offer(MediaKind::Video, Ways::TcpUdp(8554));
     assert_eq!(offer.write(), "RTP/SAVPF/UDP;unicast;client_port=8554;RTCP-mux, RTP/SAVPF/TCP;unicast;interleaved=2-3");
     assert_eq!(Transport::parse(&offer.write()), Ok(offer));
-    let granted = offer.grant(9000, Ssrc(0xab)).expect("both");
+    let granted = offer.grant(Ways::TcpUdp(9000), Ssrc(0xab)).expect("both");
     assert_eq!(
         granted.write(),
         "RTP/SAVPF/UDP;unicast;client_port=8554;server_port=9000;RTCP-mux;ssrc=000000ab, \
@@ -18,11 +18,12 @@ fn offers_both_ways_and_grants_what_it_can() {
 
 #[test]
 fn without_datagrams_on_one_side_frames_are_left() {
-    assert_eq!(Transport::offer(MediaKind::Audio, 0).write(), "RTP/SAVPF/TCP;unicast;interleaved=0-1");
-    let granted = Transport::offer(MediaKind::Audio, 8554).grant(0, Ssrc(1)).expect("frames");
+    assert_eq!(Transport::offer(MediaKind::Audio, Ways::TcpUdp(0)).write(), "RTP/SAVPF/TCP;unicast;interleaved=0-1");
+    let granted =
+        Transport::offer(MediaKind::Audio, Ways::TcpUdp(8554)).grant(Ways::TcpUdp(0), Ssrc(1)).expect("frames");
     assert_eq!((granted.client_port, granted.interleaved), (None, Some(0)));
-    assert_eq!(Transport { client_port: Some(1), ..Transport::default() }.grant(0, Ssrc(1)), None);
-    assert_eq!(Transport::default().grant(8554, Ssrc(1)), None);
+    assert_eq!(Transport { client_port: Some(1), ..Transport::default() }.grant(Ways::TcpUdp(0), Ssrc(1)), None);
+    assert_eq!(Transport::default().grant(Ways::TcpUdp(8554), Ssrc(1)), None);
 }
 
 #[test]

@@ -1,0 +1,84 @@
+//! What QUIC connections bring, and who may make one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use visavis_net::carrier::Carrier;
+use visavis_net::carrier::quic::{Event, Id, Stream, Verdict};
+use visavis_net::plan::{Exported, Path};
+use visavis_session::call::{Call, Channel};
+
+use super::{MAX_LEGS, Peer};
+use crate::engine::carriers::{Chosen, Why};
+use crate::engine::leg::Leg;
+
+impl Peer {
+    pub(super) fn quic_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        let Self { quic, strangers, legs, .. } = self;
+        let Some(quic) = quic else { return };
+        let handshakes = quic.handshakes();
+        let judge = |remote, proven| match strangers.admits_quic(now, remote, proven, handshakes) {
+            Verdict::Accept if !strangers.admit(now, remote, handshakes, legs.values()) => Verdict::Ignore,
+            verdict => verdict,
+        };
+        quic.receive(now, from, datagram, judge);
+        self.quic_events(now);
+    }
+
+    /// Acts on everything that has happened to QUIC connections.
+    pub(super) fn quic_events(&mut self, now: Instant) {
+        while let Some(event) = self.quic.as_mut().and_then(|quic| quic.poll_event()) {
+            match event {
+                Event::Connected { id, remote, exported } if self.is_dialling(id) => {
+                    self.quic_answered(now, id, remote, exported);
+                }
+                Event::Connected { id, remote, exported } => self.quic_accepted(now, id, remote, exported),
+                Event::Control { id, stream, bytes } => {
+                    let Some(conn) = self.by_quic.get(&id).copied() else { continue };
+                    let channel = match stream {
+                        Stream::Caller => Channel::Primary,
+                        Stream::Callee => Channel::Back,
+                    };
+                    let pool = self.pool.clone();
+                    self.with_leg(now, conn, |leg, out| leg.control(now, channel, &bytes, &pool, out));
+                }
+                Event::Media { id, packet } => {
+                    let Some(conn) = self.by_quic.get(&id).copied() else { continue };
+                    self.with_leg(now, conn, |leg, out| {
+                        leg.packet(now, Path::Quic, packet, out);
+                    });
+                }
+                Event::Moved { id, remote } => {
+                    let leg = self.by_quic.get(&id).and_then(|conn| self.legs.get_mut(conn));
+                    if let Some(leg) = leg {
+                        tracing::info!(from = %leg.remote, to = %remote, "the other side has another address");
+                        leg.remote = remote;
+                    }
+                }
+                Event::Closed { id, reason } if self.is_dialling(id) => self.quic_refused(now, id, &reason),
+                Event::Closed { id, reason } => {
+                    tracing::debug!(reason, "a QUIC connection is gone");
+                    if let Some(conn) = self.by_quic.get(&id).copied() {
+                        self.with_leg(now, conn, |leg, out| leg.closed(now, Channel::Primary, out));
+                    }
+                }
+            }
+        }
+    }
+
+    fn quic_accepted(&mut self, now: Instant, id: Id, remote: SocketAddr, exported: Exported) {
+        if self.legs.len() >= MAX_LEGS {
+            if let Some(quic) = &mut self.quic {
+                quic.close(now, id);
+            }
+            return;
+        }
+        let conn = self.name_connection();
+        let call = Call::answer(now, &mut self.draw(), Arc::clone(&self.call_config), Some(exported));
+        let chosen = Chosen { carrier: Carrier::Quic, why: Why::Caller };
+        self.legs.insert(conn, Leg::new(call, conn, remote, chosen, Some(id), None));
+        self.by_quic.insert(id, conn);
+        self.with_leg(now, conn, Leg::drain);
+    }
+}
