@@ -241,6 +241,7 @@ struct Setup {
     carriers: Carriers,
     separate_channels: bool,
     ring_timeout: Duration,
+    reconnect: Duration,
     duration: Option<Duration>,
     /// Whether others of the same owner may have a say.
     control: bool,
@@ -265,6 +266,7 @@ impl Setup {
             separate_channels: false,
             // Nothing rings.
             ring_timeout: RING_TIMEOUT,
+            reconnect: network.reconnect,
             duration: running.duration,
             control: !running.no_control,
         }
@@ -318,6 +320,7 @@ fn converse(
         keep: media.keep,
         quality: media.quality,
         ring_timeout: setup.ring_timeout,
+        reconnect: setup.reconnect,
         rekeying: Rekeying::default(),
     };
     // Whoever runs already with this profile is found before anything else happens.

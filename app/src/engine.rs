@@ -204,6 +204,7 @@ mod tests {
             keep: config::Keep::default(),
             quality: config::Quality::default(),
             ring_timeout: visavis_session::call::RING_TIMEOUT,
+            reconnect: visavis_session::call::RECONNECT_LIMIT,
             rekeying: visavis_net::srtp::Rekeying::default(),
         };
         let error = Engine::spawn(config).expect_err("taken");

@@ -12,7 +12,9 @@ use visavis_net::buf::Pool;
 use visavis_net::carrier::tcp_udp::{Frame, Framer};
 use visavis_net::rtp::codec::Codec;
 use visavis_net::testing::moment;
-use visavis_session::call::{Admission, Call, Config, Dial, Event, Input, Presentation, Purpose, RING_TIMEOUT};
+use visavis_session::call::{
+    Admission, Call, Config, Dial, Event, Input, Presentation, Purpose, RECONNECT_LIMIT, RING_TIMEOUT,
+};
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Identity;
 
@@ -185,6 +187,7 @@ fn config(seed: u64, suites: &[Suite]) -> Arc<Config> {
         listen_port: Some(8554),
         separate_channels: false,
         ring_timeout: RING_TIMEOUT,
+        reconnect: RECONNECT_LIMIT,
     })
 }
 

@@ -13,7 +13,7 @@ mod types;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRng, SeedableRng};
@@ -22,7 +22,9 @@ use visavis_net::plan::Exported;
 
 pub use crate::admission::Admission;
 pub use crate::error::{AtFault, EndReason, PeerFault, VerificationFault};
-pub use types::{BackInput, CallId, Channel, Config, Dial, Event, Input, Presentation, Purpose, RING_TIMEOUT};
+pub use types::{
+    BackInput, CallId, Channel, Config, Dial, Event, Input, Presentation, Purpose, RECONNECT_LIMIT, RING_TIMEOUT,
+};
 
 use crate::error::PROTOCOL_FAULT;
 use crate::handshake::keys::{BackKey, Confirm, Keys};
@@ -67,6 +69,8 @@ pub struct Call {
     heard: Instant,
     /// When the control connection last brought something authentic.
     heard_control: Instant,
+    /// An accepted call of whose other side nothing is heard.
+    out_of_reach: bool,
     events: VecDeque<Event>,
     outbox: Outbox,
 
@@ -183,6 +187,7 @@ impl Call {
             timers,
             heard: now,
             heard_control: now,
+            out_of_reach: false,
             events: VecDeque::new(),
             outbox: Outbox::default(),
             primary: None,
@@ -224,7 +229,7 @@ impl Call {
             Input::Closed if matches!(self.state, State::Hello(_)) => Err(EndReason::HandshakeTimeout),
             Input::Closed => Err(EndReason::PeerLost),
             Input::MediaAlive => {
-                self.heard = now;
+                self.note_heard(now);
                 Ok(())
             }
             Input::Back(input) => self.back_input(now, input),
@@ -359,12 +364,33 @@ impl Call {
                 self.timers.set(Timer::Ping, next + PING_INTERVAL);
                 Ok(())
             }
-            Timer::Silence if now.saturating_duration_since(self.heard) >= SILENCE_LIMIT => Err(EndReason::PeerLost),
-            Timer::Silence => {
-                self.timers.set(Timer::Silence, self.heard + SILENCE_LIMIT);
-                Ok(())
-            }
+            Timer::Silence => self.silent(now),
             Timer::Back => self.back_failed("the other side could not be dialled back in time"),
+        }
+    }
+
+    /// Nothing was heard for a while, or for as long as an accepted call waits for somebody who is out of reach.
+    fn silent(&mut self, now: Instant) -> Step {
+        let patience = if matches!(self.state, State::Active) { self.config.reconnect } else { Duration::ZERO };
+        let quiet = now.saturating_duration_since(self.heard);
+        if quiet >= SILENCE_LIMIT && quiet >= patience {
+            return Err(EndReason::PeerLost);
+        }
+        if quiet >= SILENCE_LIMIT && !self.out_of_reach {
+            self.out_of_reach = true;
+            self.events.push_back(Event::OutOfReach);
+        }
+        let limit = if self.out_of_reach { patience.max(SILENCE_LIMIT) } else { SILENCE_LIMIT };
+        self.timers.set(Timer::Silence, self.heard + limit);
+        Ok(())
+    }
+
+    /// Something authentic came.
+    fn note_heard(&mut self, now: Instant) {
+        self.heard = now;
+        if std::mem::take(&mut self.out_of_reach) {
+            self.events.push_back(Event::WithinReach);
+            self.timers.set(Timer::Silence, now + SILENCE_LIMIT);
         }
     }
 
@@ -402,7 +428,7 @@ impl Call {
     fn sealed(&mut self, now: Instant, channel: Channel, bytes: &[u8]) -> Step {
         let link = self.link(channel).ok_or(PeerFault::Unexpected("sealed message"))?;
         let opened = link.open.open(bytes).map_err(HandshakeError::Seal)?;
-        self.heard = now;
+        self.note_heard(now);
         if channel == Channel::Primary || self.ways == Ways::Quic {
             self.heard_control = now;
         }

@@ -26,7 +26,9 @@ use visavis_net::rtp::ids::{ExtSeq, Ssrc};
 use visavis_net::rtp::session::{Session, SessionConfig};
 use visavis_net::rtp::time::{RtpTime, WallClock};
 use visavis_net::srtp::{Rekeying, Sealer};
-use visavis_session::call::{Admission, Call, Config, Dial, Event, Input, Presentation, Purpose, RING_TIMEOUT};
+use visavis_session::call::{
+    Admission, Call, Config, Dial, Event, Input, Presentation, Purpose, RECONNECT_LIMIT, RING_TIMEOUT,
+};
 use visavis_session::handshake::exchange::{Exchange, KeyShare, respond};
 use visavis_session::handshake::keys::{Confirm, KeySource};
 use visavis_session::handshake::proof::CallerClaims;
@@ -282,6 +284,7 @@ fn config() -> Arc<Config> {
         listen_port: Some(8554),
         separate_channels: false,
         ring_timeout: RING_TIMEOUT,
+        reconnect: RECONNECT_LIMIT,
     })
 }
 

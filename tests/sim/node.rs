@@ -21,6 +21,7 @@ use visavis_net::rtp::codec::MediaKind::{self, Audio, Video};
 use visavis_net::rtp::session::{MAX_PAYLOAD, OutFrame, Received};
 use visavis_net::rtp::time::{ClockRate, RtpTime, WallClock};
 use visavis_net::srtp::Rekeying;
+use visavis_session::call::RECONNECT_LIMIT;
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Identity;
 
@@ -54,6 +55,8 @@ pub struct Node {
     pub identity: Arc<Identity>,
     /// Its one address, TCP and UDP alike.
     pub address: SocketAddr,
+    /// Where its datagrams come from and go to: the same, unless it has moved.
+    pub(super) datagrams_at: SocketAddr,
     /// What it told its owner, and when.
     pub events: Vec<(Instant, Event)>,
     /// Media that arrived, and when.
@@ -172,6 +175,7 @@ impl Node {
             keep: Keep::default(),
             quality: Quality::default(),
             ring_timeout: Duration::from_secs(45),
+            reconnect: RECONNECT_LIMIT,
             rekeying: setup.rekeying,
         };
         let mut peer_seed = seed;
@@ -180,6 +184,7 @@ impl Node {
             peer: Peer::new(Arc::new(config), address.port(), clock, peer_seed),
             identity,
             address,
+            datagrams_at: address,
             events: Vec::new(),
             arrived: Vec::new(),
             receiving: Vec::new(),

@@ -32,6 +32,8 @@ pub struct Conditions {
     pub tcp_blocked: bool,
     /// Everything vanishes, connections included, without a word.
     pub cut: bool,
+    /// Datagrams vanish; what is written to connections waits, as the kernel's TCP would have it, until that is over.
+    pub down: bool,
     /// What is written to a connection at once arrives in two pieces, of which the first has this many bytes.
     pub tcp_piece: Option<usize>,
 }
@@ -46,6 +48,8 @@ pub struct World {
     /// Links by sender and receiver.
     links: Vec<Vec<Link<Datagram>>>,
     pipes: BinaryHeap<Reverse<Delivery>>,
+    /// What connections hold while the network is down.
+    held: Vec<(usize, Segment)>,
     /// Keeps deliveries of one moment in the order in which they were sent.
     next_delivery: u64,
 }
@@ -106,7 +110,16 @@ impl World {
             .collect();
         let links =
             nodes.iter().map(|_| nodes.iter().map(|_| Link::new(conditions.link, rng.next_u64())).collect()).collect();
-        Self { nodes, conditions, epoch, now: epoch, links, pipes: BinaryHeap::new(), next_delivery: 0 }
+        Self {
+            nodes,
+            conditions,
+            epoch,
+            now: epoch,
+            links,
+            pipes: BinaryHeap::new(),
+            held: Vec::new(),
+            next_delivery: 0,
+        }
     }
 
     /// The time.
@@ -127,6 +140,17 @@ impl World {
             link.set_config(conditions.link);
         }
         self.conditions = conditions;
+        if !self.conditions.down {
+            for (node, segment) in std::mem::take(&mut self.held) {
+                self.pipe(node, segment);
+            }
+        }
+    }
+
+    /// Datagrams of this node come from another address from now on, and reach it there only: it is on another network, or its
+    /// NAT has forgotten it. Its connections stay as they are.
+    pub fn move_datagrams(&mut self, node: usize, address: SocketAddr) {
+        self.nodes[node].datagrams_at = address;
     }
 
     /// Has one node's owner ask for something.
@@ -276,11 +300,11 @@ impl World {
     }
 
     fn datagrams(&mut self, from: usize, to: SocketAddr, bytes: &[u8], segment: usize) {
-        if self.conditions.udp_blocked || self.conditions.cut {
+        if self.conditions.udp_blocked || self.conditions.cut || self.conditions.down {
             return;
         }
-        let Some(index) = self.nodes.iter().position(|node| node.address == to) else { return };
-        let source = self.nodes[from].address;
+        let Some(index) = self.nodes.iter().position(|node| node.datagrams_at == to) else { return };
+        let source = self.nodes[from].datagrams_at;
         for datagram in bytes.chunks(segment.max(1)) {
             self.links[from][index].push(self.now, ((source, to), datagram.to_vec()));
         }
@@ -295,6 +319,10 @@ impl World {
 
     fn pipe(&mut self, node: usize, segment: Segment) {
         if self.conditions.cut || self.conditions.tcp_blocked {
+            return;
+        }
+        if self.conditions.down {
+            self.held.push((node, segment));
             return;
         }
         self.next_delivery += 1;

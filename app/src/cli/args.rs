@@ -362,6 +362,9 @@ pub(crate) struct Network {
     /// What carries a call: quic, tcp (with media by UDP where that passes), or auto: quic, and tcp where that gets no answer
     #[arg(long, value_name = "CARRIER", default_value = "auto", value_parser = carrier)]
     pub(crate) carrier: Carriers,
+    /// Wait this long for a side of which nothing is heard any more, before the call ends
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = patience)]
+    pub(crate) reconnect: Duration,
 }
 
 /// How a call rings.
@@ -495,6 +498,10 @@ fn suite(text: &str) -> Result<Suite, String> {
 
 fn srtp(text: &str) -> Result<SrtpProfile, String> {
     text.trim().parse().map_err(|e: UnknownProfile| e.to_string())
+}
+
+fn patience(text: &str) -> Result<Duration, String> {
+    if text == "0" { Ok(Duration::ZERO) } else { seconds(text) }
 }
 
 fn carrier(text: &str) -> Result<Carriers, String> {

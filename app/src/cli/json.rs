@@ -54,6 +54,8 @@ pub(crate) fn event(event: &Event, contacts: &Contacts, outcome: Option<Exit>) -
             Some(peer),
             contacts,
         ),
+        Event::Reconnecting => json!({"event": "reconnecting"}),
+        Event::Reconnected { after } => json!({"event": "reconnected", "after_s": rounded(after.as_secs_f64())}),
         Event::Sas { sas } => json!({"event": "sas", "sas": sas.to_string()}),
         Event::PathChanged { path } => json!({"event": "path-changed", "path": path_value(path)}),
         Event::DeviceStarted { role, at } => json!({
@@ -196,6 +198,7 @@ const fn phase(phase: Phase) -> &'static str {
         Phase::Calling => "calling",
         Phase::Ringing => "ringing",
         Phase::Connected => "connected",
+        Phase::Reconnecting => "reconnecting",
     }
 }
 

@@ -278,6 +278,12 @@ impl Desk {
                 self.connected = true;
                 self.connected(peer, *suite, *srtp, *chosen);
             }
+            Event::Reconnecting => {
+                self.screen.line("Nothing is heard of the other side: the network, here or there. Reconnecting …");
+            }
+            Event::Reconnected { after } => {
+                self.screen.line(&format!("The other side is there again, after {:.0} s.", after.as_secs_f64()));
+            }
             Event::Sas { sas } => self.sas(sas.to_string()),
             // Until there is media, every way is being tried and none is news.
             Event::PathChanged { path } if self.connected => self.screen.line(&words::path(path)),

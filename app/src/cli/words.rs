@@ -151,6 +151,7 @@ pub(crate) fn waiting(phase: Phase) -> Option<&'static str> {
         Phase::Idle | Phase::Connected | Phase::Ringing => None,
         Phase::Dialling => Some("Connecting… (Ctrl-C to give up)"),
         Phase::Calling => Some("Ringing… (Ctrl-C to give up)"),
+        Phase::Reconnecting => Some("Reconnecting… (Ctrl-C to hang up)"),
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Config {
     pub quality: Quality,
     /// How long an unanswered call rings.
     pub ring_timeout: Duration,
+    /// How long a call waits for a side that is out of reach.
+    pub reconnect: Duration,
     /// When the keys of what we send change within a call.
     pub rekeying: Rekeying,
 }

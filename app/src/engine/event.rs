@@ -60,6 +60,13 @@ pub enum Event {
         /// What carries it.
         chosen: Chosen,
     },
+    /// Nothing has been heard of the other side for 4.5 s. The call goes on, and waits for it.
+    Reconnecting,
+    /// It is there again.
+    Reconnected {
+        /// How long nothing was heard.
+        after: Duration,
+    },
     /// What both sides can read aloud to be sure of each other.
     Sas {
         /// The short authentication string.

@@ -75,6 +75,8 @@ pub(super) struct Leg {
     pub(super) may_send: bool,
     /// When media was first allowed to flow.
     pub(super) connected_at: Option<Instant>,
+    /// Nothing is heard of the other side, and this was noticed then.
+    pub(super) silent_since: Option<Instant>,
     /// Which of its sources the peer says are off.
     pub(super) muted: Muted,
     /// What pictures may cost on this leg's link, in bit/s.
@@ -117,6 +119,7 @@ impl Leg {
             streams: Vec::new(),
             may_send: false,
             connected_at: None,
+            silent_since: None,
             muted: Muted::default(),
             budget: None,
             recorded: false,
@@ -201,6 +204,7 @@ impl Leg {
 
     pub(super) fn phase(&self) -> Phase {
         match (self.connected_at, &self.dialled, self.peer) {
+            (Some(_), _, _) if self.silent_since.is_some() => Phase::Reconnecting,
             (Some(_), _, _) => Phase::Connected,
             (None, None, _) => Phase::Ringing,
             (None, Some(_), Some(_)) => Phase::Calling,

@@ -23,6 +23,7 @@ use visavis_net::rtp::session::{self, OutFrame, Session, SessionConfig};
 use visavis_net::rtp::time::WallClock;
 use visavis_session::call::{self, Call, Channel, EndReason};
 use visavis_session::identity::Fingerprint;
+use visavis_session::timer::SILENCE_LIMIT;
 
 mod admit;
 mod dial;
@@ -166,6 +167,7 @@ impl Peer {
             listen_port: Some(listen_port),
             separate_channels: config.separate_channels,
             ring_timeout: config.ring_timeout,
+            reconnect: config.reconnect,
         });
         let pool = Pool::new(1024);
         let mut rng = ChaCha20Rng::from_seed(seed);
@@ -487,6 +489,8 @@ impl Peer {
                 }
                 self.update_sending();
             }
+            call::Event::OutOfReach => self.out_of_reach(now, id),
+            call::Event::WithinReach => self.within_reach(now, id),
             call::Event::Muted { kind, muted } => {
                 if let Some(leg) = self.legs.get_mut(&id) {
                     leg.muted.set(kind, muted);
@@ -506,6 +510,25 @@ impl Peer {
         }
         self.start_receiving(id);
         self.tell_muted(now, id);
+    }
+
+    fn out_of_reach(&mut self, now: Instant, id: ConnId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.silent_since = Some(now);
+        tracing::info!(remote = %leg.remote, "nothing is heard of the other side");
+        if self.focus == Some(id) {
+            self.tell(Event::Reconnecting);
+        }
+    }
+
+    fn within_reach(&mut self, now: Instant, id: ConnId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let since = leg.silent_since.take().unwrap_or(now);
+        tracing::info!(remote = %leg.remote, "the other side is heard again");
+        if self.focus == Some(id) {
+            let after = now.saturating_duration_since(since) + SILENCE_LIMIT;
+            self.tell(Event::Reconnected { after });
+        }
     }
 
     fn ended(&mut self, now: Instant, id: ConnId, reason: EndReason) {

@@ -107,4 +107,6 @@ pub enum Phase {
     Ringing,
     /// Media flows.
     Connected,
+    /// Nothing is heard of the other side; the call waits for it.
+    Reconnecting,
 }

@@ -38,10 +38,15 @@ pub struct Config {
     pub separate_channels: bool,
     /// How long an unanswered call rings, on either side.
     pub ring_timeout: Duration,
+    /// How long an accepted call lasts while nothing is heard of the other side; at least as long as it takes to notice.
+    pub reconnect: Duration,
 }
 
 /// How long a call rings unless told otherwise.
 pub const RING_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// How long a call waits for a side that is out of reach unless told otherwise.
+pub const RECONNECT_LIMIT: Duration = Duration::from_secs(60);
 
 /// What a peer has to send: at most one stream of sound and one of pictures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -257,6 +262,10 @@ pub enum Event {
         /// Whether it does now.
         on: bool,
     },
+    /// Nothing has been heard of the other side for a while. The call goes on, and waits for it.
+    OutOfReach,
+    /// It is there again.
+    WithinReach,
     /// Something worth knowing that changes nothing.
     Notice(String),
     /// It is over. Send what [`Call::poll_transmit`](super::Call::poll_transmit) still has, then close.

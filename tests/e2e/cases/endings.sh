@@ -143,19 +143,31 @@ case_service() {
 
 # A process is gone, and one stands still.
 case_lost() {
-    answer ben "$p" --auto=anyone
+    answer ben "$p" --auto=anyone --reconnect 8
+    # TCP says that the other side is gone, QUIC says nothing.
+    for carrier in tcp quic; do
+        call ana "127.0.0.1:$p" --carrier "$carrier"
+        sees ana connected
+        # The shell would tell of it.
+        { kill -KILL "${pids[ana]}" && wait "${pids[ana]}"; } 2>/dev/null || true
+        ended ben lost "$([ "$carrier" = tcp ] && echo 1 || echo 2)"
+    done
+    [ "$(count ben reconnecting)" = 1 ] || fail "ben waited $(count ben reconnecting) times"
+    # Who hangs goes on when it hangs no more; who waits for nobody does not.
     call ana "127.0.0.1:$p"
     sees ana connected
-    # The shell would tell of it.
-    { kill -KILL "${pids[ana]}" && wait "${pids[ana]}"; } 2>/dev/null || true
-    ended ben lost
-    call ana "127.0.0.1:$p"
+    kill -STOP "${pids[ben]}"
+    sees ana reconnecting
+    kill -CONT "${pids[ben]}"
+    sees ana reconnected
+    tell ana hangup
+    exits ana 0
+    call ana "127.0.0.1:$p" --reconnect 0
     sees ana connected
     kill -STOP "${pids[ben]}"
     exits ana 10 10
     ended ana lost
     kill -CONT "${pids[ben]}"
-    ended ben lost 2
     stop ben
 }
 

@@ -37,6 +37,8 @@ fn events() -> Vec<Event> {
             purpose: Purpose::Watch,
             chosen: Chosen { carrier: Carrier::TcpUdp, why: Why::Caller },
         },
+        Event::Reconnecting,
+        Event::Reconnected { after: Duration::from_millis(7250) },
         Event::PathChanged { path: Path::Udp(address) },
         Event::PathChanged { path: Path::Interleaved },
         Event::PathChanged { path: Path::Quic },

@@ -124,7 +124,7 @@ impl Desk {
             self.peer_muted = Muted::default();
             return;
         };
-        if snapshot.phase != Phase::Connected || snapshot.peer_muted == self.peer_muted {
+        if !matches!(snapshot.phase, Phase::Connected | Phase::Reconnecting) || snapshot.peer_muted == self.peer_muted {
             return;
         }
         let before = std::mem::replace(&mut self.peer_muted, snapshot.peer_muted);

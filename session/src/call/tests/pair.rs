@@ -80,6 +80,7 @@ pub(super) fn config(seed: u64) -> Config {
         listen_port: Some(8554),
         separate_channels: false,
         ring_timeout: RING_TIMEOUT,
+        reconnect: RECONNECT_LIMIT,
     }
 }
 
@@ -150,6 +151,8 @@ fn name_of(event: &Event) -> &'static str {
         Event::Muted { .. } => "muted",
         Event::DialBack { .. } => "dial-back",
         Event::Recorded { .. } => "recorded",
+        Event::OutOfReach => "out of reach",
+        Event::WithinReach => "within reach",
         Event::Notice(_) => "notice",
         Event::Ended(_) => "ended",
     }

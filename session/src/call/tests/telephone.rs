@@ -162,18 +162,53 @@ fn rings_for_the_documented_time() {
 }
 
 #[test]
-fn a_dead_peer_is_noticed_within_five_seconds() {
+fn a_dead_peer_is_noticed_within_five_seconds_and_waited_for() {
     for dead in [Side::A, Side::B] {
         let mut pair = Pair::active(Setup::default());
         pair.pass(Duration::from_secs(60));
         assert_eq!((pair.a.ended(), pair.b.ended()), (None, None), "a quiet call lasts");
         pair.end(dead).dead = true;
         let died = pair.now;
-        pair.pass(Duration::from_secs(10));
+        pair.pass(Duration::from_secs(70));
         let left = pair.end(dead.other());
         assert_eq!(left.ended(), Some(EndReason::PeerLost));
-        assert!(left.at("ended").expect("it ended") - died <= Duration::from_secs(5));
+        assert!(left.at("out of reach").expect("it was told") - died <= Duration::from_secs(5));
+        let waited = left.at("ended").expect("it ended") - died;
+        assert!((Duration::from_secs(58)..=RECONNECT_LIMIT).contains(&waited), "{waited:?}");
+        assert_eq!((left.count("out of reach"), left.count("within reach")), (1, 0));
     }
+    // Who does not want to wait.
+    let mut setup = Setup::default();
+    setup.caller.reconnect = Duration::ZERO;
+    let mut pair = Pair::active(setup);
+    pair.b.dead = true;
+    pair.pass(Duration::from_secs(10));
+    assert_eq!((pair.a.ended(), pair.a.count("out of reach")), (Some(EndReason::PeerLost), 0));
+}
+
+#[test]
+fn a_call_goes_on_when_the_other_side_is_heard_again() {
+    let mut pair = Pair::active(Setup::default());
+    pair.pass(Duration::from_secs(5));
+    for _ in 0..3 {
+        pair.delay = Duration::from_secs(30);
+        pair.pass(Duration::from_secs(40));
+        pair.delay = Duration::from_millis(50);
+        pair.pass(Duration::from_secs(40));
+    }
+    for end in [&pair.a, &pair.b] {
+        assert_eq!(end.ended(), None);
+        assert!(
+            end.count("out of reach") >= 3 && end.count("out of reach") == end.count("within reach"),
+            "{:?}",
+            kinds(end)
+        );
+    }
+    // Before it is accepted, nobody waits for so long.
+    let mut pair = Pair::run(Setup::default());
+    pair.b.dead = true;
+    pair.pass(Duration::from_secs(6));
+    assert_eq!(pair.a.ended(), Some(EndReason::PeerLost));
 }
 
 #[test]
@@ -187,7 +222,7 @@ fn media_alone_keeps_a_call_alive() {
     }
     assert_eq!((pair.a.ended(), pair.b.ended()), (None, None));
     pair.pass(Duration::from_secs(5));
-    assert_eq!(pair.a.ended(), Some(EndReason::PeerLost));
+    assert_eq!(pair.a.count("out of reach"), 1);
 }
 
 #[test]

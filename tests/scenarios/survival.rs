@@ -1,0 +1,144 @@
+//! Calls that outlive the network they began on.
+
+#![allow(clippy::print_stdout, reason = "tests say what they have measured")]
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use visavis::engine::command::Command;
+use visavis::engine::event::Event;
+use visavis::engine::snapshot::Phase;
+use visavis_net::carrier::Carrier;
+use visavis_net::rtp::codec::MediaKind;
+use visavis_session::call::{EndReason, Purpose, RECONNECT_LIMIT};
+use visavis_tests::link::LinkConfig;
+use visavis_tests::on_both_carriers;
+use visavis_tests::sim::{A, B, Conditions, Node, Setup, World};
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+on_both_carriers! {
+    a_short_outage_is_over_when_the_network_is_back
+    a_long_outage_is_told_and_survived
+    an_outage_without_an_end_ends_the_call_after_a_minute
+    a_caller_whose_nat_forgets_it_is_heard_on
+    a_caller_that_gives_up_while_reconnecting_is_free_at_once
+}
+
+fn clean() -> Conditions {
+    Conditions { link: LinkConfig { delay: 25 * MS, ..LinkConfig::default() }, ..Conditions::default() }
+}
+
+fn talking(seed: u64, carrier: Carrier) -> World {
+    let mut world = World::new(seed, clean(), &[Setup::over(carrier), Setup::over(carrier)]);
+    world.dial(A, B, Purpose::Call);
+    world.run_for(5 * SECOND);
+    assert!(world.nodes.iter().all(|node| node.first_media().is_some()));
+    world
+}
+
+/// The longest time without new sound, from `since` on until `until`.
+fn gap(node: &Node, since: Instant, until: Instant) -> Duration {
+    let mut times: Vec<_> = node.arrived_since(MediaKind::Audio, since).map(|arrived| arrived.at).collect();
+    times.insert(0, since);
+    times.push(until);
+    times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+}
+
+fn is_told(node: &Node) -> (usize, usize) {
+    let count = |wanted: fn(&Event) -> bool| node.events.iter().filter(|(_, event)| wanted(event)).count();
+    (count(|event| matches!(event, Event::Reconnecting)), count(|event| matches!(event, Event::Reconnected { .. })))
+}
+
+fn limit(carrier: Carrier) -> Duration {
+    match carrier {
+        Carrier::Quic => 2 * SECOND,
+        Carrier::TcpUdp => 5 * SECOND,
+    }
+}
+
+/// Nothing gets through for a while; how long each side hears nothing after it is over.
+fn outage(world: &mut World, carrier: Carrier, time: Duration) {
+    let since = world.now();
+    world.set_conditions(Conditions { down: true, ..clean() });
+    world.run_for(time);
+    world.set_conditions(clean());
+    world.run_for(10 * SECOND);
+    let until = world.now();
+    for (index, node) in world.nodes.iter().enumerate() {
+        let gap = gap(node, since, until);
+        println!("{carrier}: {time:?} without a network, peer {index} hears nothing for {gap:?}");
+        assert!(gap <= time + limit(carrier), "{gap:?}");
+        assert!(!node.told(|event| matches!(event, Event::Ended { .. })), "{:?}", node.events);
+    }
+}
+
+fn a_short_outage_is_over_when_the_network_is_back(carrier: Carrier) {
+    let mut world = talking(80, carrier);
+    outage(&mut world, carrier, SECOND);
+    assert!(world.nodes.iter().all(|node| is_told(node) == (0, 0)), "it is not worth telling");
+}
+
+fn a_long_outage_is_told_and_survived(carrier: Carrier) {
+    let mut world = talking(81, carrier);
+    for _ in 0..2 {
+        outage(&mut world, carrier, 20 * SECOND);
+    }
+    assert!(world.nodes.iter().all(|node| is_told(node) == (2, 2)));
+    // What is said is heard as before.
+    world.command(B, Command::Mute { kind: MediaKind::Video, muted: true });
+    world.run_for(SECOND);
+    let now = world.now();
+    assert!(world.nodes[A].peer.snapshot(now).peer_muted.camera);
+    world.command(B, Command::HangUp);
+    world.run_for(4 * SECOND);
+    let by_peer = |event: &Event| matches!(event, Event::Ended { reason: EndReason::HungUp { by_peer: true }, .. });
+    assert!(world.nodes[A].told(by_peer) && world.nodes.iter().all(|node| node.peer.is_idle()));
+}
+
+fn an_outage_without_an_end_ends_the_call_after_a_minute(carrier: Carrier) {
+    let mut world = talking(82, carrier);
+    let since = world.now();
+    world.set_conditions(Conditions { cut: true, ..clean() });
+    world.run_for(RECONNECT_LIMIT - SECOND);
+    for node in &mut world.nodes {
+        assert_eq!(is_told(node), (1, 0));
+        assert_eq!(node.peer.snapshot(since + RECONNECT_LIMIT - SECOND).phase, Phase::Reconnecting);
+    }
+    world.run_for(20 * SECOND);
+    for node in &world.nodes {
+        let lost = |event: &Event| matches!(event, Event::Ended { reason: EndReason::PeerLost, .. });
+        let waited = node.told_at(lost).expect("it ended") - since;
+        assert!((waited.as_secs_f64() - RECONNECT_LIMIT.as_secs_f64()).abs() < 1.0, "{waited:?}");
+        assert!(node.peer.is_idle());
+    }
+}
+
+fn a_caller_whose_nat_forgets_it_is_heard_on(carrier: Carrier) {
+    let mut world = talking(83, carrier);
+    for port in [40_001, 40_002] {
+        let since = world.now();
+        world.move_datagrams(A, SocketAddr::from(([10, 0, 0, 77], port)));
+        world.run_for(10 * SECOND);
+        let until = world.now();
+        for (index, node) in world.nodes.iter().enumerate() {
+            let gap = gap(node, since, until);
+            println!("{carrier}: datagrams of the caller from port {port}: peer {index} hears nothing for {gap:?}");
+            assert!(gap <= limit(carrier), "{gap:?}");
+            assert_eq!(is_told(node), (0, 0));
+        }
+    }
+}
+
+fn a_caller_that_gives_up_while_reconnecting_is_free_at_once(carrier: Carrier) {
+    let mut world = talking(84, carrier);
+    world.set_conditions(Conditions { cut: true, ..clean() });
+    world.run_for(10 * SECOND);
+    world.command(A, Command::HangUp);
+    world.run_for(3 * SECOND);
+    assert!(
+        world.nodes[A].told(|event| matches!(event, Event::Ended { reason: EndReason::HungUp { by_peer: false }, .. }))
+    );
+    assert!(world.nodes[A].peer.is_idle());
+}
