@@ -16,7 +16,7 @@ const HANGS: Duration = Duration::from_secs(12);
 /// What is missing is looked for again after this long, and then after twice as long each time, up to [`SELDOM`].
 const SOON: Duration = Duration::from_secs(1);
 const SELDOM: Duration = Duration::from_secs(8);
-/// Who closes a device for good waits this long for its driver.
+/// Who closes a device for good, or to open it again, waits this long for its driver.
 const CLOSING: Duration = Duration::from_secs(1);
 /// How often it is looked whether a better choice is there than the one in use.
 const LOOK: Duration = Duration::from_secs(2);
@@ -104,6 +104,8 @@ pub struct Lasting<D> {
     attempt: Option<(Instant, Receiver<Outcome<D>>)>,
     /// How it is closed, unless it is a file.
     close: Option<fn(D) -> Receiver<()>>,
+    /// What was in use last is being closed until this is.
+    closing: Option<Receiver<()>>,
     /// When to look again.
     due: Option<Instant>,
     pause: Duration,
@@ -136,6 +138,7 @@ impl<D: Send + 'static> Lasting<D> {
             choices,
             device: None,
             close,
+            closing: None,
             used: None,
             attempt: None,
             due: None,
@@ -193,7 +196,7 @@ impl<D: Send + 'static> Lasting<D> {
 
     fn replace(&mut self, device: Option<D>) {
         if let Some(old) = std::mem::replace(&mut self.device, device) {
-            close(old);
+            self.closing = Some(close(old));
         }
     }
 
@@ -236,10 +239,14 @@ impl<D: Send + 'static> Lasting<D> {
     fn look(&mut self, now: Instant) {
         let Some(choices) = self.choices.clone() else { return };
         let (answer, attempt) = sync_channel(1);
-        let (used, owner) = (self.used.clone(), thread::current());
+        let (used, owner, closing) = (self.used.clone(), thread::current(), self.closing.take());
         let count = if self.attempts == 0 { 1 } else { choices.count() };
         self.attempts = self.attempts.saturating_add(1);
         let work = move || {
+            // A driver that gave up keeps to that for as long as anybody has it open.
+            if let Some(closing) = closing {
+                let _ = closing.recv_timeout(CLOSING);
+            }
             let outcome = best(&*choices, count, used.as_ref(), now);
             // Whoever gave up waiting has no use for it.
             let _ = answer.send(outcome);

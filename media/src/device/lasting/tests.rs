@@ -15,6 +15,8 @@ struct World {
     hangs: bool,
     opened: usize,
     closed: usize,
+    /// How many had been closed when the latest was opened.
+    closed_before: usize,
 }
 
 type Shared = Arc<(Mutex<World>, Condvar)>;
@@ -25,6 +27,8 @@ struct Device(usize, Shared);
 
 impl Drop for Device {
     fn drop(&mut self) {
+        // As a driver does that waits for its hardware.
+        thread::sleep(Duration::from_millis(20));
         change(&self.1, |world| world.closed += 1);
     }
 }
@@ -44,7 +48,7 @@ impl Choices<Device> for Two {
         if !world.present[choice] {
             return Err(DeviceError::NotFound { kind: Kind::Microphone, name: self.name(choice) });
         }
-        world.opened += 1;
+        (world.opened, world.closed_before) = (world.opened + 1, world.closed);
         Ok(Device(choice, Arc::clone(&self.0)))
     }
 
@@ -130,6 +134,16 @@ fn a_device_that_is_unplugged_is_replaced_and_comes_back() {
     assert_eq!((said.len(), said[1].as_str(), test.used()), (2, "default", Some(1)), "{said:?}");
     test.set([true, true]);
     assert_eq!((test.pass(MINUTE), test.used()), (vec!["headset".to_owned()], Some(0)));
+}
+
+#[test]
+fn a_device_that_failed_is_closed_before_it_is_opened_again() {
+    let mut test = Test::new([true, false]);
+    assert_eq!(test.pass(MINUTE), ["headset"]);
+    test.unplug();
+    assert_eq!(test.pass(MINUTE).len(), 2);
+    let world = test.world.0.lock().unwrap();
+    assert_eq!((world.opened, world.closed_before), (2, 1));
 }
 
 #[test]
