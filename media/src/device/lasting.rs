@@ -57,16 +57,13 @@ impl<S: fmt::Display + Send + Sync + 'static, D: 'static> Choices<D> for Specs<S
     }
 }
 
-/// What the system says of a device.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Presence {
-    /// Nothing that could be relied on.
-    Unknown,
-    /// It is not there. What was opened may still run: a sound server moves it elsewhere, where nobody wants it.
-    Gone,
-    /// It is this one.
-    Is(String),
-}
+/// What the system says of a device: which it is, or that it is not there. In that case what was opened may still run: a
+/// sound server moves it elsewhere, where nobody wants it.
+pub(crate) type Presence = Result<Option<String>, Unsure>;
+
+/// The system says nothing that could be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unsure;
 
 /// What an owner would have, the best first.
 pub(crate) trait Choices<D>: Send + Sync + 'static {
@@ -275,10 +272,10 @@ fn best<D: 'static>(
         match used {
             Some((used, _)) if choice > *used && !gone => break,
             Some((used, before)) if choice == *used => match &presence {
-                Presence::Unknown => break,
-                Presence::Gone => gone = true,
-                Presence::Is(_) if presence == *before => break,
-                Presence::Is(_) => {}
+                Err(Unsure) => break,
+                Ok(None) => gone = true,
+                Ok(Some(_)) if presence == *before => break,
+                Ok(Some(_)) => {}
             },
             _ => {}
         }

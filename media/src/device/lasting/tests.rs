@@ -59,9 +59,9 @@ impl Choices<Device> for Two {
     fn presence(&self, choice: usize) -> Presence {
         let world = self.0.0.lock().unwrap();
         match (choice, &world.default) {
-            (0, _) if world.moved => Presence::Gone,
-            (1, Some(default)) => Presence::Is(default.clone()),
-            _ => Presence::Unknown,
+            (0, _) if world.moved => Ok(None),
+            (1, Some(default)) => Ok(Some(default.clone())),
+            _ => Err(Unsure),
         }
     }
 
@@ -219,7 +219,7 @@ fn a_device_goes_by_the_name_that_its_owner_gave_it() {
         specs: vec![AudioSourceSpec::Named("Headset".to_owned()), AudioSourceSpec::Default],
         open: |_, _| Ok(()),
         stand_in: None,
-        presence: |_| Presence::Unknown,
+        presence: |_| Err(Unsure),
         name: AudioSourceSpec::device,
     };
     assert_eq!([0, 1].map(|choice| specs.name(choice)), ["Headset", "default"]);
