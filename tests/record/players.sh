@@ -32,7 +32,7 @@ play() {
 
 play_ffmpeg() {
     ffprobe -v warning -count_frames -show_entries stream=codec_name,nb_read_frames -of csv=p=0 "$1" >"$2" 2>&1 || return 1
-    # A word of complaint is no recording.
+    # Whatever else it says is a complaint.
     [ "$(grep -cvE '^(mjpeg|opus),[0-9]+$' "$2")" = 0 ] || return 1
     printf '%d %d\n' "$(sed -n 's/^mjpeg,//p' "$2")" "$(sed -n 's/^opus,//p' "$2")"
 }
