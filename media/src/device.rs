@@ -140,7 +140,7 @@ fn presence(kind: Kind, name: Option<&str>) -> lasting::Presence {
     #[cfg(not(feature = "devices"))]
     {
         let _ = (kind, name);
-        lasting::Presence::Unknown
+        Err(lasting::Unsure)
     }
 }
 

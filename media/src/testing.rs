@@ -1,17 +1,19 @@
 //! What tests of this crate share.
 
-#[path = "../tests/heap/mod.rs"]
-pub(crate) mod heap;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use visavis_net::testing::heap::Heap;
 pub(crate) use visavis_net::testing::moment;
 
 use crate::device::y4m::Reader;
 use crate::picture::{Picture, Sampling};
 use crate::rt;
+
+/// Notices who asks for memory, or gives some back, from within a callback of the sound system.
+#[global_allocator]
+static HEAP: Heap = Heap::watching(rt::is_real_time);
 
 /// A directory that goes away with its test.
 pub(crate) struct Scratch(PathBuf);

@@ -6,7 +6,6 @@
     reason = "by the real clock; says what it heard, or why not"
 )]
 
-mod heap;
 mod pulse;
 
 use std::thread::sleep;
@@ -17,6 +16,11 @@ use visavis_media::device::audio_sink::AudioSink;
 use visavis_media::device::lasting::{Lasting, Turn};
 use visavis_media::device::{AudioSinkSpec, AudioSourceSpec, Devices};
 use visavis_media::{BLOCK, FRAME, click, rt};
+use visavis_net::testing::heap::{self, Heap};
+
+/// Notices who asks for memory, or gives some back, from within a callback of the sound system.
+#[global_allocator]
+static HEAP: Heap = Heap::watching(rt::is_real_time);
 
 /// Seconds recorded before clicks are looked for, which takes too long to do while a microphone runs.
 const ROUND: Duration = Duration::from_secs(5);
@@ -43,7 +47,7 @@ fn clicks_come_back_whole() {
         let seconds = found.windows(2).filter(|pair| (pair[1] - pair[0]).abs_diff(48_000) < 100).count();
         println!("round {round}: clicks at {found:?}");
         whole += seconds;
-        assert_eq!(heap::within_callbacks().1, 0, "callbacks of the sound system allocate nothing");
+        assert_eq!(heap::watched().1, 0, "callbacks of the sound system allocate nothing");
         if whole >= 2 {
             return;
         }
@@ -182,5 +186,5 @@ fn come_and_go() {
         used.go_on();
     }
     assert!(used.frames > before + 30, "{} frames in a second", used.frames - before);
-    assert_eq!(heap::within_callbacks().1, 0, "callbacks of the sound system allocate nothing");
+    assert_eq!(heap::watched().1, 0, "callbacks of the sound system allocate nothing");
 }

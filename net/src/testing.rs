@@ -1,5 +1,7 @@
 //! What tests of this crate and of those above it share.
 
+pub mod heap;
+
 use std::time::{Duration, Instant};
 
 /// Some moment to count from, with room before it.

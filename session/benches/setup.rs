@@ -7,16 +7,13 @@ use std::time::Instant;
 
 use divan::Bencher;
 use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng;
 use visavis_net::buf::Pool;
 use visavis_net::carrier::tcp_udp::{Frame, Framer};
-use visavis_net::rtp::codec::Codec;
 use visavis_net::testing::moment;
-use visavis_session::call::{
-    Admission, Call, Config, Dial, Event, Input, Presentation, Purpose, RECONNECT_LIMIT, RING_TIMEOUT,
-};
+use visavis_session::call::{Admission, Call, Config, Event, Input};
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Identity;
+use visavis_session::testing::{self, dial, rng};
 
 fn main() {
     divan::main();
@@ -171,28 +168,8 @@ impl End {
     }
 }
 
-fn rng(seed: u64) -> ChaCha20Rng {
-    ChaCha20Rng::seed_from_u64(seed)
-}
-
 fn config(seed: u64, suites: &[Suite]) -> Arc<Config> {
-    Arc::new(Config {
-        identity: Arc::new(Identity::generate(&mut rng(seed))),
-        srtp: visavis_net::plan::SrtpProfile::ALL.to_vec(),
-        suites: suites.to_vec(),
-        udp_port: 8554,
-        presentation: Presentation { audio: Some(Codec::Opus), video: Some(Codec::Jpeg) },
-        want_audio: true,
-        want_video: true,
-        listen_port: Some(8554),
-        separate_channels: false,
-        ring_timeout: RING_TIMEOUT,
-        reconnect: RECONNECT_LIMIT,
-    })
-}
-
-fn dial() -> Dial {
-    Dial { url_host: "bob.example:8554".into(), expected: None, weakest: None, purpose: Purpose::Call }
+    Arc::new(Config { suites: suites.to_vec(), ..testing::config(Identity::generate(&mut rng(seed))) })
 }
 
 fn first_message(suites: &[Suite]) -> Vec<u8> {

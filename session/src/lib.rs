@@ -13,4 +13,6 @@ mod rtsp;
 pub mod sas;
 mod sdp;
 mod state;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod timer;

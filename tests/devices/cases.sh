@@ -54,7 +54,8 @@ webcam() {
     [ -z "${2-}" ] || clip=(-i "$files/clip.y4m" -c:v rawvideo -pix_fmt yuyv422)
     webcam=
     local tries=200
-    until grep -qs "${2:-MJPG}" "/sys/class/video4linux/video$number/format"; do
+    # The node keeps the format of the feeder before for as long as anybody has it open.
+    until [ -n "$webcam" ] && kill -0 "$webcam" 2>/dev/null && grep -qs "${2:-MJPG}" "/sys/class/video4linux/video$number/format"; do
         # The driver refuses it at the moment at which somebody looks whether the node is a camera.
         if [ -z "$webcam" ] || ! kill -0 "$webcam" 2>/dev/null; then
             nice ffmpeg -nostdin -v error -re -stream_loop -1 "${clip[@]}" -f v4l2 "/dev/video$number" >>"$dir/webcam-$1.log" 2>&1 &

@@ -177,7 +177,8 @@ for line in open(os.path.join(directory, "a.events")):
         came = event["unix_ns"] / 1e9 - start
 json.dump({"tries": tries, "through": status == 0, "seconds": came}, open(os.path.join(directory, "contact.json"), "w"))
 PYTHON
-    [ "$status" = 0 ] || fail "the contact did not get through in $tries tries: $(tail -n 1 "$directory/a.log")"
+    # One from anywhere is nothing but one more stranger to those who are flooded; whether it is among the few is chance.
+    [ "$status" = 0 ] || [ $# = 0 ] || fail "the contact did not get through in $tries tries: $(tail -n 1 "$directory/a.log")"
     wait "$flooding" || fail "the flood was not counted"
     sleep "$after"
     take after

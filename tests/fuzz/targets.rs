@@ -26,9 +26,7 @@ use visavis_net::rtp::ids::{ExtSeq, Ssrc};
 use visavis_net::rtp::session::{Session, SessionConfig};
 use visavis_net::rtp::time::{RtpTime, WallClock};
 use visavis_net::srtp::{Rekeying, Sealer};
-use visavis_session::call::{
-    Admission, Call, Config, Dial, Event, Input, Presentation, Purpose, RECONNECT_LIMIT, RING_TIMEOUT,
-};
+use visavis_session::call::{Admission, Call, Config, Dial, Event, Input, Purpose};
 use visavis_session::handshake::exchange::{Exchange, KeyShare, respond};
 use visavis_session::handshake::keys::{Confirm, KeySource};
 use visavis_session::handshake::proof::CallerClaims;
@@ -38,6 +36,7 @@ use visavis_session::handshake::transcript::Transcript;
 use visavis_session::handshake::{Nonce, Role};
 use visavis_session::identity::Identity;
 use visavis_session::sas::{Commitment, SasNonce};
+use visavis_session::testing;
 
 /// Takes anything.
 pub(crate) type Target = fn(&[u8]);
@@ -273,19 +272,8 @@ fn rng() -> ChaCha20Rng {
 }
 
 fn config() -> Arc<Config> {
-    Arc::new(Config {
-        identity: Arc::new(Identity::generate(&mut rng())),
-        suites: vec![Suite::X25519, Suite::Modp2048],
-        srtp: SrtpProfile::ALL.to_vec(),
-        udp_port: 8554,
-        presentation: Presentation { audio: Some(Codec::Opus), video: Some(Codec::Jpeg) },
-        want_audio: true,
-        want_video: true,
-        listen_port: Some(8554),
-        separate_channels: false,
-        ring_timeout: RING_TIMEOUT,
-        reconnect: RECONNECT_LIMIT,
-    })
+    let identity = Identity::generate(&mut rng());
+    Arc::new(Config { suites: vec![Suite::X25519, Suite::Modp2048], ..testing::config(identity) })
 }
 
 fn dial(now: Instant) -> Call {

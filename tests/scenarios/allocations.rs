@@ -1,13 +1,10 @@
 //! Nothing of ours allocates for a packet once a call has warmed up. What C libraries allocate is not counted.
 
-mod heap;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use heap::allocations;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use visavis::engine::config::Quality;
@@ -23,8 +20,12 @@ use visavis_net::rtp::codec::MediaKind;
 use visavis_net::rtp::ids::ExtSeq;
 use visavis_net::rtp::session::{FramePool, OutFrame};
 use visavis_net::rtp::time::{ClockRate, RtpTime};
+use visavis_net::testing::heap::{Heap, allocations};
 use visavis_session::call::Purpose;
 use visavis_tests::sim::{A, B, Conditions, Setup, World};
+
+#[global_allocator]
+static HEAP: Heap = Heap::new();
 
 const MS: Duration = Duration::from_millis(1);
 const FRAGMENT: usize = 1_200;

@@ -2,8 +2,6 @@
 
 #![allow(clippy::print_stdout, reason = "tests say what they have measured")]
 
-mod heap;
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -15,10 +13,14 @@ use visavis_media::video_playout::MAX_WAITING;
 use visavis_net::carrier::Carrier;
 use visavis_net::payload::jpeg::MAX_ASSEMBLIES;
 use visavis_net::rtp::session::Waiting;
+use visavis_net::testing::heap::{self, Heap};
 use visavis_session::call::Purpose;
 use visavis_tests::link::{LinkConfig, Loss};
 use visavis_tests::on_both_carriers;
 use visavis_tests::sim::{A, B, Conditions, Node, Setup, SoundClocks, World};
+
+#[global_allocator]
+static HEAP: Heap = Heap::new();
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,5 +1,6 @@
 //! `visavis echo-test`: does the microphone hear, does the loudspeaker speak?
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -22,12 +23,13 @@ const METER: usize = 30;
 
 pub(crate) fn run(args: &EchoTest, screen: &Screen) -> Result<Exit, DeviceError> {
     let seconds = args.duration.min(MOST);
-    screen.line(&format!("Speak now: recording from {} for {} s.", args.audio, seconds.as_secs_f64()));
+    let source = called(args.audio.device(), &args.audio);
+    screen.line(&format!("Speak now: recording from {source} for {} s.", seconds.as_secs_f64()));
     let recording = record(args, seconds, screen)?;
     let peak = dbfs(recording.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0));
     screen.clear();
     screen.line(&format!("Loudest moment: {peak:.0} dB below the most a microphone can tell.").replace("-", ""));
-    screen.line(&format!("Playing it back on {}.", args.audio_out));
+    screen.line(&format!("Playing it back on {}.", called(args.audio_out.device(), &args.audio_out)));
     play(args, &recording, screen)?;
     screen.clear();
     screen.json(&json!({
@@ -42,6 +44,11 @@ pub(crate) fn run(args: &EchoTest, screen: &Screen) -> Result<Exit, DeviceError>
     }
     screen.line("Done. Did you hear yourself? Then so will others.");
     Ok(Exit::Ended)
+}
+
+/// A device as `visavis devices` lists it; what is none, as it was asked for.
+fn called(device: Option<&str>, spec: &impl fmt::Display) -> String {
+    device.map_or_else(|| spec.to_string(), |name| name.escape_debug().to_string())
 }
 
 fn record(args: &EchoTest, seconds: Duration, screen: &Screen) -> Result<Vec<i16>, DeviceError> {
@@ -133,6 +140,13 @@ mod tests {
         let (screen, _, err) = screen(Style::Plain);
         assert_eq!(run(&args("none", "none", 40), &screen).expect("nothing can fail"), Exit::Device);
         assert!(err.text().contains("nothing but silence"), "{}", err.text());
+    }
+
+    #[test]
+    fn a_device_is_called_as_it_is_listed() {
+        let (screen, out, _) = screen(Style::Plain);
+        run(&args("device:No such \u{7}microphone", "none", 40), &screen).expect_err("there is none");
+        assert!(out.text().contains("recording from No such \\u{7}microphone for"), "{}", out.text());
     }
 
     #[test]

@@ -33,6 +33,8 @@ const SIZE: (u32, u32) = (640, 480);
 const RATE: u32 = 30;
 /// A driver that takes longer than this to start hangs.
 const START: Duration = Duration::from_secs(10);
+/// It works when this many frames have come. A loopback camera whose feeder hangs gives its latest one to whoever opens it.
+const PROOF: u64 = 2;
 /// A camera is free again after its next frame, or this long at most.
 const END: Duration = Duration::from_millis(500);
 /// How often to look for a new frame: the error of its capture time.
@@ -123,28 +125,37 @@ impl Camera {
         now: Instant,
         start: impl FnOnce() -> Result<Box<dyn Driver>, String> + Send + 'static,
     ) -> Result<Self, DeviceError> {
-        let fault = |reason: String| DeviceError::Backend { kind: Kind::Camera, name: name.clone(), reason };
-
         let slot = Arc::new(Slot::default());
-        let (started, opened) = mpsc::sync_channel(1);
+        let (say, said) = mpsc::sync_channel(2);
         let (running, ended) = mpsc::sync_channel::<()>(1);
         let shared = Arc::clone(&slot);
         let work = move || {
-            run(start, &shared, &started);
+            run(start, &shared, &say);
             drop(running);
         };
         let thread = thread::Builder::new().name("camera".into());
-        thread.spawn(work).map_err(|error| fault(error.to_string()))?;
-        let opened = match opened.recv_timeout(START) {
-            Ok(result) => result,
-            Err(mpsc::RecvTimeoutError::Timeout) => Err("its driver does not answer".to_owned()),
-            Err(mpsc::RecvTimeoutError::Disconnected) => Err("its driver failed".to_owned()),
+        let thread = thread.spawn(work);
+        let camera =
+            Self { name, slot, recycler: Recycler::default(), latest: None, looked: now, failed: false, ended };
+        thread.map_err(|error| camera.fault(error.to_string()))?;
+        let within = |patience| match said.recv_timeout(patience) {
+            Ok(said) => Some(said),
+            Err(mpsc::RecvTimeoutError::Timeout) => None,
+            Err(mpsc::RecvTimeoutError::Disconnected) => Some(Err("its driver failed".to_owned())),
         };
-        if let Err(reason) = opened {
-            slot.closed.store(true, Ordering::Relaxed);
-            return Err(fault(reason));
-        }
-        Ok(Self { name, slot, recycler: Recycler::default(), latest: None, looked: now, failed: false, ended })
+        let started = within(START).unwrap_or_else(|| Err("its driver does not answer".to_owned()));
+        started.map_err(|reason| camera.fault(reason))?;
+        let works = within(STALLED).ok_or_else(|| camera.stalled(STALLED))?;
+        works.map_err(|reason| camera.fault(reason))?;
+        Ok(camera)
+    }
+
+    fn fault(&self, reason: String) -> DeviceError {
+        DeviceError::Backend { kind: Kind::Camera, name: self.name.clone(), reason }
+    }
+
+    fn stalled(&self, silent: Duration) -> DeviceError {
+        DeviceError::Stalled { kind: Kind::Camera, name: self.name.clone(), silent }
     }
 
     /// The newest frame if it is a new one.
@@ -153,17 +164,16 @@ impl Camera {
         if self.failed {
             return Ok(None);
         }
-        let fault = |reason| DeviceError::Backend { kind: Kind::Camera, name: self.name.clone(), reason };
         match self.slot.take() {
             Some(Ok(raw)) => {
                 self.latest = Some(now);
-                let image = raw.image(&mut self.recycler).map_err(fault);
+                let image = raw.image(&mut self.recycler).map_err(|reason| self.fault(reason));
                 self.failed |= image.is_err();
                 Ok(image?.map(|image| Captured { at: now, image }))
             }
             Some(Err(reason)) => {
                 self.failed = true;
-                Err(fault(reason))
+                Err(self.fault(reason))
             }
             None => {
                 let silent = now.saturating_duration_since(*self.latest.get_or_insert(now));
@@ -171,7 +181,7 @@ impl Camera {
                     return Ok(None);
                 }
                 self.failed = true;
-                Err(DeviceError::Stalled { kind: Kind::Camera, name: self.name.clone(), silent })
+                Err(self.stalled(silent))
             }
         }
     }
@@ -241,21 +251,29 @@ fn named(camera: &Found, name: &str) -> bool {
     camera.name == name || number == name || name.strip_prefix("/dev/video") == Some(&number)
 }
 
-/// The camera's thread.
-fn run(start: impl FnOnce() -> Result<Box<dyn Driver>, String>, slot: &Slot, started: &SyncSender<Result<(), String>>) {
+/// The camera's thread: says that it has started, and then that it works.
+fn run(start: impl FnOnce() -> Result<Box<dyn Driver>, String>, slot: &Slot, say: &SyncSender<Result<(), String>>) {
     let mut camera = match start() {
         Ok(camera) => camera,
         Err(error) => {
-            report(started, Err(error));
+            report(say, Err(error));
             return;
         }
     };
-    report(started, Ok(()));
+    report(say, Ok(()));
     while !slot.closed.load(Ordering::Relaxed) {
         match camera.next_frame() {
-            Ok(Some(frame)) => slot.put(Ok(frame)),
+            Ok(Some(frame)) => {
+                slot.put(Ok(frame));
+                if slot.given.load(Ordering::Relaxed) == PROOF {
+                    report(say, Ok(()));
+                }
+            }
             Ok(None) => {}
             Err(reason) => {
+                if slot.given.load(Ordering::Relaxed) < PROOF {
+                    report(say, Err(reason.clone()));
+                }
                 slot.put(Err(reason));
                 return;
             }
@@ -263,8 +281,8 @@ fn run(start: impl FnOnce() -> Result<Box<dyn Driver>, String>, slot: &Slot, sta
     }
 }
 
-fn report(started: &SyncSender<Result<(), String>>, result: Result<(), String>) {
-    if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = started.try_send(result) {
+fn report(say: &SyncSender<Result<(), String>>, result: Result<(), String>) {
+    if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = say.try_send(result) {
         tracing::debug!("the camera started after it was given up");
     }
 }

@@ -16,7 +16,7 @@ const HANGS: Duration = Duration::from_secs(12);
 /// What is missing is looked for again after this long, and then after twice as long each time, up to [`SELDOM`].
 const SOON: Duration = Duration::from_secs(1);
 const SELDOM: Duration = Duration::from_secs(8);
-/// Who closes a device for good waits this long for its driver.
+/// Who closes a device for good, or to open it again, waits this long for its driver.
 const CLOSING: Duration = Duration::from_secs(1);
 /// How often it is looked whether a better choice is there than the one in use.
 const LOOK: Duration = Duration::from_secs(2);
@@ -57,16 +57,13 @@ impl<S: fmt::Display + Send + Sync + 'static, D: 'static> Choices<D> for Specs<S
     }
 }
 
-/// What the system says of a device.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Presence {
-    /// Nothing that could be relied on.
-    Unknown,
-    /// It is not there. What was opened may still run: a sound server moves it elsewhere, where nobody wants it.
-    Gone,
-    /// It is this one.
-    Is(String),
-}
+/// What the system says of a device: which it is, or that it is not there. In that case what was opened may still run: a
+/// sound server moves it elsewhere, where nobody wants it.
+pub(crate) type Presence = Result<Option<String>, Unsure>;
+
+/// The system says nothing that could be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unsure;
 
 /// What an owner would have, the best first.
 pub(crate) trait Choices<D>: Send + Sync + 'static {
@@ -104,6 +101,8 @@ pub struct Lasting<D> {
     attempt: Option<(Instant, Receiver<Outcome<D>>)>,
     /// How it is closed, unless it is a file.
     close: Option<fn(D) -> Receiver<()>>,
+    /// What was in use last is being closed until this is.
+    closing: Option<Receiver<()>>,
     /// When to look again.
     due: Option<Instant>,
     pause: Duration,
@@ -136,6 +135,7 @@ impl<D: Send + 'static> Lasting<D> {
             choices,
             device: None,
             close,
+            closing: None,
             used: None,
             attempt: None,
             due: None,
@@ -193,7 +193,7 @@ impl<D: Send + 'static> Lasting<D> {
 
     fn replace(&mut self, device: Option<D>) {
         if let Some(old) = std::mem::replace(&mut self.device, device) {
-            close(old);
+            self.closing = Some(close(old));
         }
     }
 
@@ -236,10 +236,14 @@ impl<D: Send + 'static> Lasting<D> {
     fn look(&mut self, now: Instant) {
         let Some(choices) = self.choices.clone() else { return };
         let (answer, attempt) = sync_channel(1);
-        let (used, owner) = (self.used.clone(), thread::current());
+        let (used, owner, closing) = (self.used.clone(), thread::current(), self.closing.take());
         let count = if self.attempts == 0 { 1 } else { choices.count() };
         self.attempts = self.attempts.saturating_add(1);
         let work = move || {
+            // A driver that gave up keeps to that for as long as anybody has it open.
+            if let Some(closing) = closing {
+                let _ = closing.recv_timeout(CLOSING);
+            }
             let outcome = best(&*choices, count, used.as_ref(), now);
             // Whoever gave up waiting has no use for it.
             let _ = answer.send(outcome);
@@ -268,10 +272,10 @@ fn best<D: 'static>(
         match used {
             Some((used, _)) if choice > *used && !gone => break,
             Some((used, before)) if choice == *used => match &presence {
-                Presence::Unknown => break,
-                Presence::Gone => gone = true,
-                Presence::Is(_) if presence == *before => break,
-                Presence::Is(_) => {}
+                Err(Unsure) => break,
+                Ok(None) => gone = true,
+                Ok(Some(_)) if presence == *before => break,
+                Ok(Some(_)) => {}
             },
             _ => {}
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cpal::traits::{DeviceTrait, HostTrait};
 
-use super::lasting::Presence;
+use super::lasting::{Presence, Unsure};
 use super::names::{self, Listed};
 use super::quiet::quietly;
 use super::{DeviceError, Kind};
@@ -125,12 +125,12 @@ fn named(name: Option<&str>) -> Option<&str> {
 /// is not there, so it is not asked.
 pub(super) fn presence(kind: Kind, name: Option<&str>) -> Presence {
     if LOOKING.host().is_none_or(|host| is_alsa(&host)) {
-        return Presence::Unknown;
+        return Err(Unsure);
     }
     match LOOKING.ask(|host| look_up(host, kind, named(name))) {
-        Some((_, id)) => Presence::Is(id),
-        None if LOOKING.answers() => Presence::Gone,
-        None => Presence::Unknown,
+        Some((_, id)) => Ok(Some(id)),
+        None if LOOKING.answers() => Ok(None),
+        None => Err(Unsure),
     }
 }
 

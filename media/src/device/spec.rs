@@ -158,7 +158,8 @@ const NO_NAME: &str = "names nothing: give `none`, `default`, a file or a device
 
 impl AudioSourceSpec {
     /// The name of the device, if it is one and not the system's choice.
-    pub(super) fn device(&self) -> Option<&str> {
+    #[must_use]
+    pub fn device(&self) -> Option<&str> {
         if let Self::Named(name) = self { Some(name) } else { None }
     }
 }
@@ -233,7 +234,8 @@ impl fmt::Display for VideoSourceSpec {
 
 impl AudioSinkSpec {
     /// The name of the device, if it is one and not the system's choice.
-    pub(super) fn device(&self) -> Option<&str> {
+    #[must_use]
+    pub fn device(&self) -> Option<&str> {
         if let Self::Named(name) = self { Some(name) } else { None }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::lasting::{Lasting, Presence, Specs};
+use super::lasting::{Lasting, Specs, Unsure};
 use super::mjpeg::Splitter;
 use super::synthetic::Scene;
 use super::y4m::{self, FrameRate, Y4mError};
@@ -94,7 +94,7 @@ impl VideoSource {
             specs,
             open: Self::open,
             stand_in: None,
-            presence: |_| Presence::Unknown,
+            presence: |_| Err(Unsure),
             name: VideoSourceSpec::device,
         }))
     }

@@ -5,6 +5,8 @@ use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_ulong, c_void};
 use std::ptr;
 use std::sync::LazyLock;
 
+use visavis_net::plan::SrtpProfile;
+
 /// The library unless `VISAVIS_LIBSRTP` names another file.
 const FILE: &str = "libsrtp2.so.1";
 
@@ -60,7 +62,8 @@ type Version = unsafe extern "C" fn() -> *const c_char;
 
 /// The functions used of it.
 struct Library {
-    policies: [SetPolicy; 2],
+    aes_128: SetPolicy,
+    aes_256: SetPolicy,
     create: Create,
     dealloc: Dealloc,
     protect: Process,
@@ -92,14 +95,12 @@ impl Library {
         // SAFETY: each is a function of the library with the type that its header declares.
         let (init, version, library) = unsafe {
             let library = Self {
-                policies: [
-                    std::mem::transmute::<*mut c_void, SetPolicy>(symbol(
-                        c"srtp_crypto_policy_set_aes_gcm_128_16_auth",
-                    )?),
-                    std::mem::transmute::<*mut c_void, SetPolicy>(symbol(
-                        c"srtp_crypto_policy_set_aes_gcm_256_16_auth",
-                    )?),
-                ],
+                aes_128: std::mem::transmute::<*mut c_void, SetPolicy>(symbol(
+                    c"srtp_crypto_policy_set_aes_gcm_128_16_auth",
+                )?),
+                aes_256: std::mem::transmute::<*mut c_void, SetPolicy>(symbol(
+                    c"srtp_crypto_policy_set_aes_gcm_256_16_auth",
+                )?),
                 create: std::mem::transmute::<*mut c_void, Create>(symbol(c"srtp_create")?),
                 dealloc: std::mem::transmute::<*mut c_void, Dealloc>(symbol(c"srtp_dealloc")?),
                 protect: std::mem::transmute::<*mut c_void, Process>(symbol(c"srtp_protect")?),
@@ -118,15 +119,6 @@ impl Library {
     }
 }
 
-/// The AEAD profiles of RFC 7714.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Profile {
-    /// AEAD_AES_128_GCM.
-    Aes128,
-    /// AEAD_AES_256_GCM.
-    Aes256,
-}
-
 /// Which way packets go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -143,7 +135,7 @@ pub(crate) struct Context {
 impl Context {
     /// A session of `key`, behind which follows its salt; `None`, with a reason printed, where the library is missing
     /// or has no AES-GCM.
-    pub(crate) fn new(profile: Profile, way: Way, mut key: Vec<u8>) -> Option<Self> {
+    pub(crate) fn new(profile: SrtpProfile, way: Way, mut key: Vec<u8>) -> Option<Self> {
         let library = LIBRARY.as_ref()?;
         let mut policy = Policy {
             source: Source { kind: way as c_uint, value: 0 },
@@ -159,7 +151,10 @@ impl Context {
             extensions_len: 0,
             next: ptr::null_mut(),
         };
-        let set = library.policies[profile as usize];
+        let set = match profile {
+            SrtpProfile::Aes128Gcm => library.aes_128,
+            SrtpProfile::Aes256Gcm => library.aes_256,
+        };
         let mut session = ptr::null_mut();
         // SAFETY: all pointers are to memory that outlives the calls; `key` has the length that the profile wants, which
         // is asserted between them.
@@ -170,7 +165,7 @@ impl Context {
             (library.create)(&raw mut session, &raw const policy)
         };
         if status != 0 {
-            println!("skipped: libsrtp makes no session of {profile:?}: status {status}");
+            println!("skipped: libsrtp makes no session of {profile}: status {status}");
             return None;
         }
         Some(Self { library, session })

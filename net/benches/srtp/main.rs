@@ -9,7 +9,7 @@ use visavis_net::plan::{MasterKey, SrtpProfile};
 use visavis_net::rtp::ids::{ExtSeq, SeqNo, Ssrc};
 use visavis_net::srtp::{Opener, Rekeying, ReplayWindow, Sealer, TAG};
 
-use libsrtp::{Context, MAX_TRAILER, Profile, Way};
+use libsrtp::{Context, MAX_TRAILER, Way};
 
 mod libsrtp;
 
@@ -22,9 +22,10 @@ const BATCH: usize = 64;
 const SSRC: Ssrc = Ssrc(0x0102_0304);
 
 fn main() {
-    if let Some(mut theirs) = theirs(Profile::Aes256, Way::Out) {
+    for profile in SrtpProfile::ALL {
+        let Some(mut theirs) = theirs(profile, Way::Out) else { continue };
         let (mut one, mut other) = (packet(ExtSeq(0)), packet(ExtSeq(0)));
-        sealer().seal_rtp(&mut one, 0, HEADER, SSRC, ExtSeq(0));
+        sealer(profile).seal_rtp(&mut one, 0, HEADER, SSRC, ExtSeq(0));
         theirs.protect(&mut other);
         assert_eq!(one[..one.len() - 1], other, "both do the same work; ours numbers its key besides");
     }
@@ -36,24 +37,20 @@ fn moment() -> Instant {
     Instant::now()
 }
 
-fn master() -> MasterKey {
-    MasterKey::derive(SrtpProfile::Aes256Gcm, |material| {
+fn master(profile: SrtpProfile) -> MasterKey {
+    MasterKey::derive(profile, |material| {
         let (key, salt) = material.split_at_mut(material.len() - MasterKey::SALT_LEN);
         key.fill(7);
         salt.fill(9);
     })
 }
 
-fn sealer() -> Sealer {
-    Sealer::new(&master(), Rekeying::default())
+fn sealer(profile: SrtpProfile) -> Sealer {
+    Sealer::new(&master(profile), Rekeying::default())
 }
 
-fn theirs(profile: Profile, way: Way) -> Option<Context> {
-    let key = match profile {
-        Profile::Aes128 => 16,
-        Profile::Aes256 => 32,
-    };
-    Context::new(profile, way, [vec![7; key], vec![9; 12]].concat())
+fn theirs(profile: SrtpProfile, way: Way) -> Option<Context> {
+    Context::new(profile, way, [vec![7; profile.key_len()], vec![9; MasterKey::SALT_LEN]].concat())
 }
 
 /// A plain packet, with room for whatever is appended.
@@ -67,51 +64,44 @@ fn packet(seq: ExtSeq) -> Vec<u8> {
     packet
 }
 
-/// The next packets of a stream.
-fn batch(next: &mut ExtSeq, mut each: impl FnMut(ExtSeq, &mut Vec<u8>)) -> Vec<(ExtSeq, Vec<u8>)> {
+/// Measures what `work` does to the packets of a stream, behind what `prepare` does to them.
+fn measure(
+    bencher: Bencher<'_, '_>,
+    mut prepare: impl FnMut(ExtSeq, &mut Vec<u8>),
+    mut work: impl FnMut(ExtSeq, &mut Vec<u8>),
+) {
+    let mut next = ExtSeq(0);
     let mut take = || {
-        let seq = *next;
-        *next = next.next();
+        let seq = next;
+        next = next.next();
         let mut packet = packet(seq);
-        each(seq, &mut packet);
+        prepare(seq, &mut packet);
         (seq, packet)
     };
-    (0..BATCH).map(|_| take()).collect()
+    bencher
+        .counter(ItemsCount::new(BATCH))
+        .with_inputs(|| (0..BATCH).map(|_| take()).collect::<Vec<_>>())
+        .bench_local_refs(|batch| {
+            for (seq, packet) in batch {
+                work(*seq, packet);
+            }
+        });
 }
 
 #[divan::bench_group(sample_size = 1)]
 mod protect {
     use super::*;
 
-    #[divan::bench]
-    fn visavis(bencher: Bencher<'_, '_>) {
-        let mut sealer = sealer();
-        let mut next = ExtSeq(0);
-        bencher.counter(ItemsCount::new(BATCH)).with_inputs(|| batch(&mut next, |_, _| ())).bench_local_refs(|batch| {
-            for (seq, packet) in batch {
-                sealer.seal_rtp(packet, 0, HEADER, SSRC, *seq);
-            }
-        });
+    #[divan::bench(args = SrtpProfile::ALL)]
+    fn visavis(bencher: Bencher<'_, '_>, profile: SrtpProfile) {
+        let mut sealer = sealer(profile);
+        measure(bencher, |_, _| (), |seq, packet| sealer.seal_rtp(packet, 0, HEADER, SSRC, seq));
     }
 
-    #[divan::bench]
-    fn libsrtp_aes_256(bencher: Bencher<'_, '_>) {
-        libsrtp(bencher, Profile::Aes256);
-    }
-
-    #[divan::bench]
-    fn libsrtp_aes_128(bencher: Bencher<'_, '_>) {
-        libsrtp(bencher, Profile::Aes128);
-    }
-
-    fn libsrtp(bencher: Bencher<'_, '_>, profile: Profile) {
+    #[divan::bench(args = SrtpProfile::ALL)]
+    fn libsrtp(bencher: Bencher<'_, '_>, profile: SrtpProfile) {
         let Some(mut context) = theirs(profile, Way::Out) else { return };
-        let mut next = ExtSeq(0);
-        bencher.counter(ItemsCount::new(BATCH)).with_inputs(|| batch(&mut next, |_, _| ())).bench_local_refs(|batch| {
-            for (_, packet) in batch {
-                context.protect(packet);
-            }
-        });
+        measure(bencher, |_, _| (), |_, packet| context.protect(packet));
     }
 }
 
@@ -120,48 +110,29 @@ mod unprotect {
     use super::*;
 
     /// With the number extended and repetition refused, as libsrtp does.
-    #[divan::bench]
-    fn visavis(bencher: Bencher<'_, '_>) {
-        let mut sealer = sealer();
-        let mut opener = Opener::new(&master());
-        let (mut next, mut newest, mut window, now) = (ExtSeq(0), ExtSeq(0), ReplayWindow::default(), moment());
-        bencher
-            .counter(ItemsCount::new(BATCH))
-            .with_inputs(|| batch(&mut next, |seq, packet| sealer.seal_rtp(packet, 0, HEADER, SSRC, seq)))
-            .bench_local_refs(|batch| {
-                for (_, packet) in batch {
-                    let seq = newest.nearest(SeqNo(u16::from_be_bytes([packet[2], packet[3]])));
-                    assert!(window.is_fresh(seq.0));
-                    let len = opener.open_rtp(now, packet, HEADER, SSRC, seq).expect("it is ours");
-                    assert_eq!(len, PACKET);
-                    window.record(seq.0);
-                    newest = newest.max(seq);
-                }
-            });
+    #[divan::bench(args = SrtpProfile::ALL)]
+    fn visavis(bencher: Bencher<'_, '_>, profile: SrtpProfile) {
+        let (mut sealer, mut opener) = (sealer(profile), Opener::new(&master(profile)));
+        let (mut newest, mut window, now) = (ExtSeq(0), ReplayWindow::default(), moment());
+        let open = |_, packet: &mut Vec<u8>| {
+            let seq = newest.nearest(SeqNo(u16::from_be_bytes([packet[2], packet[3]])));
+            assert!(window.is_fresh(seq.0));
+            let len = opener.open_rtp(now, packet, HEADER, SSRC, seq).expect("it is ours");
+            assert_eq!(len, PACKET);
+            window.record(seq.0);
+            newest = newest.max(seq);
+        };
+        measure(bencher, |seq, packet| sealer.seal_rtp(packet, 0, HEADER, SSRC, seq), open);
     }
 
-    #[divan::bench]
-    fn libsrtp_aes_256(bencher: Bencher<'_, '_>) {
-        libsrtp(bencher, Profile::Aes256);
-    }
-
-    #[divan::bench]
-    fn libsrtp_aes_128(bencher: Bencher<'_, '_>) {
-        libsrtp(bencher, Profile::Aes128);
-    }
-
-    fn libsrtp(bencher: Bencher<'_, '_>, profile: Profile) {
+    #[divan::bench(args = SrtpProfile::ALL)]
+    fn libsrtp(bencher: Bencher<'_, '_>, profile: SrtpProfile) {
         let Some(mut sealer) = theirs(profile, Way::Out) else { return };
         let Some(mut opener) = theirs(profile, Way::In) else { return };
-        let mut next = ExtSeq(0);
-        bencher
-            .counter(ItemsCount::new(BATCH))
-            .with_inputs(|| batch(&mut next, |_, packet| sealer.protect(packet)))
-            .bench_local_refs(|batch| {
-                for (_, packet) in batch {
-                    opener.unprotect(packet);
-                    assert_eq!(packet.len(), PACKET);
-                }
-            });
+        let open = |_, packet: &mut Vec<u8>| {
+            opener.unprotect(packet);
+            assert_eq!(packet.len(), PACKET);
+        };
+        measure(bencher, |_, packet| sealer.protect(packet), open);
     }
 }

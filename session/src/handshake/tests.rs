@@ -1,8 +1,5 @@
 //! Whole handshakes, and what breaks them.
 
-use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng;
-
 use super::exchange::{Exchange, KeyShare, respond};
 use super::keys::{KeySource, Keys};
 use super::suite::{self, Suite};
@@ -10,10 +7,7 @@ use super::transcript::Transcript;
 use super::transcript::TranscriptHash;
 use super::*;
 use crate::identity::Identity;
-
-pub(super) fn rng(seed: u64) -> ChaCha20Rng {
-    ChaCha20Rng::seed_from_u64(seed)
-}
+pub(super) use crate::testing::rng;
 
 /// Both sides after M2, and what they hashed.
 pub(super) fn agree(suite: Suite, seed: u64) -> (Keys, Keys, TranscriptHash) {

@@ -1,8 +1,9 @@
 //! The bodies of callbacks, driven with whatever a sound system may come up with. The allocator of this crate's tests notices
 //! when it is called from within one.
 
+use visavis_net::testing::heap::watched;
+
 use super::*;
-use crate::testing::heap::within_callbacks;
 
 /// Sizes as systems have them: the smallest and largest seen, odd ones, none.
 const SIZES: [usize; 12] = [0, 1, 24, 120, 239, 240, 441, 480, 1_023, 1_024, 1_999, 2_000];
@@ -38,7 +39,7 @@ fn a_microphones_callback_allocates_nothing_and_counts_what_finds_no_room() {
         }
         assert_eq!((next.position, next.lost), (given as u64, missed));
     }
-    assert_eq!(within_callbacks().0, 0);
+    assert_eq!(watched().0, 0);
 }
 
 #[test]
@@ -68,7 +69,7 @@ fn a_loudspeakers_callback_allocates_nothing_and_fills_all_of_every_size() {
         // Silence before there was any sound is no hole.
         assert!(shared.missed.load(Ordering::Relaxed) < last.lost + u64::from(last.missed));
     }
-    assert_eq!(within_callbacks().0, 0);
+    assert_eq!(watched().0, 0);
 }
 
 #[test]
@@ -105,9 +106,9 @@ fn a_hole_begins_and_ends_softly() {
 #[test]
 fn an_allocation_within_a_callback_is_noticed() {
     drop(std::hint::black_box(Box::new(5)));
-    assert_eq!(within_callbacks().0, 0);
+    assert_eq!(watched().0, 0);
     rt::within(|| drop(std::hint::black_box(Box::new(5))));
-    assert_eq!(within_callbacks().0, 2, "one to get it and one to give it back");
+    assert_eq!(watched().0, 2, "one to get it and one to give it back");
 }
 
 /// Locks cannot be told by watching: what could be one must not even be named here. Neither must anything that logs.

@@ -12,10 +12,21 @@ impl Driver for Told {
     }
 }
 
-fn camera(now: Instant) -> (Camera, Sender<Result<Raw, String>>) {
+/// One that has given so many frames, and what tells it to go on.
+fn told(now: Instant, frames: u64) -> (Result<Camera, DeviceError>, Sender<Result<Raw, String>>) {
     let (tell, told) = channel();
-    let camera = Camera::run("Webcam".into(), now, move || Ok(Box::new(Told(told)) as Box<dyn Driver>));
-    (camera.expect("it starts"), tell)
+    for _ in 0..frames {
+        tell.send(Ok(grey())).expect("it listens");
+    }
+    (Camera::run("Webcam".into(), now, move || Ok(Box::new(Told(told)) as Box<dyn Driver>)), tell)
+}
+
+/// One that works. What it has given until then is taken.
+fn camera(now: Instant) -> (Camera, Sender<Result<Raw, String>>) {
+    let (camera, tell) = told(now, PROOF);
+    let camera = camera.expect("it works");
+    assert!(matches!(camera.slot.take(), Some(Ok(_))));
+    (camera, tell)
 }
 
 fn grey() -> Raw {
@@ -60,6 +71,17 @@ fn a_camera_opened_long_ago_is_not_taken_for_one_that_hangs() {
 }
 
 #[test]
+fn a_camera_that_only_has_an_old_picture_is_not_in_use() {
+    let (camera, tell) = told(moment(), PROOF - 1);
+    assert!(matches!(camera, Err(DeviceError::Stalled { silent: STALLED, .. })), "{camera:?}");
+    // It is left alone from then on, when its driver next comes by.
+    assert!(tell.send(Ok(grey())).is_ok());
+    while tell.send(Ok(grey())).is_ok() {
+        thread::yield_now();
+    }
+}
+
+#[test]
 fn a_camera_that_is_unplugged_says_so() {
     let begin = moment();
     let (mut camera, tell) = camera(begin);
@@ -70,6 +92,10 @@ fn a_camera_that_is_unplugged_says_so() {
 
 #[test]
 fn a_camera_that_does_not_start_says_why() {
+    let (tell, told) = channel();
+    tell.send(Err("it was unplugged".to_owned())).expect("it listens");
+    let error = Camera::run("Webcam".into(), moment(), move || Ok(Box::new(Told(told)) as Box<dyn Driver>));
+    assert!(error.expect_err("unplugged").to_string().contains("unplugged"));
     let error = Camera::run("Webcam".into(), moment(), || Err("it is busy".to_owned())).expect_err("busy");
     assert!(error.to_string().contains("it is busy"), "{error}");
 }

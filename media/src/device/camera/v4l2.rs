@@ -56,11 +56,15 @@ fn gives_pictures(node: &Found) -> bool {
         Ok(device) => device,
         Err(error) => return matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ResourceBusy),
     };
+    // A loopback camera without anybody behind it has no formats. Nothing more may be asked of it: v4l2loopback 0.12
+    // remembers what it could do when it was asked, and would then let in nobody who comes to feed it.
+    if !device.enum_formats().is_ok_and(|formats| !formats.is_empty()) {
+        return false;
+    }
     // The library wants names in UTF-8, and the driver may cut a longer one off anywhere.
     let can = node.name.is_ascii().then(|| device.query_caps().ok()).flatten();
     let takes = CapabilityFlags::VIDEO_OUTPUT | CapabilityFlags::VIDEO_M2M;
-    device.enum_formats().is_ok_and(|formats| !formats.is_empty())
-        && can.is_none_or(|can| !can.capabilities.intersects(takes))
+    can.is_none_or(|can| !can.capabilities.intersects(takes))
 }
 
 /// Opens a node in the format closest to what we want, and has it run.

@@ -15,6 +15,8 @@ struct World {
     hangs: bool,
     opened: usize,
     closed: usize,
+    /// How many had been closed when the latest was opened.
+    closed_before: usize,
 }
 
 type Shared = Arc<(Mutex<World>, Condvar)>;
@@ -25,6 +27,8 @@ struct Device(usize, Shared);
 
 impl Drop for Device {
     fn drop(&mut self) {
+        // As a driver does that waits for its hardware.
+        thread::sleep(Duration::from_millis(20));
         change(&self.1, |world| world.closed += 1);
     }
 }
@@ -44,7 +48,7 @@ impl Choices<Device> for Two {
         if !world.present[choice] {
             return Err(DeviceError::NotFound { kind: Kind::Microphone, name: self.name(choice) });
         }
-        world.opened += 1;
+        (world.opened, world.closed_before) = (world.opened + 1, world.closed);
         Ok(Device(choice, Arc::clone(&self.0)))
     }
 
@@ -55,9 +59,9 @@ impl Choices<Device> for Two {
     fn presence(&self, choice: usize) -> Presence {
         let world = self.0.0.lock().unwrap();
         match (choice, &world.default) {
-            (0, _) if world.moved => Presence::Gone,
-            (1, Some(default)) => Presence::Is(default.clone()),
-            _ => Presence::Unknown,
+            (0, _) if world.moved => Ok(None),
+            (1, Some(default)) => Ok(Some(default.clone())),
+            _ => Err(Unsure),
         }
     }
 
@@ -133,6 +137,16 @@ fn a_device_that_is_unplugged_is_replaced_and_comes_back() {
 }
 
 #[test]
+fn a_device_that_failed_is_closed_before_it_is_opened_again() {
+    let mut test = Test::new([true, false]);
+    assert_eq!(test.pass(MINUTE), ["headset"]);
+    test.unplug();
+    assert_eq!(test.pass(MINUTE).len(), 2);
+    let world = test.world.0.lock().unwrap();
+    assert_eq!((world.opened, world.closed_before), (2, 1));
+}
+
+#[test]
 fn without_any_something_stands_in_and_it_is_said_once() {
     let mut test = Test::new([false, false]);
     let said = test.pass(MINUTE);
@@ -205,7 +219,7 @@ fn a_device_goes_by_the_name_that_its_owner_gave_it() {
         specs: vec![AudioSourceSpec::Named("Headset".to_owned()), AudioSourceSpec::Default],
         open: |_, _| Ok(()),
         stand_in: None,
-        presence: |_| Presence::Unknown,
+        presence: |_| Err(Unsure),
         name: AudioSourceSpec::device,
     };
     assert_eq!([0, 1].map(|choice| specs.name(choice)), ["Headset", "default"]);

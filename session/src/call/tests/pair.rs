@@ -6,11 +6,12 @@ use std::time::Duration;
 use visavis_net::buf::Pool;
 use visavis_net::carrier::tcp_udp::{Frame, Framer};
 use visavis_net::plan::{Direction, Exported, MediaKeys, StreamPlan};
-use visavis_net::rtp::codec::Codec;
 
 use super::*;
 use crate::identity::Identity;
 use crate::sas::Sas;
+use crate::testing;
+pub(super) use crate::testing::rng as seeded;
 use visavis_net::testing::moment;
 
 /// Which end.
@@ -24,10 +25,6 @@ impl Side {
     pub(super) fn other(self) -> Self {
         if self == Self::A { Self::B } else { Self::A }
     }
-}
-
-pub(super) fn seeded(seed: u64) -> ChaCha20Rng {
-    ChaCha20Rng::seed_from_u64(seed)
 }
 
 /// What a test may want different from the ordinary.
@@ -54,11 +51,10 @@ pub(super) fn exported(secret: u8) -> Exported {
 
 impl Default for Setup {
     fn default() -> Self {
-        let url_host = "bob.example:8554".to_owned();
         Self {
             caller: config(1),
             called: config(2),
-            dial: Dial { url_host, expected: None, weakest: None, purpose: Purpose::Call },
+            dial: testing::dial(),
             admission: Some(Admission::Ring),
             back_works: true,
             affords: true,
@@ -69,19 +65,7 @@ impl Default for Setup {
 }
 
 pub(super) fn config(seed: u64) -> Config {
-    Config {
-        identity: Arc::new(Identity::generate(&mut seeded(seed))),
-        suites: vec![Suite::X25519MlKem768, Suite::X25519],
-        srtp: SrtpProfile::ALL.to_vec(),
-        udp_port: 8554,
-        presentation: Presentation { audio: Some(Codec::Opus), video: Some(Codec::Jpeg) },
-        want_audio: true,
-        want_video: true,
-        listen_port: Some(8554),
-        separate_channels: false,
-        ring_timeout: RING_TIMEOUT,
-        reconnect: RECONNECT_LIMIT,
-    }
+    testing::config(Identity::generate(&mut seeded(seed)))
 }
 
 /// One side of a pair.

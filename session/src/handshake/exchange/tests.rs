@@ -1,14 +1,10 @@
 use data_encoding::HEXLOWER;
 use proptest::prelude::*;
-use rand_chacha::ChaCha20Rng;
-use rand_core::{Rng, SeedableRng};
+use rand_core::Rng;
 use shake::{ExtendableOutput, Shake128, Update, XofReader};
 
 use super::*;
-
-fn rng(seed: u64) -> ChaCha20Rng {
-    ChaCha20Rng::seed_from_u64(seed)
-}
+use crate::testing::rng;
 
 fn hex<const N: usize>(text: &str) -> [u8; N] {
     HEXLOWER.decode(text.as_bytes()).unwrap().try_into().unwrap()
