@@ -68,6 +68,13 @@ pub const fn is_quic(first: u8) -> bool {
     matches!(first, 64..=127 | 192..=255)
 }
 
+/// Whether a datagram begins with an Initial packet, which is dear to look into: its keys have to be derived first, whoever sent it.
+/// RFC 9000 §17.2.2.
+#[must_use]
+pub const fn is_initial(first: u8) -> bool {
+    first & 0xf0 == 0xc0
+}
+
 /// Names a connection; no name is used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(u64);

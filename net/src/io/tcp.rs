@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::bind_dual_stack;
 use super::watch::watch;
-use crate::carrier::{MAX_ADDRESSES, plain};
+use crate::carrier::{dial_order, plain};
 
 /// How much unsent data the kernel may hold and still take more, in bytes: less than this, so none. What waits there can
 /// neither be overtaken by sound nor be dropped for a newer picture.
@@ -156,12 +156,12 @@ pub async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
 /// Connects to whichever of `addresses` answers first, within `limit` for all of them together.
 ///
 /// They are tried in their order, which [`dial_order`](crate::carrier::dial_order) makes; each attempt gets a head start of 250 ms
-/// unless the one before it failed sooner (RFC 8305, "happy eyeballs"). At most [`MAX_ADDRESSES`] are tried.
+/// unless the one before it failed sooner (RFC 8305, "happy eyeballs"). At most [`MAX_ADDRESSES`](crate::carrier::MAX_ADDRESSES) are tried.
 ///
 /// # Errors
 /// When none answers: what happened to each.
 pub async fn dial(addresses: &[SocketAddr], limit: Duration) -> Result<(TcpStream, SocketAddr), DialError> {
-    let mut waiting: VecDeque<_> = addresses.iter().take(MAX_ADDRESSES).copied().collect();
+    let mut waiting = VecDeque::from(dial_order(addresses));
     let mut started = Vec::new();
     let mut failed = Vec::new();
     let mut attempts = JoinSet::new();

@@ -19,6 +19,8 @@ use rand_core::{Rng, SeedableRng};
 use serde_json::json;
 use visavis::engine::clock;
 
+use self::udp::Shots;
+
 /// The longest run, in seconds, and the most datagrams or connections of one.
 const MAX_SECONDS: u64 = 60;
 const MAX_COUNT: u64 = 1_000_000;
@@ -38,7 +40,7 @@ struct Args {
     /// For how long.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
     seconds: u64,
-    /// How many datagrams or connections at most; datagrams are spread over the time.
+    /// How many datagrams, first flights or connections at most; but for connections, spread over the time.
     #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1..=MAX_COUNT))]
     count: u64,
     /// Packets of the call, as tcpdump wrote them with `-w`; for `lookalike`.
@@ -58,6 +60,8 @@ enum Kind {
     Replay,
     /// Handshakes that stop in the middle of M3, or go on with one that does not open.
     Half,
+    /// First flights of QUIC, whose handshakes nobody goes on with.
+    Quic,
     /// Datagrams of noise.
     Noise,
     /// Datagrams like those of the call: repeated, changed, or new ones of its sources sealed with no key of theirs.
@@ -112,12 +116,22 @@ fn main() -> anyhow::Result<()> {
     let start = clock::now();
     let aim = Aim { to: args.to, from: args.from, until: start + Duration::from_secs(args.seconds), count: args.count };
     let offered = match args.kind {
-        Kind::Noise => udp::flood(aim, start, &[])?,
+        Kind::Noise => udp::flood(aim, start, &Shots::Noise)?,
+        Kind::Quic => {
+            let flights = udp::first_flights(start, aim.to)?;
+            // They were made before the clock of the flood began to run.
+            let begun = clock::now();
+            udp::flood(
+                Aim { until: begun + Duration::from_secs(args.seconds), ..aim },
+                begun,
+                &Shots::Flights(flights),
+            )?
+        }
         Kind::Lookalike => {
             let seen = args.seen.context("--seen is missing")?;
             let packets = udp::read_capture(&seen)?;
             ensure!(!packets.is_empty(), "{}: no UDP packets in it", seen.display());
-            udp::flood(aim, start, &packets)?
+            udp::flood(aim, start, &Shots::Lookalikes(packets))?
         }
         Kind::Silent | Kind::Junk | Kind::Hello | Kind::Replay | Kind::Half => tcp::flood(args.kind, aim)?,
     };

@@ -120,7 +120,7 @@ impl Attacker<'_> {
                 self.held.push_back(stream);
                 Ok(answered)
             }
-            Kind::Noise | Kind::Lookalike => Ok(false),
+            Kind::Quic | Kind::Noise | Kind::Lookalike => Ok(false),
         }
     }
 

@@ -10,6 +10,9 @@ use anyhow::{Context as _, ensure};
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
 use visavis::engine::clock;
+use visavis_net::buf::Pool;
+use visavis_net::carrier::quic::Endpoint;
+use visavis_net::plan::SrtpProfile;
 
 use super::{Aim, Offered, generator};
 
@@ -20,8 +23,37 @@ const LONGEST: usize = 1400;
 /// The longest pause between trains of datagrams.
 const STEP: Duration = Duration::from_millis(1);
 
-/// Sends noise, or what looks like `seen` if there is any, spread evenly over the time that is left.
-pub(super) fn flood(aim: Aim, start: Instant, seen: &[Vec<u8>]) -> anyhow::Result<Offered> {
+/// What is sent.
+pub(super) enum Shots {
+    Noise,
+    /// What looks like these packets.
+    Lookalikes(Vec<Vec<u8>>),
+    /// These datagrams, those of one flight from one address.
+    Flights(Vec<Vec<Vec<u8>>>),
+}
+
+/// Flights that differ; a handshake that was given up can be begun with the same one.
+const FLIGHTS: usize = 2000;
+
+/// What QUIC clients send first, each with identifiers of its own.
+pub(super) fn first_flights(now: Instant, to: SocketAddr) -> anyhow::Result<Vec<Vec<Vec<u8>>>> {
+    let mut endpoint = Endpoint::new(&SrtpProfile::ALL, Pool::new(0), [9; 32])?;
+    let mut flights = Vec::with_capacity(FLIGHTS);
+    let mut out = Vec::new();
+    for _ in 0..FLIGHTS {
+        endpoint.dial(now, to).context("QUIC cannot dial there")?;
+        let mut flight = Vec::new();
+        while let Some(transmit) = endpoint.poll_transmit(now, &mut out) {
+            flight.extend(out.chunks(transmit.segment).map(<[u8]>::to_vec));
+            out.clear();
+        }
+        flights.push(flight);
+    }
+    Ok(flights)
+}
+
+/// Sends `shots`, spread evenly over the time that is left.
+pub(super) fn flood(aim: Aim, start: Instant, shots: &Shots) -> anyhow::Result<Offered> {
     let mut rng = generator(7);
     let sockets: Vec<UdpSocket> = (0..if aim.from.is_one() { 1 } else { SOCKETS })
         .map(|_| {
@@ -37,11 +69,16 @@ pub(super) fn flood(aim: Aim, start: Instant, seen: &[Vec<u8>]) -> anyhow::Resul
         }
         let due = (aim.count as f64 * (now - start).as_secs_f64() / time.as_secs_f64()) as u64;
         for _ in offered.count + offered.failed..due {
-            let packet = if seen.is_empty() { noise(&mut rng) } else { lookalike(&mut rng, seen) };
+            let shot = match shots {
+                Shots::Noise => vec![noise(&mut rng)],
+                Shots::Lookalikes(seen) => vec![lookalike(&mut rng, seen)],
+                Shots::Flights(flights) => flights[rng.next_u32() as usize % flights.len()].clone(),
+            };
             let socket = &sockets[rng.next_u32() as usize % sockets.len()];
-            match socket.send_to(&packet, aim.to) {
-                Ok(_) => offered.count += 1,
-                Err(_) => offered.failed += 1,
+            if shot.iter().all(|datagram| socket.send_to(datagram, aim.to).is_ok()) {
+                offered.count += 1;
+            } else {
+                offered.failed += 1;
             }
         }
         thread::sleep(STEP);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use visavis_net::carrier::Carrier;
-use visavis_net::carrier::quic::{Event, Id, Stream, Verdict};
+use visavis_net::carrier::quic::{Event, Id, Stream, Verdict, is_initial};
 use visavis_net::plan::{Exported, Path};
 use visavis_session::call::{Call, Channel};
 
@@ -17,6 +17,10 @@ impl Peer {
     pub(super) fn quic_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
         let Self { quic, strangers, legs, .. } = self;
         let Some(quic) = quic else { return };
+        let initial = datagram.first().is_some_and(|first| is_initial(*first));
+        if initial && !strangers.reads_initial(now, from) {
+            return;
+        }
         let handshakes = quic.handshakes();
         let judge = |remote, proven| match strangers.admits_quic(now, remote, proven, handshakes) {
             Verdict::Accept if !strangers.admit(now, remote, handshakes, legs.values()) => Verdict::Ignore,

@@ -33,6 +33,9 @@ const UNPROVEN_RATE: Rate = Rate { burst: 16, every: Duration::from_millis(62) }
 /// Tokens for those who have to prove their address: each costs us no memory and some 20 µs.
 const TOKEN_RATE: Rate = Rate { burst: 64, every: Duration::from_millis(2) };
 
+/// First packets of QUIC that are looked into: each takes some 15 µs, whatever comes of it.
+const INITIAL_RATE: Rate = Rate { burst: 256, every: Duration::from_micros(500) };
+
 /// Addresses from which contacts have come, the latest ones.
 const MAX_LEARNED: usize = 64;
 
@@ -49,9 +52,10 @@ pub(super) struct Strangers {
     listed: BTreeSet<Block>,
     /// Where contacts have proven to be since, at most [`MAX_LEARNED`], the latest last.
     learned: VecDeque<Block>,
-    /// When the buckets of [`UNPROVEN_RATE`] and [`TOKEN_RATE`] will be full.
+    /// When the buckets of [`UNPROVEN_RATE`], [`TOKEN_RATE`] and [`INITIAL_RATE`] will be full.
     unproven: Option<Instant>,
     tokens: Option<Instant>,
+    initials: Option<Instant>,
     refused: Tally,
     failed: Tally,
 }
@@ -66,6 +70,7 @@ impl Strangers {
             learned: VecDeque::new(),
             unproven: None,
             tokens: None,
+            initials: None,
             refused: Tally::new(),
             failed: Tally::new(),
         }
@@ -94,6 +99,15 @@ impl Strangers {
     /// What counts who comes from there.
     fn share(&mut self, address: IpAddr) -> &mut Share {
         if self.is_familiar(address) { &mut self.familiar } else { &mut self.unknown }
+    }
+
+    /// Whether one more first packet of QUIC, or what claims to be one, is looked into. Those from where contacts are always are.
+    pub(super) fn reads_initial(&mut self, now: Instant, remote: SocketAddr) -> bool {
+        let read = self.is_familiar(remote.ip()) || take(&mut self.initials, INITIAL_RATE, now);
+        if !read {
+            self.refused.note(now, format!("{remote}: first packets of QUIC come too fast"));
+        }
+        read
     }
 
     /// What becomes of somebody whose QUIC handshake would be one more beside `handshakes`: at ease, it goes on; when many come,

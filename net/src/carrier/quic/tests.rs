@@ -301,6 +301,7 @@ fn junk_and_damaged_datagrams_are_harmless() {
     pair.ends[0].dial(pair.now, B).expect("an address");
     let mut first = Vec::new();
     let transmit = pair.ends[0].poll_transmit(pair.now, &mut first).expect("a first flight");
+    assert!(is_initial(first[0]));
     let datagram = first[..transmit.segment].to_vec();
     // From here on, nothing of the real caller arrives.
     pair.addresses[1] = C;
