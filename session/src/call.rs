@@ -40,7 +40,7 @@ use crate::rtsp::transport::Ways;
 use crate::sas::SasKey;
 use crate::sdp::Offer;
 use crate::state::{Awaited, Listening, MAX_HELD, State};
-use crate::timer::{HANDSHAKE_TIMEOUT, HELLO_TIMEOUT, PING_INTERVAL, SILENCE_LIMIT, Timer, Timers};
+use crate::timer::{FAREWELL_LIMIT, HANDSHAKE_TIMEOUT, HELLO_TIMEOUT, PING_INTERVAL, SILENCE_LIMIT, Timer, Timers};
 
 use back::Back;
 use mute::Mutes;
@@ -232,6 +232,12 @@ impl Call {
                 self.note_heard(now);
                 Ok(())
             }
+            Input::Farewell => {
+                if matches!(self.state, State::Active) {
+                    self.timers.set(Timer::Farewell, now + FAREWELL_LIMIT);
+                }
+                Ok(())
+            }
             Input::Back(input) => self.back_input(now, input),
         };
         self.conclude(step);
@@ -365,6 +371,7 @@ impl Call {
                 Ok(())
             }
             Timer::Silence => self.silent(now),
+            Timer::Farewell => Err(EndReason::HungUp { by_peer: true }),
             Timer::Back => self.back_failed("the other side could not be dialled back in time"),
         }
     }

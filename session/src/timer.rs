@@ -10,6 +10,8 @@ pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 pub const PING_INTERVAL: Duration = Duration::from_secs(1);
 /// A peer of which nothing authentic was heard for this long is lost.
 pub const SILENCE_LIMIT: Duration = Duration::from_millis(4500);
+/// After a side has said on the media path that it ends its streams, its word on the control connection has this long to come.
+pub const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
 /// How long a called peer tries to dial back before it uses the first connection.
 pub const BACK_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -26,10 +28,12 @@ pub(crate) enum Timer {
     Silence,
     /// Gives up on the second connection.
     Back,
+    /// Takes the end of the other side's streams for that of the call.
+    Farewell,
 }
 
 impl Timer {
-    const ALL: [Self; 5] = [Self::Handshake, Self::Ring, Self::Ping, Self::Silence, Self::Back];
+    const ALL: [Self; 6] = [Self::Handshake, Self::Ring, Self::Ping, Self::Silence, Self::Back, Self::Farewell];
 }
 
 /// One optional deadline for each [`Timer`].

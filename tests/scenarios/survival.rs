@@ -131,6 +131,18 @@ fn a_caller_whose_nat_forgets_it_is_heard_on(carrier: Carrier) {
     }
 }
 
+#[test]
+fn who_hangs_up_is_heard_although_its_control_connection_has_died() {
+    let mut world = talking(85, Carrier::TcpUdp);
+    world.set_conditions(Conditions { tcp_blocked: true, ..clean() });
+    world.run_for(20 * SECOND);
+    assert!(world.nodes.iter().all(|node| is_told(node) == (0, 0)), "media goes on");
+    world.command(A, Command::HangUp);
+    world.run_for(3 * SECOND);
+    let by_peer = |event: &Event| matches!(event, Event::Ended { reason: EndReason::HungUp { by_peer: true }, .. });
+    assert!(world.nodes[B].told(by_peer), "{:?}", world.nodes[B].events);
+}
+
 fn a_caller_that_gives_up_while_reconnecting_is_free_at_once(carrier: Carrier) {
     let mut world = talking(84, carrier);
     world.set_conditions(Conditions { cut: true, ..clean() });

@@ -21,7 +21,7 @@ use visavis_net::rtp::codec::{Codec, MediaKind};
 use visavis_net::rtp::ids::Ssrc;
 use visavis_net::rtp::session::{self, OutFrame, Session, SessionConfig};
 use visavis_net::rtp::time::WallClock;
-use visavis_session::call::{self, Call, Channel, EndReason};
+use visavis_session::call::{self, Call, Channel, EndReason, Input};
 use visavis_session::identity::Fingerprint;
 use visavis_session::timer::SILENCE_LIMIT;
 
@@ -413,7 +413,7 @@ impl Peer {
         for happening in happenings.drain(..) {
             match happening {
                 Happening::Received(received) => self.received(id, received),
-                Happening::Session(event) => self.session_event(id, event),
+                Happening::Session(event) => self.session_event(now, id, event),
                 Happening::Call(event) => self.call_event(now, id, event),
                 Happening::DialledBack(call_id, bind) => self.dialled_back(now, id, call_id, &bind),
             }
@@ -421,7 +421,7 @@ impl Peer {
         self.happenings = happenings;
     }
 
-    fn session_event(&mut self, id: ConnId, event: session::Event) {
+    fn session_event(&mut self, now: Instant, id: ConnId, event: session::Event) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let in_focus = self.focus == Some(id);
         match event {
@@ -440,8 +440,9 @@ impl Peer {
                     self.tell(Event::PathChanged { path });
                 }
             }
-            // The round trip is read from the statistics; a BYE is followed by the control connection's word.
-            session::Event::RoundTrip(_) | session::Event::Bye => {}
+            session::Event::Bye => self.ask(now, id, |call| call.handle_input(now, Input::Farewell)),
+            // It is read from the statistics.
+            session::Event::RoundTrip(_) => {}
         }
     }
 

@@ -177,6 +177,9 @@ pub enum Input<'a> {
     Closed,
     /// A media packet of the other peer was authenticated: it is alive.
     MediaAlive,
+    /// The other peer has said on the media path, authentically, that its streams end (RTCP BYE). Its word about the call should
+    /// follow; if the control connection has died without a sound, this is all that comes.
+    Farewell,
     /// The second connection of `separate_channels`.
     Back(BackInput<'a>),
 }

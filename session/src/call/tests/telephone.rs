@@ -226,6 +226,27 @@ fn media_alone_keeps_a_call_alive() {
 }
 
 #[test]
+fn the_end_of_media_ends_the_call_if_the_word_for_it_does_not_come() {
+    let mut pair = Pair::active(Setup::default());
+    pair.between = Box::new(|_, _, message| message.clear());
+    pair.act(Side::A, Call::hang_up);
+    let now = pair.now;
+    pair.act(Side::B, |call, now| call.handle_input(now, Input::Farewell));
+    pair.b.dead = false;
+    while pair.b.ended().is_none() {
+        pair.now += Duration::from_millis(100);
+        pair.act(Side::B, |call, now| call.handle_timeout(now));
+    }
+    assert_eq!(pair.b.ended(), Some(EndReason::HungUp { by_peer: true }));
+    assert_eq!(pair.now - now, Duration::from_secs(2));
+    // Before the call is accepted there is no media, and nothing to end by it.
+    let mut pair = Pair::run(Setup::default());
+    pair.act(Side::B, |call, now| call.handle_input(now, Input::Farewell));
+    pair.pass(Duration::from_secs(5));
+    assert_eq!(pair.b.ended(), None);
+}
+
+#[test]
 fn a_closed_connection_ends_the_call() {
     let mut pair = Pair::active(Setup::default());
     pair.act(Side::A, |call, now| call.handle_input(now, Input::Closed));
