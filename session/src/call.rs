@@ -71,6 +71,8 @@ pub struct Call {
     heard_control: Instant,
     /// An accepted call of whose other side nothing is heard.
     out_of_reach: bool,
+    /// An accepted call without a control connection.
+    control_lost: bool,
     events: VecDeque<Event>,
     outbox: Outbox,
 
@@ -188,6 +190,7 @@ impl Call {
             heard: now,
             heard_control: now,
             out_of_reach: false,
+            control_lost: false,
             events: VecDeque::new(),
             outbox: Outbox::default(),
             primary: None,
@@ -227,6 +230,13 @@ impl Call {
             Input::Broken => Err(PeerFault::Malformed("framing").into()),
             // It was never there to be lost: most likely it has too many connections.
             Input::Closed if matches!(self.state, State::Hello(_)) => Err(EndReason::HandshakeTimeout),
+            // Media may have a way of its own, and then there is somebody who hears it.
+            Input::Closed if matches!(self.state, State::Active) && self.ways != Ways::Quic => {
+                self.control_lost = true;
+                let text = "the control connection was lost; the call goes on for as long as sound or pictures come";
+                self.events.push_back(Event::Notice(text.to_owned()));
+                Ok(())
+            }
             Input::Closed => Err(EndReason::PeerLost),
             Input::MediaAlive => {
                 self.note_heard(now);
@@ -378,7 +388,8 @@ impl Call {
 
     /// Nothing was heard for a while, or for as long as an accepted call waits for somebody who is out of reach.
     fn silent(&mut self, now: Instant) -> Step {
-        let patience = if matches!(self.state, State::Active) { self.config.reconnect } else { Duration::ZERO };
+        let waits = matches!(self.state, State::Active) && !self.control_lost;
+        let patience = if waits { self.config.reconnect } else { Duration::ZERO };
         let quiet = now.saturating_duration_since(self.heard);
         if quiet >= SILENCE_LIMIT && quiet >= patience {
             return Err(EndReason::PeerLost);

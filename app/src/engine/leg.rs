@@ -283,7 +283,12 @@ impl Leg {
     /// A control connection is gone.
     pub(super) fn closed(&mut self, now: Instant, channel: Channel, out: &mut Vec<Happening>) {
         match channel {
-            Channel::Primary => self.input(now, Input::Closed, out),
+            Channel::Primary => {
+                if let Some(session) = &mut self.session {
+                    session.control_lost(now);
+                }
+                self.input(now, Input::Closed, out);
+            }
             Channel::Back => {
                 self.back = None;
                 self.input(now, Input::Back(BackInput::Closed), out);

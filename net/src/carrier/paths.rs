@@ -154,6 +154,12 @@ impl Paths {
         self.select();
     }
 
+    /// There is no control connection any more.
+    pub(crate) fn lose_carried(&mut self) {
+        self.carried = None;
+        self.select();
+    }
+
     /// Notes an authenticated packet of `len` bytes.
     pub(crate) fn heard(&mut self, now: Instant, path: Path, what: Heard, len: usize) {
         let Path::Udp(address) = path else { return };

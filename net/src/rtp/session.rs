@@ -211,6 +211,13 @@ impl Session {
         self.follow_path(now);
     }
 
+    /// The control connection is gone, and with it the way of media that it was.
+    pub fn control_lost(&mut self, now: Instant) {
+        self.now = now;
+        self.paths.lose_carried();
+        self.follow_path(now);
+    }
+
     /// Tells how many bytes the control connection holds back: those that its socket has not taken, or media that QUIC may not
     /// send yet. While there are any, media for [`Path::Interleaved`] and [`Path::Quic`] waits here, where sound goes first and a picture that became stale is dropped whole.
     /// Follow it with [`Self::poll_transmit`].

@@ -23,7 +23,7 @@ case_record() {
 
 # Whoever is killed leaves what can be played.
 case_record_killed() {
-    answer ben "$p" --once --auto=anyone
+    answer ben "$p" --once --auto=anyone --reconnect 0
     call ana "127.0.0.1:$p" --record "$dir/call.mkv"
     sees ana recording
     sees ana status 10
