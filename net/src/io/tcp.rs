@@ -155,7 +155,7 @@ pub async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
 
 /// Connects to whichever of `addresses` answers first, within `limit` for all of them together.
 ///
-/// They are tried in their order, which [`dial_order`](crate::carrier::dial_order) makes; each attempt gets a head start of 250 ms
+/// They are tried in their order, which [`dial_order`] makes; each attempt gets a head start of 250 ms
 /// unless the one before it failed sooner (RFC 8305, "happy eyeballs"). At most [`MAX_ADDRESSES`](crate::carrier::MAX_ADDRESSES) are tried.
 ///
 /// # Errors
