@@ -18,6 +18,7 @@ use visavis_media::device::video::VideoSource;
 use visavis_media::device::{AudioSourceSpec, VideoSourceSpec, y4m};
 use visavis_media::picture::{Picture, Sampling};
 use visavis_net::buf::Pool;
+use visavis_net::carrier::quic::{Endpoint, Verdict};
 use visavis_net::carrier::tcp_udp::Framer;
 use visavis_net::payload::{jpeg, opus};
 use visavis_net::plan::{Direction, MasterKey, MediaKeys, Path, SrtpProfile, StreamPlan};
@@ -42,7 +43,7 @@ use visavis_session::testing;
 pub(crate) type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its folder in `corpus` and of its program.
-pub(crate) const TARGETS: [(&str, Target); 18] = [
+pub(crate) const TARGETS: [(&str, Target); 19] = [
     ("address", address),
     ("contacts", contacts),
     ("control", control),
@@ -56,6 +57,7 @@ pub(crate) const TARGETS: [(&str, Target); 18] = [
     ("m4", m4),
     ("mjpeg_file", mjpeg_file),
     ("opus_payload", opus_payload),
+    ("quic", quic),
     ("rtcp", rtcp),
     ("rtp", rtp),
     ("sdp", sdp),
@@ -96,6 +98,31 @@ fn framer(data: &[u8]) {
         framer.push(bytes);
         while let Ok(Some(_)) = framer.next(&pool) {}
     }
+}
+
+/// Datagrams of QUIC from strangers, each behind its length in two bytes; the first byte says what becomes of those who want to connect.
+fn quic(data: &[u8]) {
+    let Some((verdict, mut data)) = data.split_first() else { return };
+    let now = clock::now();
+    let from = ([192, 0, 2, 7], 8554).into();
+    let mut endpoint = Endpoint::new(&SrtpProfile::ALL, Pool::new(4), [7; 32]).expect("keys");
+    let mut out = Vec::new();
+    while let Some((len, rest)) = data.split_first_chunk::<2>() {
+        let (datagram, rest) = rest.split_at(usize::from(u16::from_be_bytes(*len)).min(rest.len()));
+        data = rest;
+        endpoint.receive(now, from, datagram, |_, proven| match verdict % 4 {
+            0 => Verdict::Accept,
+            1 if proven => Verdict::Accept,
+            1 => Verdict::Prove,
+            2 => Verdict::Refuse,
+            _ => Verdict::Ignore,
+        });
+        while endpoint.poll_transmit(now, &mut out).is_some() {
+            out.clear();
+        }
+        while endpoint.poll_event().is_some() {}
+    }
+    endpoint.handle_timeout(now + Duration::from_secs(100));
 }
 
 /// The first message of a stranger.
