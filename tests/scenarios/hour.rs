@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "tests say what they have measured")]
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha8Rng;
@@ -76,11 +77,15 @@ fn queues(node: &mut Node, now: Instant) -> Vec<(&'static str, usize, usize)> {
     ]
 }
 
+/// Memory is counted for the whole process: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
 on_both_carriers! {
     clocks_apart_and_a_changing_network_do_not_let_anything_grow
 }
 
 fn clocks_apart_and_a_changing_network_do_not_let_anything_grow(carrier: Carrier) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let node = |capture, play| Setup { coded: Some(SoundClocks { capture, play }), ..Setup::over(carrier) };
     // One crystal for each peer: its microphone and its loudspeaker are wrong alike.
     let setups = [node(200.0, 200.0), node(-200.0, -200.0)];
