@@ -188,7 +188,9 @@ impl Connection {
             }
         };
         let _ = chunks.finalize();
-        if ended && self.phase == Phase::Open {
+        // The other stream may end before everything on this one has come: packets overtake each other.
+        let theirs = whose != Stream::of(self.inner.side());
+        if ended && theirs && self.phase == Phase::Open {
             events.push_back(Event::Closed { id, reason: "the other side has said everything".to_owned() });
             // What we have to say to that still leaves.
         }

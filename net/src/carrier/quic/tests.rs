@@ -205,6 +205,34 @@ fn what_is_said_last_arrives_before_the_end() {
 }
 
 #[test]
+fn an_end_that_overtakes_the_last_word_waits_for_it() {
+    let (mut pair, ids) = Pair::connected([&SrtpProfile::ALL, &SrtpProfile::ALL]);
+    pair.ends[1].send_control(pair.now, ids[1], Stream::Callee, b"call");
+    pair.run();
+    let mut sent = Vec::new();
+    for last in [false, true] {
+        if last {
+            pair.ends[0].close(pair.now, ids[0]);
+        } else {
+            pair.ends[0].send_control(pair.now, ids[0], Stream::Caller, b"goodbye");
+        }
+        let mut out = Vec::new();
+        while let Some(transmit) = pair.ends[0].poll_transmit(pair.now, &mut out) {
+            sent.extend(out.chunks(transmit.segment).map(<[u8]>::to_vec));
+            out.clear();
+        }
+    }
+    assert!(sent.len() > 1);
+    for datagram in sent.iter().rev() {
+        pair.ends[1].receive(pair.now, A, datagram, |_, _| Verdict::Ignore);
+    }
+    pair.run();
+    let kinds: Vec<_> = pair.events[1].iter().map(|event| matches!(event, Event::Closed { .. })).collect();
+    assert_eq!(pair.control(1, Stream::Caller), b"goodbye");
+    assert_eq!(kinds.iter().position(|closed| *closed), Some(kinds.len() - 1), "{:?}", pair.events[1]);
+}
+
+#[test]
 fn who_does_not_read_holds_nothing_up_for_ever() {
     let (mut pair, ids) = Pair::connected([&SrtpProfile::ALL, &SrtpProfile::ALL]);
     pair.ends[0].send_control(pair.now, ids[0], Stream::Caller, b"goodbye");
