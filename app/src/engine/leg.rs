@@ -174,7 +174,7 @@ impl Leg {
     }
 
     /// Whether it was accepted, and nothing is known of who made it.
-    fn is_untouched(&self) -> bool {
+    pub(super) fn is_untouched(&self) -> bool {
         self.dialled.is_none() && self.suite.is_none()
     }
 

@@ -240,8 +240,8 @@ impl Peer {
     /// Somebody connected to us: the name of that connection, or `None` if it is to be dropped, for it would be one too many
     /// of that address or of all.
     pub fn accept(&mut self, now: Instant, remote: SocketAddr) -> Option<ConnId> {
-        let handshakes = self.quic.as_ref().map_or(0, Endpoint::handshakes);
-        if !self.strangers.admit(now, remote, handshakes, self.legs.values()) {
+        let handshakes: Vec<_> = self.quic.iter().flat_map(Endpoint::handshakes).collect();
+        if !self.strangers.admit(now, remote, &handshakes, self.legs.values()) {
             return None;
         }
         let conn = self.name_connection();
@@ -538,7 +538,8 @@ impl Peer {
         leg.over = true;
         leg.bye(now);
         tracing::debug!(remote = %leg.remote, %reason, "conversation over");
-        if leg.is_stranger() {
+        // Who dials a second way beside the first takes back the slower one without a word.
+        if leg.is_stranger() && !(leg.is_untouched() && reason == EndReason::PeerLost) {
             self.strangers.failed(now, leg.remote, &reason);
         }
         let told = (leg.peer, leg.connected_for(now));

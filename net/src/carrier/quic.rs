@@ -31,6 +31,8 @@ mod tls;
 
 pub use tls::TlsError;
 
+/// The only version spoken: that of RFC 9000.
+const VERSION: u32 = 1;
 /// The one flow: RTP and RTCP of the call. As a variable-length integer (RFC 9000 §16) it is one byte.
 const FLOW: u8 = 0;
 /// Media that the connection holds, in bytes; of what comes on top, the oldest goes. A connection that sends at all holds none:
@@ -121,6 +123,8 @@ pub enum Event {
         id: Id,
         /// The other end.
         remote: SocketAddr,
+        /// Whether that was known to be its own address before the handshake began; by now it is.
+        proven: bool,
         /// What both ends have, and nobody else.
         exported: Exported,
     },
@@ -199,7 +203,7 @@ impl Endpoint {
         client.transport_config(transport);
         let mut config = EndpointConfig::default();
         // A datagram's first byte tells QUIC from media.
-        config.grease_quic_bit(false).rng_seed(Some(seed));
+        config.grease_quic_bit(false).supported_versions(vec![VERSION]).rng_seed(Some(seed));
         Ok(Self {
             endpoint: quinn_proto::Endpoint::new(Arc::new(config), Some(Arc::new(server)), true, None),
             client,
@@ -252,14 +256,14 @@ impl Endpoint {
     }
 
     fn meet(&mut self, now: Instant, incoming: Incoming, len: usize, judge: impl FnOnce(SocketAddr, bool) -> Verdict) {
-        let remote = incoming.remote_address();
+        let (remote, proven) = (incoming.remote_address(), incoming.remote_address_validated());
         self.scratch.clear();
-        match judge(remote, incoming.remote_address_validated()) {
+        match judge(remote, proven) {
             Verdict::Accept => match self.endpoint.accept(incoming, now, &mut self.scratch, None) {
                 Ok((handle, inner)) => {
                     let id = self.insert(now, handle, inner, remote);
                     if let Some(connection) = self.connections.get_mut(&id) {
-                        connection.credit = AMPLIFICATION * len;
+                        (connection.proven, connection.credit) = (proven, AMPLIFICATION * len);
                     }
                     self.drive(now, id);
                 }
@@ -346,24 +350,15 @@ impl Endpoint {
         self.drive(now, id);
     }
 
-    /// Our own address has changed: has the other side look for a new path at once.
-    pub fn address_changed(&mut self) {
-        for (id, connection) in &mut self.connections {
-            connection.inner.local_address_changed();
-            self.stirred.insert(*id);
-        }
-    }
-
     /// Whether nothing is left to say to anybody.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.responses.is_empty() && self.stirred.is_empty() && self.connections.values().all(Connection::is_over)
     }
 
-    /// Connections that strangers have made and whose handshake is not done.
-    #[must_use]
-    pub fn handshakes(&self) -> usize {
-        self.connections.values().filter(|connection| connection.is_of_a_stranger()).count()
+    /// Where those connections come from that strangers have made and whose handshake is not done.
+    pub fn handshakes(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.connections.values().filter(|connection| connection.is_of_a_stranger()).map(|connection| connection.remote)
     }
 
     /// The next event, oldest first.

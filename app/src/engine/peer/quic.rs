@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use visavis_net::carrier::Carrier;
-use visavis_net::carrier::quic::{Event, Id, Stream, Verdict, is_initial};
+use visavis_net::carrier::quic::{Event, Id, Stream, is_initial};
 use visavis_net::plan::{Exported, Path};
 use visavis_session::call::{Call, Channel};
 
@@ -21,11 +21,8 @@ impl Peer {
         if initial && !strangers.reads_initial(now, from) {
             return;
         }
-        let handshakes = quic.handshakes();
-        let judge = |remote, proven| match strangers.admits_quic(now, remote, proven, handshakes) {
-            Verdict::Accept if !strangers.admit(now, remote, handshakes, legs.values()) => Verdict::Ignore,
-            verdict => verdict,
-        };
+        let handshakes: Vec<_> = if initial { quic.handshakes().collect() } else { Vec::new() };
+        let judge = |remote, proven| strangers.judge(now, remote, proven, &handshakes, legs.values());
         quic.receive(now, from, datagram, judge);
         self.quic_events(now);
     }
@@ -34,10 +31,16 @@ impl Peer {
     pub(super) fn quic_events(&mut self, now: Instant) {
         while let Some(event) = self.quic.as_mut().and_then(|quic| quic.poll_event()) {
             match event {
-                Event::Connected { id, remote, exported } if self.is_dialling(id) => {
+                Event::Connected { id, remote, exported, .. } if self.is_dialling(id) => {
                     self.quic_answered(now, id, remote, exported);
                 }
-                Event::Connected { id, remote, exported } => self.quic_accepted(now, id, remote, exported),
+                Event::Connected { id, remote, proven, exported } => {
+                    if self.has_room_for(now, remote, proven) {
+                        self.quic_accepted(now, id, remote, exported);
+                    } else if let Some(quic) = &mut self.quic {
+                        quic.close(now, id);
+                    }
+                }
                 Event::Control { id, stream, bytes } => {
                     let Some(conn) = self.by_quic.get(&id).copied() else { continue };
                     let channel = match stream {
@@ -71,13 +74,13 @@ impl Peer {
         }
     }
 
+    /// Whether a connection may stay whose handshake is done; whose address was proven before has been counted then.
+    fn has_room_for(&mut self, now: Instant, remote: SocketAddr, proven: bool) -> bool {
+        let handshakes: Vec<_> = self.quic.iter().flat_map(|quic| quic.handshakes()).collect();
+        self.legs.len() < MAX_LEGS && (proven || self.strangers.admit(now, remote, &handshakes, self.legs.values()))
+    }
+
     fn quic_accepted(&mut self, now: Instant, id: Id, remote: SocketAddr, exported: Exported) {
-        if self.legs.len() >= MAX_LEGS {
-            if let Some(quic) = &mut self.quic {
-                quic.close(now, id);
-            }
-            return;
-        }
         let conn = self.name_connection();
         let call = Call::answer(now, &mut self.draw(), Arc::clone(&self.call_config), Some(exported));
         let chosen = Chosen { carrier: Carrier::Quic, why: Why::Caller };

@@ -52,10 +52,9 @@ pub(super) struct Strangers {
     listed: BTreeSet<Block>,
     /// Where contacts have proven to be since, at most [`MAX_LEARNED`], the latest last.
     learned: VecDeque<Block>,
-    /// When the buckets of [`UNPROVEN_RATE`], [`TOKEN_RATE`] and [`INITIAL_RATE`] will be full.
+    /// When the buckets of [`UNPROVEN_RATE`] and [`TOKEN_RATE`] will be full.
     unproven: Option<Instant>,
     tokens: Option<Instant>,
-    initials: Option<Instant>,
     refused: Tally,
     failed: Tally,
 }
@@ -70,7 +69,6 @@ impl Strangers {
             learned: VecDeque::new(),
             unproven: None,
             tokens: None,
-            initials: None,
             refused: Tally::new(),
             failed: Tally::new(),
         }
@@ -101,22 +99,31 @@ impl Strangers {
         if self.is_familiar(address) { &mut self.familiar } else { &mut self.unknown }
     }
 
-    /// Whether one more first packet of QUIC, or what claims to be one, is looked into. Those from where contacts are always are.
+    /// Whether one more first packet of QUIC, or what claims to be one, is looked into. Anybody can claim to be where contacts are:
+    /// those have a bucket of their own, and not more than that.
     pub(super) fn reads_initial(&mut self, now: Instant, remote: SocketAddr) -> bool {
-        let read = self.is_familiar(remote.ip()) || take(&mut self.initials, INITIAL_RATE, now);
+        let read = take(&mut self.share(remote.ip()).initials, INITIAL_RATE, now);
         if !read {
             self.refused.note(now, format!("{remote}: first packets of QUIC come too fast"));
         }
         read
     }
 
-    /// What becomes of somebody whose QUIC handshake would be one more beside `handshakes`: at ease, it goes on; when many come,
-    /// only if their addresses have been `proven` to be their own; and when very many do, they get no answer.
-    pub(super) fn admits_quic(&mut self, now: Instant, remote: SocketAddr, proven: bool, handshakes: usize) -> Verdict {
+    /// What becomes of somebody whose QUIC handshake would be one more beside `handshakes`. Whose address has been `proven` to be
+    /// its own is counted as who connects over TCP. Of the others a few are let on, and counted once the handshake has shown that; when
+    /// many come they have to prove it first; and when very many do, they get no answer.
+    pub(super) fn judge<'a>(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        proven: bool,
+        handshakes: &[SocketAddr],
+        legs: impl ExactSizeIterator<Item = &'a Leg>,
+    ) -> Verdict {
         if proven {
-            return Verdict::Accept;
+            return if self.admit(now, remote, handshakes, legs) { Verdict::Accept } else { Verdict::Ignore };
         }
-        if handshakes < UNPROVEN && take(&mut self.unproven, UNPROVEN_RATE, now) {
+        if handshakes.len() < UNPROVEN && take(&mut self.unproven, UNPROVEN_RATE, now) {
             return Verdict::Accept;
         }
         if take(&mut self.tokens, TOKEN_RATE, now) {
@@ -126,27 +133,29 @@ impl Strangers {
         Verdict::Ignore
     }
 
-    /// Whether one more connection may stay, `legs` being there already, and so many `handshakes` of QUIC that have not come as far.
+    /// Whether one more connection may stay, `legs` being there already, and these `handshakes` of QUIC that have not come as far.
     pub(super) fn admit<'a>(
         &mut self,
         now: Instant,
         remote: SocketAddr,
-        handshakes: usize,
+        handshakes: &[SocketAddr],
         legs: impl ExactSizeIterator<Item = &'a Leg>,
     ) -> bool {
-        let all = legs.len() + handshakes;
+        let all = legs.len() + handshakes.len();
         let block = Block::of(remote.ip());
-        let (mut handshakes, mut of_block, mut handshakes_of_block) = (handshakes, 0, 0);
+        let here = |address: SocketAddr| block.is_some() && Block::of(address.ip()) == block;
+        let of_quic = handshakes.iter().filter(|address| here(**address)).count();
+        let (mut strangers, mut of_block, mut strangers_of_block) = (handshakes.len(), of_quic, of_quic);
         for leg in legs {
-            let (stranger, same) = (leg.is_stranger(), block.is_some() && Block::of(leg.remote.ip()) == block);
-            handshakes += usize::from(stranger);
+            let (stranger, same) = (leg.is_stranger(), here(leg.remote));
+            strangers += usize::from(stranger);
             of_block += usize::from(same);
-            handshakes_of_block += usize::from(stranger && same);
+            strangers_of_block += usize::from(stranger && same);
         }
         let room = all < MAX_LEGS
-            && (handshakes < MAX_HANDSHAKES || self.is_familiar(remote.ip()))
+            && (strangers < MAX_HANDSHAKES || self.is_familiar(remote.ip()))
             && of_block < MAX_OF_BLOCK
-            && handshakes_of_block < MAX_HANDSHAKES_OF_BLOCK;
+            && strangers_of_block < MAX_HANDSHAKES_OF_BLOCK;
         let admitted = room && self.share(remote.ip()).connections.take(now, remote.ip());
         if !admitted {
             let reason = if room { "they come too fast" } else { "too many are open" };
@@ -192,12 +201,14 @@ fn take(full: &mut Option<Instant>, rate: Rate, now: Instant) -> bool {
 struct Share {
     connections: Quota,
     powers: Quota,
+    /// When the bucket of [`INITIAL_RATE`] will be full.
+    initials: Option<Instant>,
 }
 
 impl Share {
     const fn new() -> Self {
         let ([each, all], [each_power, all_powers]) = (CONNECTIONS, POWERS);
-        Self { connections: Quota::new(each, all), powers: Quota::new(each_power, all_powers) }
+        Self { connections: Quota::new(each, all), powers: Quota::new(each_power, all_powers), initials: None }
     }
 }
 

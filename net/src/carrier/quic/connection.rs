@@ -29,6 +29,8 @@ pub(super) struct Connection {
     pub(super) inner: quinn_proto::Connection,
     pub(super) phase: Phase,
     pub(super) remote: SocketAddr,
+    /// The address was proven before the handshake began.
+    pub(super) proven: bool,
     /// By who opened them.
     pub(super) streams: [Option<StreamId>; 2],
     /// Control bytes that flow control has not let out.
@@ -57,6 +59,7 @@ impl Connection {
             inner,
             phase: Phase::Handshake(now + HANDSHAKE_LIMIT),
             remote,
+            proven: false,
             streams: [None; 2],
             unsent: [Vec::new(), Vec::new()],
             finished: false,
@@ -142,7 +145,8 @@ impl Connection {
             Inner::Connected => match (self.exported(), self.phase) {
                 (Some(exported), Phase::Handshake(_)) => {
                     self.phase = Phase::Open;
-                    events.push_back(Event::Connected { id, remote: self.inner.remote_address(), exported });
+                    let (remote, proven) = (self.inner.remote_address(), self.proven);
+                    events.push_back(Event::Connected { id, remote, proven, exported });
                 }
                 // A protocol was agreed on, or there would be no connection.
                 _ => tracing::debug!("a QUIC connection without a protocol"),

@@ -275,6 +275,10 @@ fn an_address_can_be_asked_to_prove_itself_first() {
     assert_eq!(pair.ends[1].connections.len(), 0);
     pair.run();
     assert!(pair.events.iter().all(|events| exported(events).secret == exported(&pair.events[0]).secret));
+    let proven = |events: &[Event]| events.iter().any(|event| matches!(event, Event::Connected { proven: true, .. }));
+    assert!(proven(&pair.events[1]));
+    let (pair, _) = Pair::connected([&SrtpProfile::ALL, &SrtpProfile::ALL]);
+    assert!(!proven(&pair.events[1]));
 }
 
 #[test]
@@ -314,7 +318,6 @@ fn strangers_get_no_more_than_they_send() {
 fn a_caller_that_moves_keeps_its_connection() {
     let (mut pair, ids) = Pair::connected([&SrtpProfile::ALL, &SrtpProfile::ALL]);
     pair.addresses[0] = C;
-    pair.ends[0].address_changed();
     pair.ends[0].send_media(ids[0], &[7; 100], 100);
     pair.pass(Duration::from_secs(1));
     assert!(pair.events[1].iter().any(|event| matches!(event, Event::Moved { remote: C, .. })));
