@@ -7,13 +7,14 @@ mod callee;
 mod caller;
 mod mute;
 mod outbox;
+mod reach;
 mod talk;
 mod types;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRng, SeedableRng};
@@ -40,11 +41,12 @@ use crate::rtsp::transport::Ways;
 use crate::sas::SasKey;
 use crate::sdp::Offer;
 use crate::state::{Awaited, Listening, MAX_HELD, State};
-use crate::timer::{FAREWELL_LIMIT, HANDSHAKE_TIMEOUT, HELLO_TIMEOUT, PING_INTERVAL, SILENCE_LIMIT, Timer, Timers};
+use crate::timer::{FAREWELL_LIMIT, HANDSHAKE_TIMEOUT, HELLO_TIMEOUT, Timer, Timers};
 
 use back::Back;
 use mute::Mutes;
 use outbox::Outbox;
+use reach::Reach;
 
 /// One call, seen from one of its ends: one control connection and, if asked for, a second one dialled back; or the two streams of
 /// one QUIC connection, one for the requests of each side.
@@ -65,14 +67,7 @@ pub struct Call {
 
     state: State,
     timers: Timers,
-    /// When anything authentic was heard last, control or media.
-    heard: Instant,
-    /// When the control connection last brought something authentic.
-    heard_control: Instant,
-    /// An accepted call of whose other side nothing is heard.
-    out_of_reach: bool,
-    /// An accepted call without a control connection.
-    control_lost: bool,
+    reach: Reach,
     events: VecDeque<Event>,
     outbox: Outbox,
 
@@ -187,10 +182,7 @@ impl Call {
             suite: None,
             state,
             timers,
-            heard: now,
-            heard_control: now,
-            out_of_reach: false,
-            control_lost: false,
+            reach: Reach::new(now),
             events: VecDeque::new(),
             outbox: Outbox::default(),
             primary: None,
@@ -230,11 +222,8 @@ impl Call {
             Input::Broken => Err(PeerFault::Malformed("framing").into()),
             // It was never there to be lost: most likely it has too many connections.
             Input::Closed if matches!(self.state, State::Hello(_)) => Err(EndReason::HandshakeTimeout),
-            // Media may have a way of its own, and then there is somebody who hears it.
             Input::Closed if matches!(self.state, State::Active) && self.ways != Ways::Quic => {
-                self.control_lost = true;
-                let text = "the control connection was lost; the call goes on for as long as sound or pictures come";
-                self.events.push_back(Event::Notice(text.to_owned()));
+                self.control_closed();
                 Ok(())
             }
             Input::Closed => Err(EndReason::PeerLost),
@@ -369,55 +358,11 @@ impl Call {
         match timer {
             Timer::Handshake => self.part("ended", EndReason::HandshakeTimeout),
             Timer::Ring => self.part("no-answer", EndReason::NoAnswer),
-            Timer::Ping => {
-                let quiet = now.saturating_duration_since(self.heard_control);
-                // One at a time: on a stalled connection a second one would only wait behind the first.
-                if quiet >= PING_INTERVAL && !self.client.waits_for(Purport::Ping) {
-                    let ask = self.client.request(Method::GetParameter);
-                    self.ask(self.own, Purport::Ping, ask)?;
-                }
-                let next = if quiet >= PING_INTERVAL { now } else { self.heard_control };
-                self.timers.set(Timer::Ping, next + PING_INTERVAL);
-                Ok(())
-            }
+            Timer::Ping => self.ping_if_quiet(now),
             Timer::Silence => self.silent(now),
             Timer::Farewell => Err(EndReason::HungUp { by_peer: true }),
             Timer::Back => self.back_failed("the other side could not be dialled back in time"),
         }
-    }
-
-    /// Nothing was heard for a while, or for as long as an accepted call waits for somebody who is out of reach.
-    fn silent(&mut self, now: Instant) -> Step {
-        let waits = matches!(self.state, State::Active) && !self.control_lost;
-        let patience = if waits { self.config.reconnect } else { Duration::ZERO };
-        let quiet = now.saturating_duration_since(self.heard);
-        if quiet >= SILENCE_LIMIT && quiet >= patience {
-            return Err(EndReason::PeerLost);
-        }
-        if quiet >= SILENCE_LIMIT && !self.out_of_reach {
-            self.out_of_reach = true;
-            self.events.push_back(Event::OutOfReach);
-        }
-        let limit = if self.out_of_reach { patience.max(SILENCE_LIMIT) } else { SILENCE_LIMIT };
-        self.timers.set(Timer::Silence, self.heard + limit);
-        Ok(())
-    }
-
-    /// Something authentic came.
-    fn note_heard(&mut self, now: Instant) {
-        self.heard = now;
-        if std::mem::take(&mut self.out_of_reach) {
-            self.events.push_back(Event::WithinReach);
-            self.timers.set(Timer::Silence, now + SILENCE_LIMIT);
-        }
-    }
-
-    /// From here on silence has a meaning.
-    fn watch_for_silence(&mut self, now: Instant) {
-        self.heard = now;
-        self.heard_control = now;
-        self.timers.set(Timer::Ping, now + PING_INTERVAL);
-        self.timers.set(Timer::Silence, now + SILENCE_LIMIT);
     }
 
     /// A plain message on the first connection: M1 and M2, or the word that the handshake failed.
@@ -444,11 +389,11 @@ impl Call {
 
     /// A sealed message on either connection.
     fn sealed(&mut self, now: Instant, channel: Channel, bytes: &[u8]) -> Step {
-        let link = self.link(channel).ok_or(PeerFault::Unexpected("sealed message"))?;
+        let link = link(&mut self.primary, &mut self.back, channel).ok_or(PeerFault::Unexpected("sealed message"))?;
         let opened = link.open.open(bytes).map_err(HandshakeError::Seal)?;
         self.note_heard(now);
         if channel == Channel::Primary || self.ways == Ways::Quic {
-            self.heard_control = now;
+            self.reach.heard_control = now;
         }
         self.opened(now, channel, &opened)
     }
@@ -512,19 +457,8 @@ impl Call {
 
     /// Seals a message if the connection has keys, and queues it.
     fn send(&mut self, channel: Channel, message: &[u8]) -> Step {
-        let link = match channel {
-            Channel::Primary => self.primary.as_mut(),
-            Channel::Back => self.back.link(),
-        };
-        self.outbox.send(channel, link, message)?;
+        self.outbox.send(channel, link(&mut self.primary, &mut self.back, channel), message)?;
         Ok(())
-    }
-
-    fn link(&mut self, channel: Channel) -> Option<&mut Link> {
-        match channel {
-            Channel::Primary => self.primary.as_mut(),
-            Channel::Back => self.back.link(),
-        }
     }
 
     /// Says one last word, if there are keys to say it with, and ends.
@@ -573,13 +507,18 @@ impl Call {
         let message = Ask::new(Method::SetParameter, None).header(name::FAULT, code);
         let own = self.own;
         if let Some(message) = self.client.ask(own, Purport::Word, message) {
-            let link = match own {
-                Channel::Primary => self.primary.as_mut(),
-                Channel::Back => self.back.link(),
-            };
+            let link = link(&mut self.primary, &mut self.back, own);
             // A queue that is full belongs to a peer that does not read.
             let _ = self.outbox.send(own, link.filter(|_| !unsealed), &message);
         }
+    }
+}
+
+/// The seals of one of the connections, once it has keys.
+fn link<'a>(primary: &'a mut Option<Link>, back: &'a mut Back, channel: Channel) -> Option<&'a mut Link> {
+    match channel {
+        Channel::Primary => primary.as_mut(),
+        Channel::Back => back.link(),
     }
 }
 

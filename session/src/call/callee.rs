@@ -170,7 +170,7 @@ impl Call {
             return Ok(());
         };
         // Nothing authentic was heard yet, so this counts from the connection.
-        self.timers.set(Timer::Handshake, self.heard + HANDSHAKE_TIMEOUT);
+        self.timers.set(Timer::Handshake, self.reach.heard + HANDSHAKE_TIMEOUT);
         let keys = KeySource::Exchange { secret, transcript: transcript.hash() }.derive(Role::Callee, srtp);
         let (confirm, sas) = self.take_keys(keys, suite, remote_udp_port);
         let greeted = Greeted { transcript, confirm, sas };
@@ -180,7 +180,7 @@ impl Call {
 
     /// TLS has made the keys: waits for M3.
     pub(super) fn greeted_secured(&mut self, exported: Exported) {
-        self.timers.set(Timer::Handshake, self.heard + HANDSHAKE_TIMEOUT);
+        self.timers.set(Timer::Handshake, self.reach.heard + HANDSHAKE_TIMEOUT);
         let (transcript, confirm, sas) = self.take_exported(exported);
         self.state = State::Greeted(Box::new(Greeted { transcript, confirm, sas }));
     }

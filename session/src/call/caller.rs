@@ -175,7 +175,7 @@ impl Call {
         self.pull(Channel::Primary, |_| true)?;
         let proof = Proof { transcript, confirm, sas, nonce: sas_nonce };
         self.state = State::Proof(Box::new(proof));
-        self.heard = now;
+        self.reach.heard = now;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Who gets through to a peer, calls that cross, and connections that are dialled back.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use visavis_session::admission::{self, Admission, Outgoing, Situation, Visitor};
 use visavis_session::call::{CallId, Purpose};
@@ -12,6 +12,9 @@ use super::dial::Dialling;
 use super::{ConnId, Output, Peer};
 use crate::engine::event::Event;
 use crate::engine::leg::Leg;
+
+/// How long the surviving call of two that crossed may take to arrive.
+pub(super) const GLARE_WAIT: Duration = Duration::from_secs(5);
 
 /// Both called each other and the other call survives: it is expected from there until then.
 #[derive(Debug)]

@@ -4,14 +4,26 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use rand_chacha::ChaCha20Rng;
+use rand_core::Rng;
+use visavis_net::buf::Pool;
 use visavis_net::carrier::Carrier;
-use visavis_net::carrier::quic::{Event, Id, Stream, is_initial};
+use visavis_net::carrier::quic::{Endpoint, Event, Id, Stream, is_initial};
 use visavis_net::plan::{Exported, Path};
 use visavis_session::call::{Call, Channel};
 
 use super::{MAX_LEGS, Peer};
 use crate::engine::carriers::{Chosen, Why};
+use crate::engine::config::Config;
 use crate::engine::leg::Leg;
+
+/// What takes and makes QUIC connections, if calls may use them.
+pub(super) fn endpoint(config: &Config, pool: &Pool, rng: &mut ChaCha20Rng) -> Option<Endpoint> {
+    let mut seed = [0; 32];
+    rng.fill_bytes(&mut seed);
+    let made = config.carriers.takes_quic(&config.suites).then(|| Endpoint::new(&config.srtp, pool.clone(), seed))?;
+    made.inspect_err(|error| tracing::warn!(%error, "calls go without QUIC")).ok()
+}
 
 impl Peer {
     pub(super) fn quic_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
