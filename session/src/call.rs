@@ -8,6 +8,7 @@ mod caller;
 mod mute;
 mod outbox;
 mod reach;
+mod resume;
 mod talk;
 mod types;
 
@@ -19,16 +20,17 @@ use std::time::Instant;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRng, SeedableRng};
 use rtsp_types::Method;
-use visavis_net::plan::Exported;
+use visavis_net::plan::{Exported, SrtpProfile};
 
 pub use crate::admission::Admission;
 pub use crate::error::{AtFault, EndReason, PeerFault, VerificationFault};
 pub use types::{
-    BackInput, CallId, Channel, Config, Dial, Event, Input, Presentation, Purpose, RECONNECT_LIMIT, RING_TIMEOUT,
+    BackInput, CallId, Channel, Config, Dial, Event, Input, Lost, NextInput, Presentation, Purpose, RECONNECT_LIMIT,
+    RING_TIMEOUT,
 };
 
 use crate::error::PROTOCOL_FAULT;
-use crate::handshake::keys::{BackKey, Confirm, Keys};
+use crate::handshake::keys::{BackKey, Binding, Confirm, Keys, ResumeKey};
 use crate::handshake::seal::{Open, Seal, SealError};
 use crate::handshake::suite::{self, Suite};
 use crate::handshake::transcript::Transcript;
@@ -47,6 +49,7 @@ use back::Back;
 use mute::Mutes;
 use outbox::Outbox;
 use reach::Reach;
+use resume::Next;
 
 /// One call, seen from one of its ends: one control connection and, if asked for, a second one dialled back; or the two streams of
 /// one QUIC connection, one for the requests of each side.
@@ -64,6 +67,7 @@ pub struct Call {
     call_id: Option<CallId>,
     peer: Option<PublicKey>,
     suite: Option<Suite>,
+    srtp: Option<SrtpProfile>,
 
     state: State,
     timers: Timers,
@@ -75,6 +79,10 @@ pub struct Call {
     primary: Option<Link>,
     back: Back,
     back_key: Option<BackKey>,
+    next: Next,
+    resume_key: Option<ResumeKey>,
+    /// Called side, until it is known who calls: what tells its QUIC connection from others.
+    binding: Option<Binding>,
     /// Which of them takes our requests, but for those that go where the second connection decides.
     own: Channel,
     ways: Ways,
@@ -88,6 +96,7 @@ pub struct Call {
     awaited: Option<Awaited>,
     /// Whether the other side was told that we record, and whether it says that it does.
     recording: bool,
+    recording_told: bool,
     recorded: bool,
     /// Accepted, but waiting for the second connection before we ask for the caller's streams.
     pull_waits: bool,
@@ -146,6 +155,7 @@ impl Call {
         // The called side knows no name of its caller, and needs none: RFC 6761 §6.4 has one for that.
         let mut call = Self::new(now, rng, config, Role::Callee, presentation, exported.is_some(), "caller.invalid");
         if let Some(exported) = exported {
+            call.binding = Some(Binding::of(&exported));
             call.greeted_secured(exported);
         }
         call
@@ -180,6 +190,7 @@ impl Call {
             call_id: None,
             peer: None,
             suite: None,
+            srtp: None,
             state,
             timers,
             reach: Reach::new(now),
@@ -188,6 +199,9 @@ impl Call {
             primary: None,
             back: Back::Unused,
             back_key: None,
+            next: Next::default(),
+            resume_key: None,
+            binding: None,
             own: Channel::Primary,
             ways,
             early: Vec::new(),
@@ -196,6 +210,7 @@ impl Call {
             remote: Offer::default(),
             awaited: None,
             recording: false,
+            recording_told: false,
             recorded: false,
             pull_waits: false,
             playing: false,
@@ -210,6 +225,19 @@ impl Call {
         back::bind_request(message)
     }
 
+    /// Whether the first message on a new connection asks to go on over it with a call whose own was lost: let each call that was
+    /// accepted say whether it is that one, with [`Self::resumed_by`], before the connection is answered as a new call.
+    #[must_use]
+    pub fn is_resume_request(message: &[u8]) -> bool {
+        resume::is_resume_request(message)
+    }
+
+    /// As long as it is not known who calls, what tells the QUIC connection below from any other.
+    #[must_use]
+    pub fn binding(&self) -> Option<Binding> {
+        self.binding.clone()
+    }
+
     /// Takes what happened.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
         if self.is_over() {
@@ -222,7 +250,10 @@ impl Call {
             Input::Broken => Err(PeerFault::Malformed("framing").into()),
             // It was never there to be lost: most likely it has too many connections.
             Input::Closed if matches!(self.state, State::Hello(_)) => Err(EndReason::HandshakeTimeout),
-            Input::Closed if matches!(self.state, State::Active) && self.ways != Ways::Quic => {
+            // QUIC closes nothing that can be kept: but the one that makes another connection closes this one after it.
+            Input::Closed
+                if matches!(self.state, State::Active) && (self.ways != Ways::Quic || self.is_about_to_resume()) =>
+            {
                 self.control_closed();
                 Ok(())
             }
@@ -238,6 +269,7 @@ impl Call {
                 Ok(())
             }
             Input::Back(input) => self.back_input(now, input),
+            Input::Next(input) => self.next_input(now, input),
         };
         self.conclude(step);
     }
@@ -291,16 +323,6 @@ impl Call {
             State::Active => self.part("ended", EndReason::HungUp { by_peer: false }),
         };
         self.conclude(step);
-    }
-
-    /// Tells the other side that we record what it sends, or that we have stopped; no effect before the call is accepted.
-    pub fn record(&mut self, _now: Instant, on: bool) {
-        if matches!(self.state, State::Active) && self.recording != on {
-            self.recording = on;
-            let ask = self.client.parameter("recording", if on { "on" } else { "off" });
-            let step = self.ask(self.own, Purport::Word, ask);
-            self.conclude(step);
-        }
     }
 
     /// Appends the next message to `out`, ready for the wire, and says which connection it is for.
@@ -362,6 +384,10 @@ impl Call {
             Timer::Silence => self.silent(now),
             Timer::Farewell => Err(EndReason::HungUp { by_peer: true }),
             Timer::Back => self.back_failed("the other side could not be dialled back in time"),
+            Timer::Resume => {
+                self.next_failed();
+                Ok(())
+            }
         }
     }
 
@@ -391,9 +417,10 @@ impl Call {
     fn sealed(&mut self, now: Instant, channel: Channel, bytes: &[u8]) -> Step {
         let link = link(&mut self.primary, &mut self.back, channel).ok_or(PeerFault::Unexpected("sealed message"))?;
         let opened = link.open.open(bytes).map_err(HandshakeError::Seal)?;
-        self.note_heard(now);
         if channel == Channel::Primary || self.ways == Ways::Quic {
-            self.reach.heard_control = now;
+            self.note_heard_control(now);
+        } else {
+            self.note_heard(now);
         }
         self.opened(now, channel, &opened)
     }
@@ -429,9 +456,10 @@ impl Call {
     fn take_keys(&mut self, keys: Keys, suite: Suite, remote_udp_port: u16) -> (Confirm, SasKey) {
         // From its state the secrets of the exchange could be drawn again, and those are to be gone now.
         self.rng = ChaCha20Rng::from_rng(&mut self.rng);
-        self.suite = Some(suite);
+        (self.suite, self.srtp) = (Some(suite), Some(keys.media.local.profile()));
         self.primary = Some(Link { seal: keys.seal, open: keys.open });
         self.back_key = Some(keys.back);
+        self.resume_key = Some(keys.resume);
         if let Some((seal, open)) = keys.second {
             self.back = Back::Open(Box::new(Link { seal, open }));
             if self.role == Role::Callee {
@@ -519,6 +547,8 @@ fn link<'a>(primary: &'a mut Option<Link>, back: &'a mut Back, channel: Channel)
     match channel {
         Channel::Primary => primary.as_mut(),
         Channel::Back => back.link(),
+        // What is said there before it is the call's is plain.
+        Channel::Next => None,
     }
 }
 

@@ -8,12 +8,18 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// A control channel on which nothing was heard for this long is pinged.
 pub const PING_INTERVAL: Duration = Duration::from_secs(1);
+/// After this long without anything authentic from a peer of an accepted call, which sends something every second at least, another
+/// connection is tried, without a word to anybody.
+pub const QUIET_LIMIT: Duration = Duration::from_millis(1500);
 /// A peer of which nothing authentic was heard for this long is lost.
 pub const SILENCE_LIMIT: Duration = Duration::from_millis(4500);
 /// After a side has said on the media path that it ends its streams, its word on the control connection has this long to come.
 pub const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
 /// How long a called peer tries to dial back before it uses the first connection.
 pub const BACK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a new connection may take to become that of a call whose own was lost, from its first message on.
+pub const RESUME_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,10 +36,13 @@ pub(crate) enum Timer {
     Back,
     /// Takes the end of the other side's streams for that of the call.
     Farewell,
+    /// Gives up on a connection that the call was to go on over.
+    Resume,
 }
 
 impl Timer {
-    const ALL: [Self; 6] = [Self::Handshake, Self::Ring, Self::Ping, Self::Silence, Self::Back, Self::Farewell];
+    const ALL: [Self; 7] =
+        [Self::Handshake, Self::Ring, Self::Ping, Self::Silence, Self::Back, Self::Farewell, Self::Resume];
 }
 
 /// One optional deadline for each [`Timer`].

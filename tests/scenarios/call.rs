@@ -289,7 +289,7 @@ fn a_dead_peer_is_noticed_within_five_seconds(carrier: Carrier) {
     world.set_conditions(Conditions { cut: true, ..clean(50 * MS) });
     world.run_for(Duration::from_secs(6));
     for (index, node) in world.nodes.iter().enumerate() {
-        let noticed = node.told_at(|event| matches!(event, Event::Reconnecting)).expect("told") - cut_at;
+        let noticed = node.told_at(|event| matches!(event, Event::Reconnecting { .. })).expect("told") - cut_at;
         println!("{carrier}: peer {index} noticed after {noticed:?}");
         assert!(noticed <= Duration::from_secs(5), "{noticed:?}");
         assert!(!node.told(ended), "there is still hope");

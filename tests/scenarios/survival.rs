@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use visavis::engine::carriers::Carriers;
 use visavis::engine::command::Command;
 use visavis::engine::event::Event;
 use visavis::engine::snapshot::Phase;
@@ -24,6 +25,8 @@ on_both_carriers! {
     an_outage_without_an_end_ends_the_call_after_a_minute
     a_caller_whose_nat_forgets_it_is_heard_on
     a_caller_that_gives_up_while_reconnecting_is_free_at_once
+    whoever_has_another_address_is_heard_and_told_on
+    who_has_lost_the_call_calls_anew
 }
 
 fn clean() -> Conditions {
@@ -48,7 +51,10 @@ fn gap(node: &Node, since: Instant, until: Instant) -> Duration {
 
 fn is_told(node: &Node) -> (usize, usize) {
     let count = |wanted: fn(&Event) -> bool| node.events.iter().filter(|(_, event)| wanted(event)).count();
-    (count(|event| matches!(event, Event::Reconnecting)), count(|event| matches!(event, Event::Reconnected { .. })))
+    (
+        count(|event| matches!(event, Event::Reconnecting { .. })),
+        count(|event| matches!(event, Event::Reconnected { .. })),
+    )
 }
 
 fn limit(carrier: Carrier) -> Duration {
@@ -131,12 +137,123 @@ fn a_caller_whose_nat_forgets_it_is_heard_on(carrier: Carrier) {
     }
 }
 
+/// Both say something about the call, and hear it.
+fn words_get_through(world: &mut World) {
+    for muted in [true, false] {
+        for node in [A, B] {
+            world.command(node, Command::Mute { kind: MediaKind::Video, muted });
+        }
+        world.run_for(SECOND);
+        let now = world.now();
+        for node in &mut world.nodes {
+            assert_eq!(node.peer.snapshot(now).peer_muted.camera, muted);
+        }
+    }
+}
+
+/// How often a side has gone on over another connection.
+fn resumptions(node: &Node) -> usize {
+    node.events.iter().filter(|(_, event)| matches!(event, Event::Reconnected { resumed: true, .. })).count()
+}
+
+fn whoever_has_another_address_is_heard_and_told_on(carrier: Carrier) {
+    for mover in [A, B] {
+        let mut world = talking(86 + mover as u64, carrier);
+        for host in [77, 78] {
+            let since = world.now();
+            world.relocate(mover, SocketAddr::from(([10, 0, 0, host], 8554)));
+            world.run_for(15 * SECOND);
+            let until = world.now();
+            for (index, node) in world.nodes.iter().enumerate() {
+                let gap = gap(node, since, until);
+                println!("{carrier}: peer {mover} is at 10.0.0.{host}: peer {index} hears nothing for {gap:?}");
+                assert!(gap <= limit(carrier), "{gap:?}");
+                assert!(
+                    is_told(node).0 <= 2 && !node.told(|event| matches!(event, Event::Ended { .. })),
+                    "{:?}",
+                    node.events
+                );
+                let rang = node
+                    .events
+                    .iter()
+                    .filter(|(_, event)| matches!(event, Event::Incoming { .. } | Event::Ringing { .. }));
+                assert_eq!(rang.count(), 1, "no second ring");
+            }
+            words_get_through(&mut world);
+        }
+        let changes = [A, B].map(|node| resumptions(&world.nodes[node]));
+        println!("{carrier}: peer {mover} moved twice, and both sides told of {changes:?} changes of connection");
+        world.command(B, Command::HangUp);
+        world.run_for(4 * SECOND);
+        assert!(world.nodes.iter().all(|node| node.peer.is_idle()));
+    }
+}
+
+#[test]
+fn a_connection_that_breaks_is_replaced_at_once_and_nothing_is_missed() {
+    let mut world = talking(88, Carrier::TcpUdp);
+    for _ in 0..3 {
+        let since = world.now();
+        world.reset_connections(A);
+        world.run_for(5 * SECOND);
+        let until = world.now();
+        for node in &world.nodes {
+            let gap = gap(node, since, until);
+            println!("its connection broke: nothing is heard for {gap:?}");
+            assert!(gap < Duration::from_millis(250), "{gap:?}");
+        }
+        words_get_through(&mut world);
+    }
+    assert!(world.nodes.iter().all(|node| is_told(node) == (3, 3) && resumptions(node) == 3));
+}
+
+#[test]
+fn a_network_without_datagrams_takes_over_from_one_that_has_them() {
+    let setup = Setup { carriers: Carriers::Auto, ..Setup::default() };
+    let mut world = World::new(89, clean(), &[setup.clone(), setup]);
+    world.dial(A, B, Purpose::Call);
+    world.run_for(5 * SECOND);
+    let since = world.now();
+    world.set_conditions(Conditions { udp_blocked: true, ..clean() });
+    world.run_for(15 * SECOND);
+    let until = world.now();
+    for (index, node) in world.nodes.iter_mut().enumerate() {
+        let gap = gap(node, since, until);
+        println!("no datagrams any more: peer {index} hears nothing for {gap:?}");
+        assert!(gap < 8 * SECOND, "{gap:?}");
+        let chosen = node.peer.snapshot(until).carrier.expect("there is a call");
+        assert_eq!(chosen.carrier, Carrier::TcpUdp);
+    }
+    words_get_through(&mut world);
+}
+
+fn who_has_lost_the_call_calls_anew(carrier: Carrier) {
+    // As if its program had died and begun anew: another node with the same key and address.
+    let mut world = talking(90, carrier);
+    world.restart(A);
+    world.run_for(6 * SECOND);
+    assert!(world.nodes[B].told(|event| matches!(event, Event::Reconnecting { .. })));
+    world.dial(A, B, Purpose::Call);
+    world.run_for(5 * SECOND);
+    let now = world.now();
+    assert!(
+        world.nodes.iter_mut().all(|node| node.peer.snapshot(now).phase == Phase::Connected),
+        "{:?}",
+        world.nodes[B].events
+    );
+    let lost = |event: &Event| matches!(event, Event::Ended { reason: EndReason::PeerLost, .. });
+    assert!(world.nodes[B].told(lost));
+    words_get_through(&mut world);
+}
+
 #[test]
 fn who_hangs_up_is_heard_although_its_control_connection_has_died() {
     let mut world = talking(85, Carrier::TcpUdp);
     world.set_conditions(Conditions { tcp_blocked: true, ..clean() });
     world.run_for(20 * SECOND);
-    assert!(world.nodes.iter().all(|node| is_told(node) == (0, 0)), "media goes on");
+    assert!(world.nodes.iter().all(|node| is_told(node) == (1, 0)), "words do not get through");
+    let now = world.now();
+    assert!(world.nodes.iter().all(|node| gap(node, now - 15 * SECOND, now) < SECOND), "media goes on");
     world.command(A, Command::HangUp);
     world.run_for(3 * SECOND);
     let by_peer = |event: &Event| matches!(event, Event::Ended { reason: EndReason::HungUp { by_peer: true }, .. });

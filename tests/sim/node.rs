@@ -51,6 +51,8 @@ pub struct Arrived {
 pub struct Node {
     /// The real state machine.
     pub peer: Peer,
+    config: Arc<Config>,
+    clock: WallClock,
     /// Its key.
     pub identity: Arc<Identity>,
     /// Its one address, TCP and UDP alike.
@@ -180,8 +182,11 @@ impl Node {
         };
         let mut peer_seed = seed;
         peer_seed[31] ^= 0xff;
+        let config = Arc::new(config);
         Self {
-            peer: Peer::new(Arc::new(config), address.port(), clock, peer_seed),
+            peer: Peer::new(Arc::clone(&config), address.port(), clock, peer_seed),
+            config,
+            clock,
             identity,
             address,
             datagrams_at: address,
@@ -197,9 +202,23 @@ impl Node {
         }
     }
 
+    /// Its program has died and begun anew: it knows who it is, and nothing of any call.
+    pub(super) fn restart(&mut self, seed: [u8; 32]) {
+        self.peer = Peer::new(Arc::clone(&self.config), self.address.port(), self.clock, seed);
+        self.connections.clear();
+        self.receiving.clear();
+        self.sources = None;
+    }
+
     /// Asks the peer for something.
     pub fn command(&mut self, now: Instant, command: Command) {
         self.peer.command(now, command);
+    }
+
+    /// Its end of the one connection that it has, if it has one.
+    #[must_use]
+    pub fn control(&self) -> Option<ConnId> {
+        self.connections.keys().next().copied()
     }
 
     /// Whether the owner was told something like this.
@@ -230,7 +249,10 @@ impl Node {
             MediaOutput::StopSending => self.sources = None,
             // The sources here go on: nothing that is captured may get past the peer.
             MediaOutput::Mute { .. } => {}
-            MediaOutput::StartReceiving(plan) => self.receiving.push(plan),
+            MediaOutput::StartReceiving(plan) => {
+                self.receiving.retain(|before| before.codec != plan.codec);
+                self.receiving.push(plan);
+            }
             MediaOutput::StopReceiving => self.receiving.clear(),
             MediaOutput::Snapshot => {}
             MediaOutput::Budget { bits_per_second } => self.budget = bits_per_second,

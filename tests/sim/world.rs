@@ -1,7 +1,7 @@
 //! The world: nodes, links between them, and one clock.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -48,6 +48,8 @@ pub struct World {
     /// Links by sender and receiver.
     links: Vec<Vec<Link<Datagram>>>,
     pipes: BinaryHeap<Reverse<Delivery>>,
+    /// Connections, by node, that carry nothing any more.
+    dead: BTreeSet<(usize, ConnId)>,
     /// What connections hold while the network is down.
     held: Vec<(usize, Segment)>,
     /// Keeps deliveries of one moment in the order in which they were sent.
@@ -117,6 +119,7 @@ impl World {
             now: epoch,
             links,
             pipes: BinaryHeap::new(),
+            dead: BTreeSet::new(),
             held: Vec::new(),
             next_delivery: 0,
         }
@@ -151,6 +154,36 @@ impl World {
     /// NAT has forgotten it. Its connections stay as they are.
     pub fn move_datagrams(&mut self, node: usize, address: SocketAddr) {
         self.nodes[node].datagrams_at = address;
+    }
+
+    /// This node has another address from now on, and nothing reaches it at the one before: its connections are dead, and nobody is
+    /// told.
+    pub fn relocate(&mut self, node: usize, address: SocketAddr) {
+        (self.nodes[node].address, self.nodes[node].datagrams_at) = (address, address);
+        self.forget_connections(node);
+    }
+
+    /// The program of this node dies with its machine, without a word, and begins anew at once.
+    pub fn restart(&mut self, node: usize) {
+        self.forget_connections(node);
+        let mut seed = [0xa5; 32];
+        seed[0] = node as u8;
+        self.nodes[node].restart(seed);
+    }
+
+    fn forget_connections(&mut self, node: usize) {
+        for (conn, (other, theirs)) in std::mem::take(&mut self.nodes[node].connections) {
+            self.dead.insert((node, conn));
+            self.dead.insert((other, theirs));
+        }
+    }
+
+    /// Has all TCP connections of this node fail at both ends, as a router does that has begun anew.
+    pub fn reset_connections(&mut self, node: usize) {
+        for (conn, (other, theirs)) in self.nodes[node].connections.clone() {
+            self.pipe(node, Segment::Fin { conn });
+            self.pipe(other, Segment::Fin { conn: theirs });
+        }
     }
 
     /// Has one node's owner ask for something.
@@ -227,6 +260,13 @@ impl World {
         while self.pipes.peek().is_some_and(|Reverse(delivery)| delivery.at <= self.now) {
             let Some(Reverse(delivery)) = self.pipes.pop() else { return };
             let (to, now) = (delivery.node, self.now);
+            let about = match &delivery.segment {
+                Segment::Data { conn, .. } | Segment::Fin { conn } | Segment::SynAck { conn, .. } => Some(*conn),
+                Segment::Syn { .. } | Segment::Refused { .. } => None,
+            };
+            if about.is_some_and(|conn| self.dead.contains(&(to, conn))) {
+                continue;
+            }
             match delivery.segment {
                 Segment::Syn { from, theirs } => {
                     let remote = self.nodes[from].address;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use visavis_media::codec::opus;
 use visavis_media::pcm::{self, FRAME_TIME};
 use visavis_net::plan::Path;
+use visavis_session::call::Lost;
 use visavis_session::identity::Fingerprint;
 
 use crate::blocked::Block;
@@ -54,8 +55,14 @@ pub(crate) fn event(event: &Event, contacts: &Contacts, outcome: Option<Exit>) -
             Some(peer),
             contacts,
         ),
-        Event::Reconnecting => json!({"event": "reconnecting"}),
-        Event::Reconnected { after } => json!({"event": "reconnected", "after_s": rounded(after.as_secs_f64())}),
+        Event::Reconnecting { lost } => json!({"event": "reconnecting", "lost": what_is_lost(*lost)}),
+        Event::Reconnected { after, chosen, resumed } => json!({
+            "event": "reconnected",
+            "after_s": rounded(after.as_secs_f64()),
+            "resumed": resumed,
+            "carrier": chosen.carrier.name(),
+            "carrier_why": chosen.why.slug(),
+        }),
         Event::Sas { sas } => json!({"event": "sas", "sas": sas.to_string()}),
         Event::PathChanged { path } => json!({"event": "path-changed", "path": path_value(path)}),
         Event::DeviceStarted { role, at } => json!({
@@ -188,6 +195,14 @@ fn path_value(path: &Path) -> Value {
         Path::Udp(address) => json!({"carrier": "udp", "address": address.to_string()}),
         Path::Interleaved => json!({"carrier": "tcp", "address": null}),
         Path::Quic => json!({"carrier": "quic", "address": null}),
+    }
+}
+
+const fn what_is_lost(lost: Lost) -> &'static str {
+    match lost {
+        Lost::Silence => "silence",
+        Lost::Closed => "closed",
+        Lost::Control => "control",
     }
 }
 

@@ -278,11 +278,9 @@ impl Desk {
                 self.connected = true;
                 self.connected(peer, *suite, *srtp, *chosen);
             }
-            Event::Reconnecting => {
-                self.screen.line("Nothing is heard of the other side: the network, here or there. Reconnecting …");
-            }
-            Event::Reconnected { after } => {
-                self.screen.line(&format!("The other side is there again, after {:.0} s.", after.as_secs_f64()));
+            Event::Reconnecting { lost } => self.screen.line(words::reconnecting(*lost)),
+            Event::Reconnected { after, chosen, resumed } => {
+                self.screen.line(&words::reconnected(*after, *chosen, *resumed));
             }
             Event::Sas { sas } => self.sas(sas.to_string()),
             // Until there is media, every way is being tried and none is news.

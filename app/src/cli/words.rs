@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use visavis_net::plan::{Path, SrtpProfile};
 use visavis_net::rtp::codec::MediaKind;
+use visavis_session::call::Lost;
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
@@ -33,6 +34,25 @@ pub(crate) fn trust(contact: Option<&Contact>) -> &'static str {
 pub(crate) fn keys(suite: Suite, srtp: SrtpProfile, chosen: Chosen) -> String {
     let Chosen { carrier, why } = chosen;
     format!("Keys agreed by {suite}, media sealed with {srtp}, carried by {carrier} ({why}).")
+}
+
+/// The other side, or the connection to it, is lost.
+pub(crate) const fn reconnecting(lost: Lost) -> &'static str {
+    match lost {
+        Lost::Silence => "Nothing is heard of the other side: the network, here or there. Reconnecting …",
+        Lost::Closed => "The connection to the other side broke; sound and pictures may still come. Reconnecting …",
+        Lost::Control => "The connection to the other side is stuck; sound and pictures still come. Reconnecting …",
+    }
+}
+
+/// It is there again.
+pub(crate) fn reconnected(after: Duration, chosen: Chosen, resumed: bool) -> String {
+    let how = if resumed { format!(" over another connection ({})", chosen.carrier) } else { String::new() };
+    // It had not been told that anything was lost.
+    if after.is_zero() {
+        return format!("The call goes on{how}.");
+    }
+    format!("The other side is there again, after {:.0} s{how}.", after.as_secs_f64())
 }
 
 /// `12:07`, or `1:02:03` from an hour on.

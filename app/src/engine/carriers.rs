@@ -97,6 +97,8 @@ pub enum Why {
     Suites,
     /// Only there has each direction a connection of its own.
     SeparateChannels,
+    /// The one before was lost, and the call goes on over this.
+    Resumed,
 }
 
 impl Why {
@@ -110,6 +112,7 @@ impl Why {
             Self::QuicSilent => "quic-silent",
             Self::Suites => "suites",
             Self::SeparateChannels => "separate-channels",
+            Self::Resumed => "resumed",
         }
     }
 }
@@ -123,6 +126,7 @@ impl fmt::Display for Why {
             Self::QuicSilent => "QUIC got no answer",
             Self::Suites => "QUIC has none of the key agreements asked for",
             Self::SeparateChannels => "for a connection in each direction",
+            Self::Resumed => "the one before was lost",
         })
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use visavis_net::plan::{Path, SrtpProfile};
-use visavis_session::call::{EndReason, Purpose};
+use visavis_session::call::{EndReason, Lost, Purpose};
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 use visavis_session::sas::Sas;
@@ -60,12 +60,19 @@ pub enum Event {
         /// What carries it.
         chosen: Chosen,
     },
-    /// Nothing has been heard of the other side for 4.5 s. The call goes on, and waits for it.
-    Reconnecting,
+    /// The other side, or the connection to it, is lost. The call goes on, waits for it, and tries to make another connection.
+    Reconnecting {
+        /// What is lost.
+        lost: Lost,
+    },
     /// It is there again.
     Reconnected {
-        /// How long nothing was heard.
+        /// How long it was lost.
         after: Duration,
+        /// What carries the call now.
+        chosen: Chosen,
+        /// Whether it goes on over another connection than before.
+        resumed: bool,
     },
     /// What both sides can read aloud to be sure of each other.
     Sas {

@@ -36,11 +36,11 @@ impl SoundFigures {
         store(&self.sending, sending);
     }
 
-    /// How play-out goes.
-    pub(super) fn buffered(&self, stats: &PlayoutStats) {
+    /// How play-out goes, and the samples newly made up.
+    pub(super) fn buffered(&self, stats: &PlayoutStats, concealed: u64) {
         store(&self.buffered, stats.delay);
         store(&self.decoded, stats.decoded_delay);
-        self.concealed.store(stats.concealed, Ordering::Relaxed);
+        self.concealed.fetch_add(concealed, Ordering::Relaxed);
     }
 
     /// A block was played: what it takes until it is heard, how much of that is the sound system's, and samples newly missed.
@@ -80,7 +80,7 @@ fn store(figure: &AtomicU64, time: Duration) {
     figure.store(time.as_micros() as u64, Ordering::Relaxed);
 }
 
-/// How much a counter grows that begins anew with another device.
+/// How much a counter grows that begins anew with another device or stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Growth(u64);
 
@@ -108,12 +108,7 @@ mod tests {
         figures.captured(ms(9), Some(ms(1)), 48);
         figures.captured(ms(8), Some(ms(2)), 48);
         figures.sent(ms(3));
-        figures.buffered(&PlayoutStats {
-            delay: ms(14),
-            decoded_delay: ms(4),
-            concealed: 480,
-            ..PlayoutStats::default()
-        });
+        figures.buffered(&PlayoutStats { delay: ms(14), decoded_delay: ms(4), ..PlayoutStats::default() }, 480);
         figures.played(ms(20), ms(15), 96);
         let expected = SoundPath {
             microphone: ms(8),

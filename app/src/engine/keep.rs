@@ -95,6 +95,11 @@ pub struct Tap {
 }
 
 impl Tap {
+    /// What follows is of another stream.
+    pub(super) fn turn_to(&mut self, stream: Ssrc) {
+        self.stream = stream;
+    }
+
     pub(super) fn clock_map(&self, kind: MediaKind, time: RtpTime, ntp: NtpTime) {
         if let Some(recording) = &self.recording {
             recording.give(Item::ClockMap { kind, stream: self.stream, time, ntp }, 0);

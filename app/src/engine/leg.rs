@@ -1,34 +1,35 @@
 //! One conversation with one peer: its control connections, its call state and its RTP session.
 
+mod line;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use visavis_net::buf::{PacketBuf, Pool};
+use visavis_net::carrier::Carrier;
 use visavis_net::carrier::quic::{self, Stream};
-use visavis_net::carrier::tcp_udp::{Frame, Framer};
+use visavis_net::carrier::tcp_udp::Frame;
 use visavis_net::plan::{Direction, Path, SrtpProfile, StreamPlan};
 use visavis_net::rtp::codec::MediaKind;
 use visavis_net::rtp::ids::Ssrc;
 use visavis_net::rtp::session::{self, OutFrame, Received, Session};
-use visavis_session::call::{self, BackInput, Call, CallId, Channel, Input, Purpose};
+use visavis_session::call::{self, BackInput, Call, CallId, Channel, Input, NextInput, Purpose};
+use visavis_session::handshake::keys::Binding;
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
-use super::carriers::Chosen;
+use super::carriers::{Chosen, Why};
 use super::command::Dial;
 use super::mute::Muted;
 use super::peer::ConnId;
 use super::snapshot::Phase;
 
+use line::Connection;
+pub(super) use line::{Line, Source};
+
 /// Authenticated media tells the call that the peer lives, this often at most.
 const ALIVE_INTERVAL: Duration = Duration::from_millis(250);
-
-/// One control connection: its name and what has arrived on it.
-struct Connection {
-    id: ConnId,
-    framer: Framer,
-}
 
 /// Where bytes of a leg go.
 #[derive(Clone, Copy, Debug)]
@@ -50,19 +51,28 @@ pub(super) enum Happening {
     Received(Received),
     /// The first message on a connection that we accepted asks for a place in this call, and is not yet taken.
     DialledBack(CallId, Vec<u8>),
+    /// Likewise, for a whole call to go on over it.
+    Resumes(Vec<u8>),
+    /// This is of no more use.
+    Left(Line),
 }
 
 pub(super) struct Leg {
     call: Call,
-    primary: Connection,
-    /// The second control connection of `separate_channels`, or the called side's stream of a QUIC connection.
-    back: Option<Connection>,
-    quic: Option<quic::Id>,
+    line: Line,
+    /// What the call is to go on over.
+    next: Option<Line>,
     /// What carries it.
     pub(super) chosen: Chosen,
     session: Option<Session>,
-    /// The other end of the primary connection.
+    /// The other end.
     pub(super) remote: SocketAddr,
+    /// Where its media socket is, as it says; 0 if it has none.
+    remote_udp_port: u16,
+    /// The name and the port under which we have dialled it.
+    pub(super) home: Option<(String, u16)>,
+    /// When to dial again, while the other side or the connection to it is lost.
+    pub(super) redial_at: Option<Instant>,
     /// What we dialled, or `None` if we were called.
     pub(super) dialled: Option<call::Dial>,
     pub(super) purpose: Purpose,
@@ -75,8 +85,10 @@ pub(super) struct Leg {
     pub(super) may_send: bool,
     /// When media was first allowed to flow.
     pub(super) connected_at: Option<Instant>,
-    /// Nothing is heard of the other side, and this was noticed then.
-    pub(super) silent_since: Option<Instant>,
+    /// The other side, or the connection to it, is lost since then.
+    pub(super) lost_since: Option<Instant>,
+    /// The call has gone on over another connection since it was.
+    pub(super) resumed: bool,
     /// Which of its sources the peer says are off.
     pub(super) muted: Muted,
     /// What pictures may cost on this leg's link, in bit/s.
@@ -93,25 +105,19 @@ pub(super) struct Leg {
 }
 
 impl Leg {
-    /// Over the QUIC connection `quic`, or over TCP.
-    pub(super) fn new(
-        call: Call,
-        conn: ConnId,
-        remote: SocketAddr,
-        chosen: Chosen,
-        quic: Option<quic::Id>,
-        dialled: Option<call::Dial>,
-    ) -> Self {
+    pub(super) fn new(call: Call, line: Line, chosen: Chosen, dialled: Option<call::Dial>) -> Self {
         Self {
             call_id: None,
             purpose: dialled.as_ref().map_or(Purpose::Call, |dial| dial.purpose),
             call,
-            primary: Connection { id: conn, framer: Framer::new() },
-            back: quic.map(|_| Connection { id: conn, framer: Framer::new() }),
-            quic,
+            remote: line.remote,
+            line,
+            next: None,
             chosen,
             session: None,
-            remote,
+            remote_udp_port: 0,
+            home: None,
+            redial_at: None,
             dialled,
             peer: None,
             suite: None,
@@ -119,7 +125,8 @@ impl Leg {
             streams: Vec::new(),
             may_send: false,
             connected_at: None,
-            silent_since: None,
+            lost_since: None,
+            resumed: false,
             muted: Muted::default(),
             budget: None,
             recorded: false,
@@ -132,7 +139,12 @@ impl Leg {
 
     /// The QUIC connection below, if it is one.
     pub(super) fn quic(&self) -> Option<quic::Id> {
-        self.quic
+        self.line.quic
+    }
+
+    /// All that it is on, and is to go on over.
+    pub(super) fn into_lines(self) -> impl Iterator<Item = Line> {
+        [Some(self.line), self.next].into_iter().flatten()
     }
 
     /// The conversation itself, for its owner's wishes.
@@ -143,9 +155,10 @@ impl Leg {
     /// Keys are agreed: media can be sealed, and the path probed, from now on.
     pub(super) fn open_session(&mut self, now: Instant, mut session: Session, remote_ssrc: Ssrc, udp_port: u16) {
         self.remote_ssrc = Some(remote_ssrc);
-        session.add_candidate(now, if self.quic.is_some() { Path::Quic } else { Path::Interleaved });
-        // A called peer learns the caller's address from the caller's own authenticated probe.
-        if self.dialled.is_some() && udp_port != 0 {
+        session.add_candidate(now, if self.line.quic.is_some() { Path::Quic } else { Path::Interleaved });
+        self.remote_udp_port = udp_port;
+        // Whoever was dialled learns the other's address from its authenticated probe.
+        if self.line.ours && self.line.quic.is_none() && udp_port != 0 {
             let mut address = self.remote;
             address.set_port(udp_port);
             session.add_candidate(now, Path::Udp(address));
@@ -185,7 +198,7 @@ impl Leg {
 
     /// Whether this is the call of ours that asked to be dialled back.
     pub(super) fn awaits_back(&self, call_id: CallId) -> bool {
-        self.back.is_none() && self.dialled.is_some() && self.call.call_id() == Some(call_id)
+        self.line.back.is_none() && self.dialled.is_some() && self.call.call_id() == Some(call_id)
     }
 
     /// Whether somebody watches our stream here.
@@ -204,7 +217,7 @@ impl Leg {
 
     pub(super) fn phase(&self) -> Phase {
         match (self.connected_at, &self.dialled, self.peer) {
-            (Some(_), _, _) if self.silent_since.is_some() => Phase::Reconnecting,
+            (Some(_), _, _) if self.lost_since.is_some() => Phase::Reconnecting,
             (Some(_), _, _) => Phase::Connected,
             (None, None, _) => Phase::Ringing,
             (None, Some(_), Some(_)) => Phase::Calling,
@@ -236,22 +249,21 @@ impl Leg {
     pub(super) fn control(
         &mut self,
         now: Instant,
-        channel: Channel,
+        source: Source,
         bytes: &[u8],
         pool: &Pool,
         out: &mut Vec<Happening>,
     ) {
-        if let Some(connection) = self.connection(channel) {
+        if let Some((_, connection)) = self.connection(source) {
             connection.framer.push(bytes);
         }
-        while let Some(connection) = self.connection(channel) {
+        // What a message brings about may be that its connection is another one for the call.
+        while let Some((channel, connection)) = self.connection(source) {
             match (channel, connection.framer.next(pool)) {
                 (Channel::Primary, Ok(Some(Frame::Rtsp(message)))) => {
-                    let fresh = self.is_untouched() && self.quic.is_none();
-                    let named = fresh.then(|| Call::bind_request(&message)).flatten();
-                    if let Some(call_id) = named {
+                    if let Some(named) = self.names_a_call(&message) {
                         // What is behind it goes wherever the connection goes.
-                        out.push(Happening::DialledBack(call_id, message));
+                        out.push(named);
                         return;
                     }
                     self.input(now, Input::Rtsp(&message), out);
@@ -263,6 +275,14 @@ impl Leg {
                 (Channel::Back, Ok(Some(Frame::Control(sealed)))) => {
                     self.input(now, Input::Back(BackInput::Sealed(&sealed)), out);
                 }
+                (Channel::Next, Ok(Some(Frame::Rtsp(message)))) => {
+                    self.input(now, Input::Next(NextInput::Rtsp(&message)), out);
+                }
+                (Channel::Next, Ok(Some(Frame::Control(sealed)))) => {
+                    self.input(now, Input::Next(NextInput::Sealed(&sealed)), out);
+                }
+                // There are no keys for it before there are some for control.
+                (Channel::Next, Ok(Some(Frame::Media { .. }))) => {}
                 (_, Ok(Some(Frame::Media { packet, .. }))) => {
                     self.packet(now, Path::Interleaved, packet, out);
                 }
@@ -272,7 +292,7 @@ impl Leg {
                     tracing::debug!(%error, remote = %self.remote, "the control connection carries no RTSP");
                     match channel {
                         Channel::Primary => self.input(now, Input::Broken, out),
-                        Channel::Back => self.closed(now, channel, out),
+                        Channel::Back | Channel::Next => self.closed(now, source, out),
                     }
                     return;
                 }
@@ -280,8 +300,19 @@ impl Leg {
         }
     }
 
+    /// What the first message of a stranger asks for, if it is about a call that is there already.
+    fn names_a_call(&self, message: &[u8]) -> Option<Happening> {
+        if !self.is_stranger() {
+            return None;
+        }
+        let back = Call::bind_request(message).filter(|_| self.is_untouched());
+        let back = back.map(|call_id| Happening::DialledBack(call_id, message.to_vec()));
+        back.or_else(|| Call::is_resume_request(message).then(|| Happening::Resumes(message.to_vec())))
+    }
+
     /// A control connection is gone.
-    pub(super) fn closed(&mut self, now: Instant, channel: Channel, out: &mut Vec<Happening>) {
+    pub(super) fn closed(&mut self, now: Instant, source: Source, out: &mut Vec<Happening>) {
+        let Some((channel, _)) = self.connection(source) else { return };
         match channel {
             Channel::Primary => {
                 if let Some(session) = &mut self.session {
@@ -290,28 +321,79 @@ impl Leg {
                 self.input(now, Input::Closed, out);
             }
             Channel::Back => {
-                self.back = None;
+                self.line.back = None;
                 self.input(now, Input::Back(BackInput::Closed), out);
             }
+            Channel::Next => self.input(now, Input::Next(NextInput::Closed), out),
         }
     }
 
     /// The second connection that we dialled is up.
     pub(super) fn attach_back(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Happening>) {
-        self.back = Some(Connection { id: conn, framer: Framer::new() });
+        self.line.back = Some(Connection::new(conn));
         self.input(now, Input::Back(BackInput::Connected), out);
     }
 
     /// The peer dialled us back: the connection of `stranger` is our second one, and `bind` its first message.
     pub(super) fn adopt(&mut self, now: Instant, stranger: Self, bind: &[u8], pool: &Pool, out: &mut Vec<Happening>) {
-        self.back = Some(stranger.primary);
+        let source = Source::Tcp(stranger.line.primary.id);
+        self.line.back = Some(stranger.line.primary);
         self.input(now, Input::Back(BackInput::Rtsp(bind)), out);
-        self.control(now, Channel::Back, &[], pool, out);
+        self.control(now, source, &[], pool, out);
     }
 
-    /// Nobody here asked to be dialled back for the call that `bind` names.
-    pub(super) fn refuse_back(&mut self, now: Instant, bind: &[u8], out: &mut Vec<Happening>) {
-        self.input(now, Input::Rtsp(bind), out);
+    /// No call of ours is waiting for the connection on which this came.
+    pub(super) fn refuse(&mut self, now: Instant, message: &[u8], out: &mut Vec<Happening>) {
+        self.input(now, Input::Rtsp(message), out);
+    }
+
+    /// We have made a connection for the call to go on over.
+    pub(super) fn resume(&mut self, now: Instant, line: Line, binding: Option<Binding>, out: &mut Vec<Happening>) {
+        out.extend(self.next.replace(line).map(Happening::Left));
+        self.call.resume(now, binding);
+        self.drain(out);
+    }
+
+    /// The other side has made one, and the call has taken its first message; the connection is that of `stranger`.
+    pub(super) fn resumed_by(&mut self, now: Instant, stranger: Self, pool: &Pool, out: &mut Vec<Happening>) {
+        let line = stranger.line;
+        let source = line.quic.map_or(Source::Tcp(line.primary.id), |id| Source::Stream(id, Stream::Dialler));
+        out.extend(self.next.replace(line).map(Happening::Left));
+        self.drain(out);
+        self.control(now, source, &[], pool, out);
+    }
+
+    /// Whether a connection for the call to go on over waits for the other side's word.
+    pub(super) fn is_resuming(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// Where a connection could be made to the other side, as far as it is known.
+    pub(super) fn redial_address(&self) -> Option<SocketAddr> {
+        let mut address = self.remote;
+        if self.line.quic.is_none() && !self.line.ours {
+            address.set_port(self.remote_udp_port);
+        }
+        (address.port() != 0).then_some(address)
+    }
+
+    /// Whether it is we who may dial again: for a stream, only its viewer does.
+    pub(super) fn may_redial(&self) -> bool {
+        self.connected_at.is_some() && !self.over && (self.dialled.is_some() || self.purpose == Purpose::Call)
+    }
+
+    /// The call goes on over what was next.
+    fn change_line(&mut self, out: &mut Vec<Happening>) {
+        let Some(next) = self.next.take() else { return };
+        let left = std::mem::replace(&mut self.line, next);
+        let carrier = if self.line.quic.is_some() { Carrier::Quic } else { Carrier::TcpUdp };
+        if carrier != self.chosen.carrier {
+            self.chosen = Chosen { carrier, why: Why::Resumed };
+        }
+        self.remote = self.line.remote;
+        (self.session, self.remote_ssrc, self.told_alive) = (None, None, None);
+        self.streams.clear();
+        out.push(Happening::Left(left));
     }
 
     /// The second connection could not be made.
@@ -371,12 +453,13 @@ impl Leg {
     /// Control bytes first, then media; appends to `out`, which the caller hands in empty.
     pub(super) fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<(Way, usize)> {
         while let Some(channel) = self.call.poll_transmit(out) {
-            let way = match (channel, self.quic) {
-                (Channel::Primary, Some(quic)) => Some(Way::Stream(quic, Stream::Caller)),
-                (Channel::Back, Some(quic)) => Some(Way::Stream(quic, Stream::Callee)),
-                (Channel::Primary, None) => Some(Way::Tcp(self.primary.id)),
-                (Channel::Back, None) => self.back.as_ref().map(|connection| Way::Tcp(connection.id)),
-            };
+            let line = if channel == Channel::Next { self.next.as_ref() } else { Some(&self.line) };
+            let way = line.and_then(|line| match (channel, line.quic) {
+                (Channel::Primary | Channel::Next, Some(quic)) => Some(Way::Stream(quic, Stream::Dialler)),
+                (Channel::Back, Some(quic)) => Some(Way::Stream(quic, Stream::Dialled)),
+                (Channel::Primary | Channel::Next, None) => Some(Way::Tcp(line.primary.id)),
+                (Channel::Back, None) => line.back.as_ref().map(|connection| Way::Tcp(connection.id)),
+            });
             match way {
                 Some(way) => return Some((way, out.len())),
                 // Its connection is lost; what follows is for somebody else.
@@ -384,10 +467,10 @@ impl Leg {
             }
         }
         let transmit = self.session.as_mut()?.poll_transmit(now, out)?;
-        let way = match (transmit.path, self.quic) {
+        let way = match (transmit.path, self.line.quic) {
             (Path::Udp(address), _) => Way::Udp(address),
             (Path::Quic, Some(quic)) => Way::Frames(quic),
-            (Path::Interleaved | Path::Quic, _) => Way::Tcp(self.primary.id),
+            (Path::Interleaved | Path::Quic, _) => Way::Tcp(self.line.primary.id),
         };
         Some((way, transmit.segment))
     }
@@ -395,6 +478,11 @@ impl Leg {
     /// Collects what the call and the session have to tell.
     pub(super) fn drain(&mut self, out: &mut Vec<Happening>) {
         while let Some(event) = self.call.poll_event() {
+            match event {
+                call::Event::Resumed { .. } => self.change_line(out),
+                call::Event::NextFailed => out.extend(self.next.take().map(Happening::Left)),
+                _ => {}
+            }
             out.push(Happening::Call(event));
         }
         if let Some(session) = &mut self.session {
@@ -409,10 +497,21 @@ impl Leg {
         self.drain(out);
     }
 
-    fn connection(&mut self, channel: Channel) -> Option<&mut Connection> {
-        match channel {
-            Channel::Primary => Some(&mut self.primary),
-            Channel::Back => self.back.as_mut(),
+    /// The connection that bytes come on, and what it is for the call.
+    fn connection(&mut self, source: Source) -> Option<(Channel, &mut Connection)> {
+        match (self.line.channel_of(source), &mut self.next) {
+            (Some(Channel::Back), _) => Some((Channel::Back, self.line.back.as_mut()?)),
+            (Some(channel), _) => Some((channel, &mut self.line.primary)),
+            (None, Some(next)) => {
+                let first = next.channel_of(source) == Some(Channel::Primary);
+                first.then_some((Channel::Next, &mut next.primary))
+            }
+            (None, None) => None,
         }
+    }
+
+    /// Whether this is the connection that media may go through.
+    pub(super) fn is_on(&self, conn: ConnId) -> bool {
+        self.line.channel_of(Source::Tcp(conn)) == Some(Channel::Primary)
     }
 }

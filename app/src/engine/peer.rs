@@ -21,7 +21,7 @@ use visavis_net::rtp::codec::{Codec, MediaKind};
 use visavis_net::rtp::ids::Ssrc;
 use visavis_net::rtp::session::OutFrame;
 use visavis_net::rtp::time::WallClock;
-use visavis_session::call::{self, Call, Channel, EndReason};
+use visavis_session::call::{self, Call, EndReason};
 use visavis_session::identity::Fingerprint;
 
 mod admit;
@@ -29,6 +29,7 @@ mod dial;
 mod media;
 mod news;
 mod quic;
+mod redial;
 mod rings;
 mod strangers;
 mod wishes;
@@ -43,7 +44,7 @@ pub use self::strangers::{MAX_HANDSHAKES, MAX_HANDSHAKES_OF_BLOCK};
 use super::carriers::{Chosen, Why};
 use super::config::{Admission, Config, Keep};
 use super::event::Event;
-use super::leg::{Happening, Leg, Way};
+use super::leg::{Happening, Leg, Line, Source, Way};
 use super::meter::Meter;
 use super::snapshot::{Phase, Snapshot};
 
@@ -120,8 +121,8 @@ pub struct Peer {
     next_conn: u64,
     /// Every conversation, by its primary connection. At most [`MAX_LEGS`].
     legs: BTreeMap<ConnId, Leg>,
-    /// Second connections, with the leg each belongs to once that is known.
-    backs: BTreeMap<ConnId, ConnId>,
+    /// Connections beside the one that a leg is named after, with the leg that each belongs to.
+    others: BTreeMap<ConnId, ConnId>,
     /// Sources of authenticated datagrams: the fast way from a datagram to its leg. At most [`MAX_ROUTES`]; when it is
     /// full it begins anew, and the next datagram of each source is found by what it claims.
     routes: BTreeMap<SocketAddr, ConnId>,
@@ -181,7 +182,7 @@ impl Peer {
             pool,
             next_conn: 0,
             legs: BTreeMap::new(),
-            backs: BTreeMap::new(),
+            others: BTreeMap::new(),
             routes: BTreeMap::new(),
             dialling: None,
             quic,
@@ -240,27 +241,28 @@ impl Peer {
         let conn = self.name_connection();
         let call = Call::answer(now, &mut self.draw(), Arc::clone(&self.call_config), None);
         let chosen = Chosen { carrier: Carrier::TcpUdp, why: Why::Caller };
-        self.legs.insert(conn, Leg::new(call, conn, remote, chosen, None, None));
+        self.legs.insert(conn, Leg::new(call, Line::new(conn, remote, None, false), chosen, None));
         Some(conn)
     }
 
     /// Bytes arrived on a connection.
     pub fn tcp(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
         let pool = self.pool.clone();
-        let (id, channel) = self.locate(conn);
-        self.with_leg(now, id, |leg, out| leg.control(now, channel, bytes, &pool, out));
+        let id = self.leg_of(conn);
+        self.with_leg(now, id, |leg, out| leg.control(now, Source::Tcp(conn), bytes, &pool, out));
     }
 
     /// A connection was closed by the other side or failed.
     pub fn tcp_closed(&mut self, now: Instant, conn: ConnId) {
-        let (id, channel) = self.locate(conn);
-        self.backs.remove(&conn);
-        self.with_leg(now, id, |leg, out| leg.closed(now, channel, out));
+        let id = self.leg_of(conn);
+        self.others.remove(&conn);
+        self.with_leg(now, id, |leg, out| leg.closed(now, Source::Tcp(conn), out));
     }
 
     /// How many bytes of a connection the shell still holds.
     pub fn tcp_backlog(&mut self, conn: ConnId, unsent: usize) {
-        if let Some(leg) = self.legs.get_mut(&conn) {
+        let id = self.leg_of(conn);
+        if let Some(leg) = self.legs.get_mut(&id).filter(|leg| leg.is_on(conn)) {
             leg.set_backlog(unsent);
         }
     }
@@ -347,7 +349,7 @@ impl Peer {
         let yielded = self.yielded.as_ref().map(|yielded| yielded.until);
         let dialling = self.dialling.as_ref().and_then(Dialling::poll_timeout);
         let quic = self.quic.as_ref().and_then(Endpoint::poll_timeout);
-        let others = [yielded, dialling, quic, self.strangers.poll_timeout()];
+        let others = [yielded, dialling, quic, self.redial_due(), self.strangers.poll_timeout()];
         self.legs.values().filter_map(Leg::poll_timeout).chain(others.into_iter().flatten()).min()
     }
 
@@ -362,6 +364,7 @@ impl Peer {
             self.quic_events(now);
         }
         self.go_on_dialling(now);
+        self.redial_if_due(now);
         let mut next = self.legs.keys().next().copied();
         while let Some(id) = next {
             self.with_leg(now, id, |leg, out| leg.handle_timeout(now, out));
@@ -409,6 +412,8 @@ impl Peer {
                 Happening::Session(event) => self.session_event(now, id, event),
                 Happening::Call(event) => self.call_event(now, id, event),
                 Happening::DialledBack(call_id, bind) => self.dialled_back(now, id, call_id, &bind),
+                Happening::Resumes(request) => self.asked_to_resume(now, id, &request),
+                Happening::Left(line) => self.leave(now, &line),
             }
         }
         self.happenings = happenings;
@@ -419,17 +424,13 @@ impl Peer {
         let over: Vec<_> = self.legs.iter().filter(|(_, leg)| leg.over).map(|(id, _)| *id).collect();
         let any = !over.is_empty();
         for id in over {
-            let carried = self.legs.remove(&id).and_then(|leg| leg.quic());
+            let Some(leg) = self.legs.remove(&id) else { continue };
             self.routes.retain(|_, leg| *leg != id);
-            match (carried, &mut self.quic) {
-                (Some(connection), Some(quic)) => {
-                    self.by_quic.remove(&connection);
-                    quic.close(now, connection);
-                }
-                _ => self.outputs.push_back(Output::Close { conn: id }),
+            for line in leg.into_lines() {
+                self.leave(now, &line);
             }
             let outputs = &mut self.outputs;
-            self.backs.retain(|conn, leg| {
+            self.others.retain(|conn, leg| {
                 if *leg == id {
                     outputs.push_back(Output::Close { conn: *conn });
                 }
@@ -439,11 +440,20 @@ impl Peer {
         any
     }
 
-    fn locate(&self, conn: ConnId) -> (ConnId, Channel) {
-        match self.backs.get(&conn) {
-            Some(id) => (*id, Channel::Back),
-            None => (conn, Channel::Primary),
+    /// Closes what a leg was on.
+    fn leave(&mut self, now: Instant, line: &Line) {
+        if let (Some(connection), Some(quic)) = (line.quic(), &mut self.quic) {
+            self.by_quic.remove(&connection);
+            quic.close(now, connection);
         }
+        for conn in line.connections() {
+            self.others.remove(&conn);
+            self.outputs.push_back(Output::Close { conn });
+        }
+    }
+
+    fn leg_of(&self, conn: ConnId) -> ConnId {
+        self.others.get(&conn).copied().unwrap_or(conn)
     }
 
     /// The leg whose peer uses the source this packet names. Nothing is proven by it.

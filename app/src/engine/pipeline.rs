@@ -20,6 +20,7 @@ use visavis_media::video_playout::VideoPlayout;
 use visavis_net::payload;
 use visavis_net::payload::jpeg::{Depacketizer, Packetizer};
 use visavis_net::rtp::codec::MediaKind;
+use visavis_net::rtp::ids::Ssrc;
 use visavis_net::rtp::session::{FramePool, MAX_PAYLOAD, OutFrame, Received};
 use visavis_net::rtp::time::{ClockRate, NtpTime, RtpTime, WallClock};
 
@@ -94,6 +95,12 @@ pub trait Capture {
 
 /// A pipeline from received packets to a sink.
 pub trait Play {
+    /// What comes from now on is of another stream, which begins anew. What was not played yet is dropped.
+    ///
+    /// # Errors
+    /// When the decoder cannot be started.
+    fn renew(&mut self, stream: Ssrc) -> Result<(), DeviceError>;
+
     /// Takes one packet.
     fn push(&mut self, received: &Received);
 
@@ -308,11 +315,13 @@ impl Capture for SendVideo {
 
 /// Sound in: the jitter buffer and what plays it.
 pub struct PlayAudio {
+    config: PlayoutConfig,
     playout: Playout,
     sink: Lasting<AudioSink>,
     block: [i16; BLOCK],
     tap: Tap,
     underrun: Growth,
+    concealed: Growth,
 }
 
 impl PlayAudio {
@@ -322,9 +331,21 @@ impl PlayAudio {
     /// When the sink or the decoder cannot be started.
     pub fn open(spec: &AudioSinkSpec, quality: &Quality, now: Instant, tap: Tap) -> Result<Self, DeviceError> {
         let config = PlayoutConfig { initial_delay: quality.initial_delay, ..PlayoutConfig::default() };
-        let playout = Playout::new(config).map_err(|error| codec("Opus", &error))?;
+        let playout = Self::playout(config)?;
         let sink = AudioSink::lasting(spec, now)?;
-        Ok(Self { playout, sink, block: [0; BLOCK], tap, underrun: Growth::default() })
+        Ok(Self {
+            config,
+            playout,
+            sink,
+            block: [0; BLOCK],
+            tap,
+            underrun: Growth::default(),
+            concealed: Growth::default(),
+        })
+    }
+
+    fn playout(config: PlayoutConfig) -> Result<Playout, DeviceError> {
+        Playout::new(config).map_err(|error| codec("Opus", &error))
     }
 
     /// Everything the jitter buffer counts.
@@ -335,6 +356,12 @@ impl PlayAudio {
 }
 
 impl Play for PlayAudio {
+    fn renew(&mut self, stream: Ssrc) -> Result<(), DeviceError> {
+        self.playout = Self::playout(self.config)?;
+        self.tap.turn_to(stream);
+        Ok(())
+    }
+
     fn started(&self) -> Option<Instant> {
         self.sink.device().filter(|_| self.sink.is_real()).map(AudioSink::started_at)
     }
@@ -375,7 +402,8 @@ impl Play for PlayAudio {
             }
             figures.set_play_point(self.playout.playing());
         }
-        figures.sound.buffered(&self.playout.stats());
+        let stats = self.playout.stats();
+        figures.sound.buffered(&stats, self.concealed.of(stats.concealed));
         if let Some(sink) = self.sink.device() {
             figures.sound.played(sink.latency(), sink.system(), self.underrun.of(sink.missed()));
         }
@@ -412,7 +440,7 @@ impl PlayVideo {
         Ok(Self {
             depacketizer: Depacketizer::new(),
             clock_map: ClockMap::new(ClockRate::VIDEO),
-            playout: VideoPlayout::new().map_err(|error| codec("JPEG", &error))?,
+            playout: Self::playout()?,
             sink: VideoSink::open(spec, clock)?,
             sound: None,
             started: None,
@@ -420,9 +448,20 @@ impl PlayVideo {
             unseen: 0,
         })
     }
+
+    fn playout() -> Result<VideoPlayout, DeviceError> {
+        VideoPlayout::new().map_err(|error| codec("JPEG", &error))
+    }
 }
 
 impl Play for PlayVideo {
+    fn renew(&mut self, stream: Ssrc) -> Result<(), DeviceError> {
+        (self.depacketizer, self.clock_map) = (Depacketizer::new(), ClockMap::new(ClockRate::VIDEO));
+        self.playout = Self::playout()?;
+        self.tap.turn_to(stream);
+        Ok(())
+    }
+
     fn started(&self) -> Option<Instant> {
         self.started
     }

@@ -17,6 +17,7 @@ use visavis_media::device::lasting::Turn;
 use visavis_media::device::{AudioSourceSpec, DeviceError, VideoSourceSpec};
 use visavis_net::plan::StreamPlan;
 use visavis_net::rtp::codec::MediaKind;
+use visavis_net::rtp::ids::Ssrc;
 use visavis_net::rtp::session::{OutFrame, Received};
 use visavis_net::rtp::time::{NtpTime, RtpTime, WallClock};
 
@@ -70,6 +71,8 @@ struct Camera {
 
 /// What a playing pipeline is fed.
 enum Feed {
+    /// What follows is of another stream.
+    Stream(Ssrc),
     Packet(Received),
     ClockMap(RtpTime, NtpTime),
 }
@@ -170,7 +173,12 @@ impl Media {
     }
 
     fn start_playing(&mut self, plan: &StreamPlan) {
-        let (kind, tap) = (plan.codec.kind(), self.keeping.tap(plan.ssrc));
+        let kind = plan.codec.kind();
+        if self.playing[kind as usize].is_some() {
+            // A device that works is not closed for that.
+            return self.feed(kind, Feed::Stream(plan.ssrc), false);
+        }
+        let tap = self.keeping.tap(plan.ssrc);
         let (clock, quality) = (self.clock, self.config.quality);
         self.playing[kind as usize] = match kind {
             MediaKind::Audio => {
@@ -239,6 +247,7 @@ impl Media {
                 while !stop.load(Ordering::Relaxed) && outcome.is_ok() {
                     while let Ok(feed) = fed.pop() {
                         match feed {
+                            Feed::Stream(ssrc) => pipeline.renew(ssrc)?,
                             Feed::Packet(received) => pipeline.push(&received),
                             Feed::ClockMap(time, ntp) => pipeline.clock_map(time, ntp),
                         }

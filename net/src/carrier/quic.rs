@@ -85,18 +85,18 @@ pub struct Id(u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     /// The side that dialled.
-    Caller,
+    Dialler,
     /// The side that was dialled.
-    Callee,
+    Dialled,
 }
 
 impl Stream {
-    const ALL: [Self; 2] = [Self::Caller, Self::Callee];
+    const ALL: [Self; 2] = [Self::Dialler, Self::Dialled];
 
     const fn of(side: Side) -> Self {
         match side {
-            Side::Client => Self::Caller,
-            Side::Server => Self::Callee,
+            Side::Client => Self::Dialler,
+            Side::Server => Self::Dialled,
         }
     }
 }

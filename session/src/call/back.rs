@@ -198,6 +198,6 @@ impl Call {
 }
 
 /// The MAC in a message.
-fn proof_of(message: &impl AsRef<rtsp_types::Headers>) -> Result<[u8; MAC_LEN], PeerFault> {
+pub(super) fn proof_of(message: &impl AsRef<rtsp_types::Headers>) -> Result<[u8; MAC_LEN], PeerFault> {
     base64::decode(message::required(message, name::PROOF)?).ok_or(PeerFault::Malformed(name::PROOF))
 }

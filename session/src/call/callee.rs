@@ -37,9 +37,9 @@ impl Call {
         if matches!(listening.costly, Costly::Asked(_)) {
             return Err(PeerFault::Unexpected("request before M2").into());
         }
-        if message::value(&request, name::BIND).is_some() {
+        if message::value(&request, name::BIND).is_some() || message::value(&request, name::RESUME).is_some() {
             self.reply(Channel::Primary, cseq, Answer::new(StatusCode::Forbidden))?;
-            return Err(PeerFault::Unexpected("second connection").into());
+            return Err(PeerFault::Unexpected("connection of another call").into());
         }
         let required = message::value(&request, "Require").unwrap_or_default();
         if required.is_empty() && message::value(&request, name::VERSION).is_none() {
@@ -217,6 +217,7 @@ impl Call {
         };
         self.remote = sdp::parse(request.body())?;
         self.peer = Some(caller);
+        self.binding = None;
         self.purpose = purpose;
         self.call_id = Some(call_id);
         let deciding = Deciding {

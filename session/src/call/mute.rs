@@ -12,14 +12,28 @@ use crate::rtsp::message::{self, Answer, PARAMETERS};
 use crate::state::State;
 
 /// Whether each source is off, by [`MediaKind`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Mutes {
     /// Ours.
     wanted: [bool; 2],
-    /// What the other side was last told of that.
-    told: [bool; 2],
+    /// What the other side was last told of that; unset where it may not have heard it.
+    told: [Option<bool>; 2],
     /// The other side's.
     heard: [bool; 2],
+}
+
+impl Default for Mutes {
+    /// A call begins with everything on, and nobody needs to be told.
+    fn default() -> Self {
+        Self { wanted: [false; 2], told: [Some(false); 2], heard: [false; 2] }
+    }
+}
+
+impl Mutes {
+    /// What was said last may not have been heard.
+    pub(super) fn forget_told(&mut self) {
+        self.told = [None; 2];
+    }
 }
 
 const KINDS: [MediaKind; 2] = [MediaKind::Audio, MediaKind::Video];
@@ -41,8 +55,8 @@ impl Call {
         for kind in KINDS {
             let muted = self.mutes.wanted[kind as usize];
             let purport = Purport::Mute(kind);
-            if muted != self.mutes.told[kind as usize] && !self.client.waits_for(purport) {
-                self.mutes.told[kind as usize] = muted;
+            if Some(muted) != self.mutes.told[kind as usize] && !self.client.waits_for(purport) {
+                self.mutes.told[kind as usize] = Some(muted);
                 let (name, on, off) = words(kind);
                 let body = message::parameters(name, if muted { off } else { on });
                 let ask = self.client.request(Method::SetParameter).body(PARAMETERS, body);

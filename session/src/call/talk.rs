@@ -75,6 +75,21 @@ impl Call {
         Err(end)
     }
 
+    /// Tells the other side that we record what it sends, or that we have stopped; no effect before the call is accepted.
+    pub fn record(&mut self, _now: Instant, on: bool) {
+        if matches!(self.state, State::Active) && self.recording != on {
+            (self.recording, self.recording_told) = (on, true);
+            let step = self.tell_recording();
+            self.conclude(step);
+        }
+    }
+
+    /// Says whether we record.
+    pub(super) fn tell_recording(&mut self) -> Step {
+        let ask = self.client.parameter("recording", if self.recording { "on" } else { "off" });
+        self.ask(self.own, Purport::Word, ask)
+    }
+
     fn told_of_recording(&mut self, channel: Channel, cseq: u32, word: &str) -> Step {
         let on = match word {
             _ if !matches!(self.state, State::Active) => {
@@ -134,7 +149,7 @@ impl Call {
             Purport::Play | Purport::Ping | Purport::Word => Ok(()),
             // The owner may have changed its mind meanwhile.
             Purport::Mute(_) => self.tell_mutes(),
-            Purport::Hello | Purport::Bind => Err(PeerFault::StrayAnswer.into()),
+            Purport::Hello | Purport::Bind | Purport::Resume => Err(PeerFault::StrayAnswer.into()),
         }
     }
 

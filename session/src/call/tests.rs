@@ -8,6 +8,7 @@ mod mute;
 mod negatives;
 mod pair;
 mod profiles;
+mod resume;
 mod secured;
 mod strangers;
 mod telephone;

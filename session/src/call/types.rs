@@ -182,6 +182,8 @@ pub enum Input<'a> {
     Farewell,
     /// The second connection of `separate_channels`.
     Back(BackInput<'a>),
+    /// A connection that the call is to go on over.
+    Next(NextInput<'a>),
 }
 
 /// What happens on the connection that a called peer dials back.
@@ -199,13 +201,38 @@ pub enum BackInput<'a> {
     Closed,
 }
 
+/// What happens on a connection that the call is to go on over: one for which [`Call::resume`](super::Call::resume) was called, or
+/// one that [`Call::resumed_by`](super::Call::resumed_by) took.
+#[derive(Clone, Copy, Debug)]
+pub enum NextInput<'a> {
+    /// One whole plain RTSP message.
+    Rtsp(&'a [u8]),
+    /// The content of one `$` frame of channel [`CONTROL_CHANNEL`](visavis_net::carrier::tcp_udp::CONTROL_CHANNEL).
+    Sealed(&'a [u8]),
+    /// It was closed or failed, or carries no RTSP.
+    Closed,
+}
+
 /// Which connection bytes are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Channel {
-    /// The connection the caller made.
+    /// The connection that the call is on; of one of QUIC, the stream of the side that has made it.
     Primary,
-    /// The connection the called peer made back.
+    /// The connection the called peer made back; the other side's stream of a QUIC connection.
     Back,
+    /// The connection that the call is to go on over.
+    Next,
+}
+
+/// What is lost while a call waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// Nothing is heard of the other side any more.
+    Silence,
+    /// Its control connection was closed or failed. Media may still come.
+    Closed,
+    /// Nothing comes on its control connection any more, but media does.
+    Control,
 }
 
 /// One thing a call tells its engine, in order.
@@ -265,10 +292,23 @@ pub enum Event {
         /// Whether it does now.
         on: bool,
     },
-    /// Nothing has been heard of the other side for a while. The call goes on, and waits for it.
-    OutOfReach,
+    /// Nothing has been heard of the other side for a moment: another connection is worth trying from now on, for as long as
+    /// [`Call::wants_connection`](super::Call::wants_connection).
+    Quiet,
+    /// The other side, or the way to it, is lost. The call goes on, and waits. Another connection is worth trying, likewise.
+    OutOfReach(Lost),
     /// It is there again.
     WithinReach,
+    /// The call goes on over the connection that was the next, from its latest message on: all others are of no more use, and what
+    /// was known of media is void. What follows is as after [`Event::Keys`].
+    Resumed {
+        /// The new keys of media.
+        keys: MediaKeys,
+        /// As in [`Event::Keys`].
+        remote_udp_port: u16,
+    },
+    /// The next connection is of no use: close it.
+    NextFailed,
     /// Something worth knowing that changes nothing.
     Notice(String),
     /// It is over. Send what [`Call::poll_transmit`](super::Call::poll_transmit) still has, then close.

@@ -12,9 +12,13 @@
 //! | `visavis/1 confirm caller`, `… callee` | 32 | the MAC inside that side's signature |
 //! | `visavis/1 sas` | 32 | the short authentication string |
 //! | `visavis/1 back channel` | 32 | proofs and keys of a second connection |
+//! | `visavis/1 resume` | 32 | proofs and keys of connections that the call goes on over when its first is lost |
+//! | `visavis/1 resume binding` | 32 | tells one QUIC connection from any other; expanded from what its TLS exports, without a salt |
 //!
 //! With an exchange, the salt is the transcript hash after M2: whoever saw another M1 or M2 has other keys. With QUIC it is that of
 //! a transcript that only names the carrier, and the secret is what TLS exports.
+
+mod resume;
 
 use std::fmt;
 
@@ -31,6 +35,8 @@ use super::seal::{MATERIAL_LEN, Open, Seal};
 use super::transcript::{Transcript, TranscriptHash};
 use super::{HandshakeError, Nonce, Role};
 use crate::sas::SasKey;
+
+pub use resume::{Attempt, Binding, Half, Renewed, ResumeKey};
 
 /// Bytes of a MAC, HMAC-SHA-256.
 pub const MAC_LEN: usize = 32;
@@ -70,6 +76,8 @@ pub struct Keys {
     pub confirm: Confirm,
     /// Ties a second connection to this call.
     pub back: BackKey,
+    /// Ties later connections to this call.
+    pub resume: ResumeKey,
     /// Seals and opens on the stream that the called side opens, if the connection has two.
     pub second: Option<(Seal, Open)>,
 }
@@ -228,6 +236,7 @@ impl Schedule {
             sas: SasKey::new(self.expand("sas")),
             confirm: Confirm { caller: self.expand("confirm caller"), callee: self.expand("confirm callee") },
             back: BackKey(self.expand("back channel")),
+            resume: ResumeKey(self.expand("resume")),
             second: None,
         }
     }

@@ -32,6 +32,8 @@ pub(crate) enum Purport {
     Mute(MediaKind),
     /// The first message on the second connection.
     Bind,
+    /// The first message on a connection that the call shall go on over.
+    Resume,
 }
 
 impl Purport {
@@ -46,6 +48,7 @@ impl Purport {
             Self::Ping => "GET_PARAMETER",
             Self::Word | Self::Mute(_) => "SET_PARAMETER",
             Self::Bind => "OPTIONS of the second connection",
+            Self::Resume => "OPTIONS of another connection",
         }
     }
 }

@@ -27,6 +27,7 @@ pub(crate) mod name {
     pub(crate) const NONCE: &str = "Visavis-Nonce";
     pub(crate) const PROOF: &str = "Visavis-Proof";
     pub(crate) const PURPOSE: &str = "Visavis-Purpose";
+    pub(crate) const RESUME: &str = "Visavis-Resume";
     pub(crate) const SAS_COMMITMENT: &str = "Visavis-SAS-Commitment";
     pub(crate) const SAS_NONCE: &str = "Visavis-SAS-Nonce";
     pub(crate) const SHARE: &str = "Visavis-Share";

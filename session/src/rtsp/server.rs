@@ -43,12 +43,21 @@ impl Server {
             presentation,
             description: sdp::write(&presentation, rng.next_u32()),
             ways,
-            session: format!("{:016x}", rng.next_u64()),
+            session: session_name(rng),
             audio: None,
             video: None,
             taken: Vec::new(),
             played: false,
         }
+    }
+
+    /// Begins anew over another connection, `ways` being what it can carry: nothing is set up there yet.
+    pub(crate) fn renew(&mut self, ways: Ways, rng: &mut impl Rng) {
+        let before = [self.audio.take(), self.video.take()].into_iter().flatten();
+        self.taken = before.map(|plan| plan.ssrc).collect();
+        self.ways = ways;
+        self.session = session_name(rng);
+        self.played = false;
     }
 
     /// What we can send, as a session description.
@@ -157,6 +166,10 @@ impl Server {
             }
         }
     }
+}
+
+fn session_name(rng: &mut impl Rng) -> String {
+    format!("{:016x}", rng.next_u64())
 }
 
 /// What a request is about.

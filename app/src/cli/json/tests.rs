@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use visavis_net::carrier::Carrier;
 use visavis_net::plan::SrtpProfile;
-use visavis_session::call::{EndReason, Purpose};
+use visavis_session::call::{EndReason, Lost, Purpose};
 use visavis_session::handshake::suite::Suite;
 
 use super::*;
@@ -37,8 +37,14 @@ fn events() -> Vec<Event> {
             purpose: Purpose::Watch,
             chosen: Chosen { carrier: Carrier::TcpUdp, why: Why::Caller },
         },
-        Event::Reconnecting,
-        Event::Reconnected { after: Duration::from_millis(7250) },
+        Event::Reconnecting { lost: Lost::Silence },
+        Event::Reconnecting { lost: Lost::Closed },
+        Event::Reconnecting { lost: Lost::Control },
+        Event::Reconnected {
+            after: Duration::from_millis(7250),
+            chosen: Chosen { carrier: Carrier::TcpUdp, why: Why::Resumed },
+            resumed: true,
+        },
         Event::PathChanged { path: Path::Udp(address) },
         Event::PathChanged { path: Path::Interleaved },
         Event::PathChanged { path: Path::Quic },

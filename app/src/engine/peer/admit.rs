@@ -4,11 +4,11 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use visavis_session::admission::{self, Admission, Outgoing, Situation, Visitor};
-use visavis_session::call::{CallId, Purpose};
+use visavis_session::call::{Call, CallId, Purpose};
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
-use super::dial::Dialling;
+use super::dial::{Dialling, Goal};
 use super::{ConnId, Output, Peer};
 use crate::engine::event::Event;
 use crate::engine::leg::Leg;
@@ -31,6 +31,7 @@ impl Peer {
         // There are keys before anybody can prove anything with them.
         let (address, Some(suite)) = (leg.remote, leg.suite) else { return };
         self.note_familiar(peer, address.ip());
+        self.let_go_of(now, peer);
         let mut decision = admission::decide(&self.situation(peer, address.ip()), &Visitor { peer, purpose, suite });
         // Whoever rings again and again shall not find out how to keep somebody awake: to them, the line is busy.
         if decision == Admission::Ring && self.admission.contact(peer).is_none() && !self.rings.allow(now, address.ip())
@@ -57,6 +58,14 @@ impl Peer {
             self.tell(Event::Incoming { peer, address, purpose, auto: decision == Admission::Accept });
         }
         self.ask(now, id, |call| call.admit(now, decision));
+    }
+
+    /// Who calls anew does not go on with the call that we wait to go on.
+    fn let_go_of(&mut self, now: Instant, peer: Fingerprint) {
+        let waiting = self.focus.filter(|id| self.legs.get(id).is_some_and(|leg| leg.peer == Some(peer)));
+        if let Some(id) = waiting {
+            self.ask(now, id, Call::give_up);
+        }
     }
 
     /// Whom we dialled has proven who it is. A contact reached at an address that is not known as its own is one all the same.
@@ -87,9 +96,7 @@ impl Peer {
     /// An incoming call is accepted in place of our own to the same peer: ours ends without a word.
     pub(super) fn give_way(&mut self, now: Instant) {
         self.yielded = None;
-        if let Some(dialling) = self.drop_dialling(now, None) {
-            self.outputs.push_back(Output::Close { conn: dialling.conn });
-        }
+        self.abandon_dialling(now);
         if let Some(own) = self.focus.take() {
             self.ask(now, own, |call| call.hang_up(now));
         }
@@ -109,7 +116,7 @@ impl Peer {
                 let same_address = yielded.address == address;
                 Some(Outgoing { peer: yielded.peer, same_address, connected: false })
             }
-            (None, None, Some(Dialling { dial, .. })) if dial.purpose == Purpose::Call => {
+            (None, None, Some(Dialling { goal: Goal::Call(dial), .. })) if dial.purpose == Purpose::Call => {
                 let same_address = dial.host.parse() == Ok(address);
                 Some(Outgoing { peer: dial.expected, same_address, connected: false })
             }
@@ -133,7 +140,7 @@ impl Peer {
         let mut address = leg.remote;
         address.set_port(port);
         let conn = self.name_connection();
-        self.backs.insert(conn, id);
+        self.others.insert(conn, id);
         self.outputs.push_back(Output::Connect { conn, addresses: vec![address] });
     }
 
@@ -141,10 +148,10 @@ impl Peer {
     pub(super) fn dialled_back(&mut self, now: Instant, conn: ConnId, call_id: CallId, bind: &[u8]) {
         let owner = self.legs.iter().find_map(|(id, leg)| leg.awaits_back(call_id).then_some(*id));
         let Some(owner) = owner else {
-            return self.with_leg(now, conn, |leg, out| leg.refuse_back(now, bind, out));
+            return self.with_leg(now, conn, |leg, out| leg.refuse(now, bind, out));
         };
         let Some(stranger) = self.legs.remove(&conn) else { return };
-        self.backs.insert(conn, owner);
+        self.others.insert(conn, owner);
         let pool = self.pool.clone();
         self.with_leg(now, owner, |leg, out| leg.adopt(now, stranger, bind, &pool, out));
     }

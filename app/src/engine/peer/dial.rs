@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use visavis_net::carrier::{Carrier, dial_order, quic};
 use visavis_net::plan::Exported;
 use visavis_session::call::{self, Call, EndReason};
+use visavis_session::handshake::keys::Binding;
 
 use super::{ConnId, Output, Peer};
 use crate::engine::carriers::{Chosen, Why};
 use crate::engine::command::Dial;
 use crate::engine::event::Event;
-use crate::engine::leg::Leg;
+use crate::engine::leg::{Leg, Line};
 
 /// How long an attempt runs alone before the next one is begun beside it: an address of QUIC, or all of TCP. RFC 8305 §5.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -25,7 +26,9 @@ const LAST_CHANCE: Duration = Duration::from_secs(1);
 pub(super) struct Dialling {
     /// Its name, whatever will carry it.
     pub(super) conn: ConnId,
-    pub(super) dial: Dial,
+    pub(super) goal: Goal,
+    /// Known without asking.
+    known: Option<SocketAddr>,
     /// In the order in which they are tried; empty until the name is resolved.
     addresses: Vec<SocketAddr>,
     /// QUIC: what is still to be tried, when, and what is under way.
@@ -38,6 +41,15 @@ pub(super) struct Dialling {
     until: Option<Instant>,
     /// What came of what was tried.
     errors: Vec<String>,
+}
+
+/// What a connection is made for.
+#[derive(Clone, Debug)]
+pub(super) enum Goal {
+    /// A new call, or a stream.
+    Call(Dial),
+    /// This one goes on over it.
+    Resume(ConnId),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,12 +75,14 @@ impl Dialling {
 }
 
 impl Peer {
-    pub(super) fn begin_dialling(&mut self, dial: Dial) {
+    /// Makes a connection to one of the addresses of a host, or to one that is `known`.
+    pub(super) fn begin_dialling(&mut self, goal: Goal, host: String, port: u16, known: Option<SocketAddr>) {
         let conn = self.name_connection();
-        self.outputs.push_back(Output::Resolve { conn, host: dial.host.clone(), port: dial.port });
+        self.outputs.push_back(Output::Resolve { conn, host, port });
         self.dialling = Some(Dialling {
             conn,
-            dial,
+            goal,
+            known,
             addresses: Vec::new(),
             waiting: VecDeque::new(),
             next_at: None,
@@ -82,12 +96,22 @@ impl Peer {
 
     /// The host that [`Output::Resolve`] asked for has these addresses, or none: a sentence for a person.
     pub fn resolved(&mut self, now: Instant, conn: ConnId, addresses: Result<Vec<SocketAddr>, String>) {
-        let plan = self.config.carriers.plan(&self.config.suites, self.config.separate_channels);
+        let mut plan = self.config.carriers.plan(&self.config.suites, self.config.separate_channels);
         let has_quic = self.quic.is_some();
+        if let Some(Dialling { goal: Goal::Resume(id), .. }) = &self.dialling {
+            // What began over TCP + UDP did so for a reason, which is still there.
+            plan.quic &= self.legs.get(id).is_some_and(|leg| leg.chosen.carrier == Carrier::Quic);
+        }
         let Some(dialling) = self.dialling.as_mut().filter(|dialling| dialling.conn == conn) else { return };
+        // The name server may be out of reach as well.
+        let addresses = addresses.or_else(|error| dialling.known.map(|_| Vec::new()).ok_or(error));
         match addresses {
             Ok(addresses) => {
                 dialling.addresses = dial_order(&addresses);
+                if let Some(known) = dialling.known {
+                    dialling.addresses.retain(|address| *address != known);
+                    dialling.addresses.insert(0, known);
+                }
                 dialling.why_tcp = plan.why_tcp;
                 let quic = plan.quic && has_quic;
                 if quic {
@@ -98,7 +122,7 @@ impl Peer {
                     dialling.tcp = Tcp::Begins(if quic { now + ATTEMPT_DELAY } else { now });
                 }
                 if dialling.addresses.is_empty() {
-                    dialling.errors.push(format!("the name {} has no address", dialling.dial.host));
+                    dialling.errors.push("the name has no address".to_owned());
                     (dialling.next_at, dialling.tcp) = (None, Tcp::Out);
                 }
             }
@@ -134,10 +158,22 @@ impl Peer {
 
     fn fail_dialling(&mut self, now: Instant) {
         let Some(dialling) = self.drop_dialling(now, None) else { return };
+        if let Goal::Resume(_) = dialling.goal {
+            tracing::debug!(errors = ?dialling.errors, "the call cannot go on over another connection yet");
+            self.outputs.push_back(Output::Close { conn: dialling.conn });
+            return;
+        }
         for error in dialling.errors {
             self.notice(error);
         }
         self.tell_ended(EndReason::Unreachable);
+    }
+
+    /// Gives up on a connection on its way, if there is one.
+    pub(super) fn abandon_dialling(&mut self, now: Instant) -> bool {
+        let abandoned = self.drop_dialling(now, None);
+        self.outputs.extend(abandoned.as_ref().map(|dialling| Output::Close { conn: dialling.conn }));
+        abandoned.is_some()
     }
 
     /// Forgets a connection on its way, and closes all that was begun for it but `winner`.
@@ -153,7 +189,7 @@ impl Peer {
 
     /// A connection that [`Output::Connect`] asked for is up.
     pub fn connected(&mut self, now: Instant, conn: ConnId, remote: SocketAddr) {
-        if let Some(id) = self.backs.get(&conn).copied() {
+        if let Some(id) = self.others.get(&conn).copied() {
             self.with_leg(now, id, |leg, out| leg.attach_back(now, conn, out));
             return;
         }
@@ -163,12 +199,12 @@ impl Peer {
         }
         let Some(dialling) = self.drop_dialling(now, None) else { return };
         let chosen = Chosen { carrier: Carrier::TcpUdp, why: dialling.why_tcp };
-        self.begin_call(now, dialling, remote, chosen, None);
+        self.reached(now, dialling, remote, chosen, None);
     }
 
     /// A connection that [`Output::Connect`] asked for cannot be made; `error` says what each address answered.
     pub fn unreachable(&mut self, now: Instant, conn: ConnId, error: String) {
-        if let Some(id) = self.backs.remove(&conn) {
+        if let Some(id) = self.others.remove(&conn) {
             self.with_leg(now, id, |leg, out| leg.back_failed(now, out));
         } else if let Some(dialling) = self.dialling.as_mut().filter(|dialling| dialling.conn == conn) {
             dialling.tcp = Tcp::Out;
@@ -191,7 +227,7 @@ impl Peer {
         }
         let why = if dialling.tcp == Tcp::Out && dialling.errors.is_empty() { Why::Asked } else { Why::First };
         let chosen = Chosen { carrier: Carrier::Quic, why };
-        self.begin_call(now, dialling, remote, chosen, Some((id, exported)));
+        self.reached(now, dialling, remote, chosen, Some((id, exported)));
     }
 
     /// A QUIC connection that we dialled will not come to be.
@@ -204,7 +240,8 @@ impl Peer {
         self.go_on_dialling(now);
     }
 
-    fn begin_call(
+    /// A connection is there.
+    fn reached(
         &mut self,
         now: Instant,
         dialling: Dialling,
@@ -212,17 +249,28 @@ impl Peer {
         chosen: Chosen,
         quic: Option<(quic::Id, Exported)>,
     ) {
-        let Dialling { conn, dial, .. } = dialling;
+        let (id, exported) = quic.unzip();
+        let line = Line::new(dialling.conn, remote, id, true);
+        match dialling.goal {
+            Goal::Call(dial) => self.begin_call(now, dial, line, chosen, exported),
+            Goal::Resume(leg) => self.ask_to_resume(now, leg, line, exported.as_ref().map(Binding::of)),
+        }
+    }
+
+    fn begin_call(&mut self, now: Instant, dial: Dial, line: Line, chosen: Chosen, exported: Option<Exported>) {
+        let (conn, remote, quic) = (line.name(), line.remote(), line.quic());
         self.tell(Event::Dialling { address: remote, chosen });
+        let home = Some((dial.host, dial.port));
         let dial = call::Dial {
             url_host: remote.to_string(),
             expected: dial.expected,
             weakest: dial.weakest,
             purpose: dial.purpose,
         };
-        let (quic, exported) = quic.unzip();
         let call = Call::dial(now, &mut self.draw(), Arc::clone(&self.call_config), dial.clone(), exported);
-        self.legs.insert(conn, Leg::new(call, conn, remote, chosen, quic, Some(dial)));
+        let mut leg = Leg::new(call, line, chosen, Some(dial));
+        leg.home = home;
+        self.legs.insert(conn, leg);
         if let Some(id) = quic {
             self.by_quic.insert(id, conn);
         }

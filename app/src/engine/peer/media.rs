@@ -18,7 +18,7 @@ pub enum MediaOutput {
     StartSending,
     /// Nobody does any more.
     StopSending,
-    /// This stream will arrive: be ready to play it.
+    /// This stream will arrive: be ready to play it, in the place of another one of its kind.
     StartReceiving(StreamPlan),
     /// No stream will arrive any more.
     StopReceiving,
@@ -120,6 +120,8 @@ impl Peer {
         };
         for plan in leg.streams(Direction::Receive) {
             if !self.media.receiving.contains(plan) {
+                // What goes on over another connection has another source, and takes the place of the first.
+                self.media.receiving.retain(|before| before.codec.kind() != plan.codec.kind());
                 self.media.receiving.push(*plan);
                 self.outputs.push_back(Output::Media(MediaOutput::StartReceiving(*plan)));
             }

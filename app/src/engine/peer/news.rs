@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
+use visavis_net::plan::MediaKeys;
 use visavis_net::rtp::session::{self, Session, SessionConfig};
 use visavis_session::call::{self, EndReason, Input};
-use visavis_session::timer::SILENCE_LIMIT;
 
 use super::admit::{GLARE_WAIT, Yielded};
 use super::{ConnId, MediaOutput, Output, Peer};
@@ -57,16 +57,17 @@ impl Peer {
             call::Event::Sas(sas) if in_focus => self.tell(Event::Sas { sas }),
             call::Event::Sas(_) => {}
             call::Event::Keys { keys, suite, remote_udp_port } => {
-                let (remote_ssrc, srtp) = (keys.remote_ssrc, keys.local.profile());
-                let rekeying = self.config.rekeying;
-                let config = SessionConfig { keys, rekeying, cname: self.cname(), clock: self.clock };
-                let mut session = Session::new(config, &mut self.rng);
-                session.limit_video(self.config.quality.max_video_bitrate);
                 if let Some(leg) = self.legs.get_mut(&id) {
-                    (leg.suite, leg.srtp) = (Some(suite), Some(srtp));
-                    leg.open_session(now, session, remote_ssrc, remote_udp_port);
+                    (leg.suite, leg.srtp) = (Some(suite), Some(keys.local.profile()));
                 }
+                self.open_session(now, id, keys, remote_udp_port);
             }
+            call::Event::Resumed { keys, remote_udp_port } => {
+                self.open_session(now, id, keys, remote_udp_port);
+                self.resumed(now, id);
+            }
+            // The time for the next one is set.
+            call::Event::NextFailed => {}
             call::Event::Ringing { peer } => self.ringing(now, id, peer),
             call::Event::Stream(plan) => {
                 if let Some(leg) = self.legs.get_mut(&id) {
@@ -81,7 +82,8 @@ impl Peer {
                 }
                 self.update_sending();
             }
-            call::Event::OutOfReach => self.out_of_reach(now, id),
+            call::Event::Quiet => self.redial(now, id),
+            call::Event::OutOfReach(lost) => self.out_of_reach(now, id, lost),
             call::Event::WithinReach => self.within_reach(now, id),
             call::Event::Muted { kind, muted } => {
                 if let Some(leg) = self.legs.get_mut(&id) {
@@ -104,22 +106,14 @@ impl Peer {
         self.tell_muted(now, id);
     }
 
-    fn out_of_reach(&mut self, now: Instant, id: ConnId) {
-        let Some(leg) = self.legs.get_mut(&id) else { return };
-        leg.silent_since = Some(now);
-        tracing::info!(remote = %leg.remote, "nothing is heard of the other side");
-        if self.focus == Some(id) {
-            self.tell(Event::Reconnecting);
-        }
-    }
-
-    fn within_reach(&mut self, now: Instant, id: ConnId) {
-        let Some(leg) = self.legs.get_mut(&id) else { return };
-        let since = leg.silent_since.take().unwrap_or(now);
-        tracing::info!(remote = %leg.remote, "the other side is heard again");
-        if self.focus == Some(id) {
-            let after = now.saturating_duration_since(since) + SILENCE_LIMIT;
-            self.tell(Event::Reconnected { after });
+    /// Media of a leg has keys from now on.
+    fn open_session(&mut self, now: Instant, id: ConnId, keys: MediaKeys, remote_udp_port: u16) {
+        let (remote_ssrc, rekeying) = (keys.remote_ssrc, self.config.rekeying);
+        let config = SessionConfig { keys, rekeying, cname: self.cname(), clock: self.clock };
+        let mut session = Session::new(config, &mut self.rng);
+        session.limit_video(self.config.quality.max_video_bitrate);
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.open_session(now, session, remote_ssrc, remote_udp_port);
         }
     }
 
@@ -136,6 +130,7 @@ impl Peer {
         let told = (leg.peer, leg.connected_for(now));
         let (dialled, remote, was_connected) = (leg.dialled.clone(), leg.remote, leg.connected_at.is_some());
         self.update_sending();
+        self.stop_redialling(now, id);
         if self.focus == Some(id) {
             self.focus = None;
             self.stop_receiving();

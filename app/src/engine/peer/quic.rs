@@ -10,12 +10,12 @@ use visavis_net::buf::Pool;
 use visavis_net::carrier::Carrier;
 use visavis_net::carrier::quic::{Endpoint, Event, Id, Stream, is_initial};
 use visavis_net::plan::{Exported, Path};
-use visavis_session::call::{Call, Channel};
+use visavis_session::call::Call;
 
 use super::{MAX_LEGS, Peer};
 use crate::engine::carriers::{Chosen, Why};
 use crate::engine::config::Config;
-use crate::engine::leg::Leg;
+use crate::engine::leg::{Leg, Line, Source};
 
 /// What takes and makes QUIC connections, if calls may use them.
 pub(super) fn endpoint(config: &Config, pool: &Pool, rng: &mut ChaCha20Rng) -> Option<Endpoint> {
@@ -55,12 +55,8 @@ impl Peer {
                 }
                 Event::Control { id, stream, bytes } => {
                     let Some(conn) = self.by_quic.get(&id).copied() else { continue };
-                    let channel = match stream {
-                        Stream::Caller => Channel::Primary,
-                        Stream::Callee => Channel::Back,
-                    };
-                    let pool = self.pool.clone();
-                    self.with_leg(now, conn, |leg, out| leg.control(now, channel, &bytes, &pool, out));
+                    let (pool, source) = (self.pool.clone(), Source::Stream(id, stream));
+                    self.with_leg(now, conn, |leg, out| leg.control(now, source, &bytes, &pool, out));
                 }
                 Event::Media { id, packet } => {
                     let Some(conn) = self.by_quic.get(&id).copied() else { continue };
@@ -70,7 +66,7 @@ impl Peer {
                 }
                 Event::Moved { id, remote } => {
                     let leg = self.by_quic.get(&id).and_then(|conn| self.legs.get_mut(conn));
-                    if let Some(leg) = leg {
+                    if let Some(leg) = leg.filter(|leg| leg.quic() == Some(id)) {
                         tracing::info!(from = %leg.remote, to = %remote, "the other side has another address");
                         leg.remote = remote;
                     }
@@ -79,7 +75,8 @@ impl Peer {
                 Event::Closed { id, reason } => {
                     tracing::debug!(reason, "a QUIC connection is gone");
                     if let Some(conn) = self.by_quic.get(&id).copied() {
-                        self.with_leg(now, conn, |leg, out| leg.closed(now, Channel::Primary, out));
+                        let source = Source::Stream(id, Stream::Dialler);
+                        self.with_leg(now, conn, |leg, out| leg.closed(now, source, out));
                     }
                 }
             }
@@ -96,7 +93,7 @@ impl Peer {
         let conn = self.name_connection();
         let call = Call::answer(now, &mut self.draw(), Arc::clone(&self.call_config), Some(exported));
         let chosen = Chosen { carrier: Carrier::Quic, why: Why::Caller };
-        self.legs.insert(conn, Leg::new(call, conn, remote, chosen, Some(id), None));
+        self.legs.insert(conn, Leg::new(call, Line::new(conn, remote, Some(id), false), chosen, None));
         self.by_quic.insert(id, conn);
         self.with_leg(now, conn, Leg::drain);
     }

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use visavis_session::call::{Call, EndReason};
 
-use super::{Output, Peer};
+use super::Peer;
+use super::dial::Goal;
 use crate::engine::command::{Command, Dial};
 use crate::engine::leg::Leg;
 
@@ -46,17 +47,17 @@ impl Peer {
             self.notice("There is a call already: end it before making another one.".to_owned());
             return;
         }
-        self.begin_dialling(dial);
+        let (host, port) = (dial.host.clone(), dial.port);
+        self.begin_dialling(Goal::Call(dial), host, port, None);
     }
 
     fn hang_up(&mut self, now: Instant) {
         if self.yielded.take().is_some() {
             self.tell_ended(EndReason::Cancelled);
-        } else if let Some(dialling) = self.drop_dialling(now, None) {
-            self.outputs.push_back(Output::Close { conn: dialling.conn });
-            self.tell_ended(EndReason::Cancelled);
         } else if let Some(id) = self.focus {
             self.ask(now, id, |call| call.hang_up(now));
+        } else if self.abandon_dialling(now) {
+            self.tell_ended(EndReason::Cancelled);
         } else {
             self.send_away(now, Leg::is_viewer);
         }

@@ -161,16 +161,16 @@ fn each_stream_carries_control_both_ways_and_in_order() {
     let (mut pair, ids) = Pair::connected([&SrtpProfile::ALL, &SrtpProfile::ALL]);
     // The called side may speak first on its own stream; more than one flow-control window goes through.
     let long: Vec<u8> = (0..200_000u32).map(|at| at as u8).collect();
-    pair.ends[1].send_control(pair.now, ids[1], Stream::Callee, b"call");
-    pair.ends[0].send_control(pair.now, ids[0], Stream::Caller, &long);
+    pair.ends[1].send_control(pair.now, ids[1], Stream::Dialled, b"call");
+    pair.ends[0].send_control(pair.now, ids[0], Stream::Dialler, &long);
     pair.run();
-    pair.ends[1].send_control(pair.now, ids[1], Stream::Caller, b"answer");
-    pair.ends[0].send_control(pair.now, ids[0], Stream::Callee, b"ed");
+    pair.ends[1].send_control(pair.now, ids[1], Stream::Dialler, b"answer");
+    pair.ends[0].send_control(pair.now, ids[0], Stream::Dialled, b"ed");
     pair.run();
-    assert_eq!(pair.control(0, Stream::Callee), b"call");
-    assert_eq!(pair.control(1, Stream::Caller), long);
-    assert_eq!(pair.control(0, Stream::Caller), b"answer");
-    assert_eq!(pair.control(1, Stream::Callee), b"ed");
+    assert_eq!(pair.control(0, Stream::Dialled), b"call");
+    assert_eq!(pair.control(1, Stream::Dialler), long);
+    assert_eq!(pair.control(0, Stream::Dialler), b"answer");
+    assert_eq!(pair.control(1, Stream::Dialled), b"ed");
 }
 
 #[test]
@@ -192,11 +192,11 @@ fn media_of_the_longest_kind_fits_at_once() {
 #[test]
 fn what_is_said_last_arrives_before_the_end() {
     let (mut pair, ids) = Pair::connected([&SrtpProfile::ALL, &SrtpProfile::ALL]);
-    pair.ends[0].send_control(pair.now, ids[0], Stream::Caller, b"goodbye");
+    pair.ends[0].send_control(pair.now, ids[0], Stream::Dialler, b"goodbye");
     pair.ends[0].close(pair.now, ids[0]);
     assert!(!pair.ends[0].is_idle());
     pair.pass(Duration::from_secs(1));
-    assert_eq!(pair.control(1, Stream::Caller), b"goodbye");
+    assert_eq!(pair.control(1, Stream::Dialler), b"goodbye");
     assert!(pair.is_closed(1));
     assert!(!pair.is_closed(0), "who closes is not told");
     pair.ends[1].close(pair.now, ids[1]);
@@ -207,14 +207,14 @@ fn what_is_said_last_arrives_before_the_end() {
 #[test]
 fn an_end_that_overtakes_the_last_word_waits_for_it() {
     let (mut pair, ids) = Pair::connected([&SrtpProfile::ALL, &SrtpProfile::ALL]);
-    pair.ends[1].send_control(pair.now, ids[1], Stream::Callee, b"call");
+    pair.ends[1].send_control(pair.now, ids[1], Stream::Dialled, b"call");
     pair.run();
     let mut sent = Vec::new();
     for last in [false, true] {
         if last {
             pair.ends[0].close(pair.now, ids[0]);
         } else {
-            pair.ends[0].send_control(pair.now, ids[0], Stream::Caller, b"goodbye");
+            pair.ends[0].send_control(pair.now, ids[0], Stream::Dialler, b"goodbye");
         }
         let mut out = Vec::new();
         while let Some(transmit) = pair.ends[0].poll_transmit(pair.now, &mut out) {
@@ -228,14 +228,14 @@ fn an_end_that_overtakes_the_last_word_waits_for_it() {
     }
     pair.run();
     let kinds: Vec<_> = pair.events[1].iter().map(|event| matches!(event, Event::Closed { .. })).collect();
-    assert_eq!(pair.control(1, Stream::Caller), b"goodbye");
+    assert_eq!(pair.control(1, Stream::Dialler), b"goodbye");
     assert_eq!(kinds.iter().position(|closed| *closed), Some(kinds.len() - 1), "{:?}", pair.events[1]);
 }
 
 #[test]
 fn who_does_not_read_holds_nothing_up_for_ever() {
     let (mut pair, ids) = Pair::connected([&SrtpProfile::ALL, &SrtpProfile::ALL]);
-    pair.ends[0].send_control(pair.now, ids[0], Stream::Caller, b"goodbye");
+    pair.ends[0].send_control(pair.now, ids[0], Stream::Dialler, b"goodbye");
     pair.addresses[1] = C;
     pair.ends[0].close(pair.now, ids[0]);
     pair.pass(LAST_WORDS + Duration::from_secs(5));
@@ -244,7 +244,7 @@ fn who_does_not_read_holds_nothing_up_for_ever() {
     let (mut pair, ids) = Pair::connected([&SrtpProfile::ALL, &SrtpProfile::ALL]);
     let chunk = vec![0; 64 * 1024];
     for _ in 0..=MAX_UNSENT / chunk.len() + 2 {
-        pair.ends[0].send_control(pair.now, ids[0], Stream::Caller, &chunk);
+        pair.ends[0].send_control(pair.now, ids[0], Stream::Dialler, &chunk);
     }
     while let Some(event) = pair.ends[0].poll_event() {
         pair.events[0].push(event);

@@ -134,7 +134,7 @@ fn a_binding_to_no_call_is_refused() {
     pair.pass(Duration::from_secs(1));
     let [(Side::B, Channel::Primary, answer)] = pair.crossed.as_slice() else { panic!("{:?}", pair.crossed) };
     assert!(answer.starts_with(b"RTSP/1.0 403 "));
-    assert_eq!(pair.b.ended(), Some(EndReason::Peer(PeerFault::Unexpected("second connection"))));
+    assert_eq!(pair.b.ended(), Some(EndReason::Peer(PeerFault::Unexpected("connection of another call"))));
 }
 
 #[test]

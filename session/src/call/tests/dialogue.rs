@@ -19,7 +19,11 @@ fn transcript(pair: &Pair) -> String {
         *next += 1;
         assert_eq!(said_on, channel);
         let how = if *sealed { "sealed" } else { "plain" };
-        let on = if *channel == Channel::Back { ", second connection" } else { "" };
+        let on = match channel {
+            Channel::Primary => "",
+            Channel::Back => ", second connection",
+            Channel::Next => ", new connection",
+        };
         let _ = writeln!(text, "--- {arrow} ({how}{on}, {} bytes)", message.len());
         let message = String::from_utf8(message.clone()).expect("text");
         for line in message.trim_end().replace('\r', "").lines() {
@@ -46,7 +50,7 @@ fn shortened(line: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-fn calls() -> [(&'static str, String); 4] {
+fn calls() -> [(&'static str, String); 5] {
     let mut pair = Pair::new(Setup::default());
     pair.pass(Duration::from_millis(900));
     pair.act(Side::B, Call::accept);
@@ -78,7 +82,13 @@ fn calls() -> [(&'static str, String); 4] {
     pair.act(Side::B, Call::hang_up);
     pair.pass(Duration::from_millis(100));
     let quic = transcript(&pair).replace("second connection", "B's stream");
-    [("call", call), ("retry", retry), ("second connection", parts.collect()), ("quic", quic)]
+
+    let mut pair = Pair::active(Setup::default());
+    let before = transcript(&pair).len();
+    pair.reconnect(Side::A, None);
+    pair.pass(Duration::from_millis(900));
+    let resume = transcript(&pair)[before..].to_owned();
+    [("call", call), ("retry", retry), ("second connection", parts.collect()), ("quic", quic), ("resume", resume)]
 }
 
 /// Set `VISAVIS_WRITE_DOCS` to bring the document up to date, and read what changed.

@@ -1,6 +1,6 @@
 //! The test harness: a caller and a called side, a clock that jumps from event to event, and somebody in between.
 
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use visavis_net::buf::Pool;
@@ -72,15 +72,36 @@ pub(super) fn config(seed: u64) -> Config {
 pub(super) struct End {
     pub call: Call,
     pub events: Vec<(Instant, Event)>,
+    /// Events that nobody has acted on.
+    waiting: VecDeque<Event>,
     admission: Option<Admission>,
-    framers: [Framer; 2],
+    /// One for each connection and stream.
+    framers: BTreeMap<(u32, bool), Framer>,
+    /// The connection that the call is on, and the one that it is to go on over.
+    pub current: u32,
+    pub next: Option<u32>,
+    binding: Option<Binding>,
     /// Nothing more is delivered to or taken from it.
     pub dead: bool,
 }
 
 impl End {
     fn new(call: Call, admission: Option<Admission>) -> Self {
-        Self { call, events: Vec::new(), admission, framers: [Framer::new(), Framer::new()], dead: false }
+        let (framers, current, next, binding) = (BTreeMap::new(), 0, None, None);
+        let (events, waiting) = (Vec::new(), VecDeque::new());
+        Self { call, events, waiting, admission, framers, current, next, binding, dead: false }
+    }
+
+    /// Takes what the call has to tell; which connection it is on changes at once.
+    fn settle(&mut self) {
+        while let Some(event) = self.call.poll_event() {
+            match event {
+                Event::Resumed { .. } => self.current = self.next.take().expect("there is a next connection"),
+                Event::NextFailed => self.next = None,
+                _ => {}
+            }
+            self.waiting.push_back(event);
+        }
     }
 
     pub(super) fn at(&self, kind: &str) -> Option<Instant> {
@@ -135,7 +156,10 @@ fn name_of(event: &Event) -> &'static str {
         Event::Muted { .. } => "muted",
         Event::DialBack { .. } => "dial-back",
         Event::Recorded { .. } => "recorded",
-        Event::OutOfReach => "out of reach",
+        Event::Quiet => "quiet",
+        Event::OutOfReach(_) => "out of reach",
+        Event::Resumed { .. } => "resumed",
+        Event::NextFailed => "next failed",
         Event::WithinReach => "within reach",
         Event::Notice(_) => "notice",
         Event::Ended(_) => "ended",
@@ -152,7 +176,9 @@ struct Flying {
     at: Instant,
     order: u64,
     to: Side,
-    channel: Channel,
+    /// The connection, and whether it is the second one or its second stream.
+    conn: u32,
+    back: bool,
     what: Flight,
 }
 
@@ -198,6 +224,7 @@ pub(super) struct Pair {
     first_late: Duration,
     flying: BinaryHeap<Flying>,
     order: u64,
+    conns: u32,
     pool: Pool,
 }
 
@@ -220,6 +247,7 @@ impl Pair {
             first_late: setup.first_late,
             flying: BinaryHeap::new(),
             order: 0,
+            conns: 0,
             pool: Pool::new(1),
         }
     }
@@ -286,16 +314,22 @@ impl Pair {
         if end.dead {
             return;
         }
-        let back = flying.channel == Channel::Back;
+        let back = flying.back;
+        let current = flying.conn == end.current;
         match flying.what {
             Flight::BackUp => end.call.handle_input(now, Input::Back(BackInput::Connected)),
             Flight::BackFails => end.call.handle_input(now, Input::Back(BackInput::Failed)),
+            Flight::Closed if Some(flying.conn) == end.next => {
+                end.call.handle_input(now, Input::Next(NextInput::Closed));
+            }
+            Flight::Closed if !current => {}
             Flight::Closed if back => end.call.handle_input(now, Input::Back(BackInput::Closed)),
             Flight::Closed => end.call.handle_input(now, Input::Closed),
             Flight::Bytes(bytes) => {
-                let framer = &mut end.framers[usize::from(back)];
+                let framer = end.framers.entry((flying.conn, back)).or_default();
                 framer.push(&bytes);
                 loop {
+                    let framer = end.framers.entry((flying.conn, back)).or_default();
                     let frame = match framer.next(&pool) {
                         Ok(None) => break,
                         Ok(Some(frame)) => frame,
@@ -306,6 +340,25 @@ impl Pair {
                         }
                     };
                     let input = match (&frame, back) {
+                        (Frame::Rtsp(message), false)
+                            if flying.conn != end.current && Some(flying.conn) != end.next =>
+                        {
+                            if Call::is_resume_request(message)
+                                && end.call.resumed_by(now, message, end.binding.as_ref())
+                            {
+                                end.next = Some(flying.conn);
+                                break;
+                            }
+                            self.launch_on(flying.to.other(), flying.conn, false, self.delay, Flight::Closed);
+                            return;
+                        }
+                        (Frame::Rtsp(message), false) if Some(flying.conn) == end.next => {
+                            Input::Next(NextInput::Rtsp(message))
+                        }
+                        (Frame::Control(message), false) if Some(flying.conn) == end.next => {
+                            Input::Next(NextInput::Sealed(message))
+                        }
+                        _ if flying.conn != end.current => break,
                         (Frame::Rtsp(message), false) => Input::Rtsp(message),
                         (Frame::Control(message), false) => Input::Sealed(message),
                         (Frame::Rtsp(message), true) => Input::Back(BackInput::Rtsp(message)),
@@ -313,17 +366,33 @@ impl Pair {
                         (Frame::Media { .. }, _) => continue,
                     };
                     end.call.handle_input(now, input);
+                    end.settle();
                 }
             }
         }
         self.collect(flying.to);
     }
 
+    /// One side makes a connection for the call to go on over; with what its TLS exported, if it is one of QUIC.
+    pub(super) fn reconnect(&mut self, from: Side, exported: Option<&Exported>) {
+        self.conns += 1;
+        let (now, conn) = (self.now, self.conns);
+        let binding = exported.map(Binding::of);
+        for side in [Side::A, Side::B] {
+            self.end(side).binding.clone_from(&binding);
+        }
+        let end = self.end(from);
+        end.next = Some(conn);
+        end.call.resume(now, binding);
+        self.collect(from);
+    }
+
     /// Does what an engine does after every input: events first, then what is to be sent.
     fn collect(&mut self, side: Side) {
         let now = self.now;
         let mut ended = false;
-        while let Some(event) = self.end(side).call.poll_event() {
+        self.end(side).settle();
+        while let Some(event) = self.end(side).waiting.pop_front() {
             let admission = self.end(side).admission;
             match (&event, admission) {
                 (Event::Incoming { .. }, Some(admission)) => self.end(side).call.admit(now, admission),
@@ -340,6 +409,7 @@ impl Pair {
                 _ => {}
             }
             self.end(side).events.push((now, event));
+            self.end(side).settle();
         }
         let mut bytes = Vec::new();
         while let Some(channel) = self.end(side).call.poll_transmit(&mut bytes) {
@@ -351,7 +421,10 @@ impl Pair {
             self.crossed.push((side, channel, message.clone()));
             let late = (side, channel) == (Side::B, Channel::Primary);
             let delay = self.delay + if late { self.first_late } else { Duration::ZERO };
-            self.launch(side.other(), channel, delay, Flight::Bytes(message));
+            let conn = if channel == Channel::Next { self.end(side).next } else { Some(self.end(side).current) };
+            if let Some(conn) = conn {
+                self.launch_on(side.other(), conn, channel == Channel::Back, delay, Flight::Bytes(message));
+            }
         }
         if ended {
             self.launch(side.other(), Channel::Primary, self.delay, Flight::Closed);
@@ -359,8 +432,13 @@ impl Pair {
     }
 
     fn launch(&mut self, to: Side, channel: Channel, after: Duration, what: Flight) {
+        let conn = self.end(to).current;
+        self.launch_on(to, conn, channel == Channel::Back, after, what);
+    }
+
+    fn launch_on(&mut self, to: Side, conn: u32, back: bool, after: Duration, what: Flight) {
         self.order += 1;
-        self.flying.push(Flying { at: self.now + after, order: self.order, to, channel, what });
+        self.flying.push(Flying { at: self.now + after, order: self.order, to, conn, back, what });
     }
 
     /// Puts bytes on a connection as if `from` had sent them.

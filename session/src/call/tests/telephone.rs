@@ -247,7 +247,7 @@ fn the_end_of_media_ends_the_call_if_the_word_for_it_does_not_come() {
 }
 
 #[test]
-fn a_closed_connection_ends_the_call_once_media_ends() {
+fn a_closed_connection_ends_the_call_a_minute_after_the_end_of_media() {
     let mut pair = Pair::active(Setup::default());
     pair.between = Box::new(|_, _, message| message.clear());
     pair.act(Side::A, |call, now| call.handle_input(now, Input::Closed));
@@ -255,9 +255,11 @@ fn a_closed_connection_ends_the_call_once_media_ends() {
         pair.pass(Duration::from_millis(200));
         pair.act(Side::A, |call, now| call.handle_input(now, Input::MediaAlive));
     }
-    assert_eq!((pair.a.ended(), pair.a.count("notice")), (None, 1));
-    pair.pass(Duration::from_secs(5));
-    assert_eq!((pair.a.ended(), pair.a.count("out of reach")), (Some(EndReason::PeerLost), 0));
+    assert_eq!((pair.a.ended(), pair.a.count("out of reach"), pair.a.count("within reach")), (None, 1, 0));
+    pair.pass(RECONNECT_LIMIT - Duration::from_secs(1));
+    assert_eq!(pair.a.ended(), None, "another connection may bring it back");
+    pair.pass(Duration::from_secs(2));
+    assert_eq!((pair.a.ended(), pair.a.count("out of reach")), (Some(EndReason::PeerLost), 1));
     // There is no other way with QUIC, and none before the call is accepted.
     for setup in [
         Setup { exported: Some([exported(1), exported(1)]), admission: Some(Admission::Accept), ..Setup::default() },
