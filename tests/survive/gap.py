@@ -10,7 +10,7 @@ WINDOW = 0.01
 # A tone of full scale over eight, as ffmpeg makes it, is 20 dB above this.
 THRESHOLD = 0.01
 FAREWELL = 2.1
-LIMITS = {"quic": 2.0, "tcp": 5.0}
+LIMITS = {"quic": 2.0, "tcp": 5.0, "auto": 5.0}
 
 
 def gap(path):
@@ -31,9 +31,11 @@ def gap(path):
 def main():
     name, outage, carrier, directory = sys.argv[1], float(sys.argv[2]), sys.argv[3], sys.argv[4]
     forth, back = gap(f"{directory}/b-heard.wav"), gap(f"{directory}/a-heard.wav")
-    events = [json.loads(line)["event"] for side in "ab" for line in open(f"{directory}/{side}.events")]
+    told = [json.loads(line) for side in "ab" for line in open(f"{directory}/{side}.events")]
+    events = [event["event"] for event in told]
+    resumed = sum(event.get("resumed", False) for event in told)
     told = f"{events.count('reconnecting')}/{events.count('reconnected')}"
-    print(f"{name:<36} {carrier:<7} {forth * 1e3:>14.0f} {back * 1e3:>14.0f} {told:>8}", flush=True)
+    print(f"{name:<36} {carrier:<7} {forth * 1e3:>14.0f} {back * 1e3:>14.0f} {told:>8} {resumed:>8}", flush=True)
     try:
         failures = open(f"{directory}/failures").read().strip()
     except FileNotFoundError:

@@ -144,7 +144,7 @@ case_service() {
 # A process is gone, and one stands still.
 case_lost() {
     answer ben "$p" --auto=anyone --reconnect 8
-    # TCP says that the other side is gone, QUIC says nothing.
+    # TCP says that the connection is gone, QUIC says nothing: neither says that nobody will make another one.
     for carrier in tcp quic; do
         call ana "127.0.0.1:$p" --carrier "$carrier"
         sees ana connected
@@ -152,7 +152,17 @@ case_lost() {
         { kill -KILL "${pids[ana]}" && wait "${pids[ana]}"; } 2>/dev/null || true
         ended ben lost "$([ "$carrier" = tcp ] && echo 1 || echo 2)"
     done
-    [ "$(count ben reconnecting)" = 1 ] || fail "ben waited $(count ben reconnecting) times"
+    [ "$(count ben reconnecting)" = 2 ] || fail "ben waited $(count ben reconnecting) times"
+    # Who begins anew and calls is not told that the line is busy.
+    call ana "127.0.0.1:$p"
+    sees ana connected
+    { kill -KILL "${pids[ana]}" && wait "${pids[ana]}"; } 2>/dev/null || true
+    sees ben reconnecting 3
+    call ana "127.0.0.1:$p"
+    sees ana connected
+    ended ben lost 3
+    tell ana hangup
+    exits ana 0
     # Who hangs goes on when it hangs no more; who waits for nobody does not.
     call ana "127.0.0.1:$p"
     sees ana connected
