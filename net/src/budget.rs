@@ -48,6 +48,10 @@ const SHRUNK: f64 = 0.7;
 /// The most delay that is taken for the link's manner, and the seconds after which half of that is forgotten.
 const MAX_MANNER: Duration = Duration::from_millis(60);
 const MANNER_HALF_LIFE: f64 = 30.0;
+/// By how much the queue may differ from one measurement to the next and be the link's jitter, which is allowed for: what we fill grows
+/// steadily. In multiples of the mean difference, up to a limit.
+const JITTER_SHARE: u32 = 2;
+const MAX_JITTER: Duration = Duration::from_millis(40);
 /// The longest that a back-off is given to work.
 const MAX_HOLD: Duration = Duration::from_millis(1500);
 
@@ -81,6 +85,8 @@ pub(crate) struct Budget {
     loss: f64,
     /// The standing queue of the last reports.
     queue: Duration,
+    /// The mean difference between one measurement of it and the next, while we were not about to empty it.
+    jitter: Duration,
     /// Packets and the quickest of them, until they are enough to judge by.
     sample: (u32, Option<i64>),
     /// Delay that comes and goes whatever we send, and when that was learnt.
@@ -121,6 +127,7 @@ impl Budget {
             rate: ArrivalRate::default(),
             loss: 0.0,
             queue: Duration::ZERO,
+            jitter: Duration::ZERO,
             sample: (0, None),
             manner: Duration::ZERO,
             manner_since: None,
@@ -154,7 +161,7 @@ impl Budget {
     pub(crate) fn path_changed(&mut self) {
         self.base = BaseDelay::default();
         self.rate = ArrivalRate::default();
-        self.queue = Duration::ZERO;
+        (self.queue, self.jitter) = (Duration::ZERO, Duration::ZERO);
         self.loss = 0.0;
         self.ceiling = None;
         self.sample = (0, None);
@@ -190,7 +197,7 @@ impl Budget {
         }
 
         let patience = if stream { STREAM_QUEUE_FACTOR } else { 1 };
-        let manner = self.manner(now);
+        let manner = self.manner(now) + (self.jitter * JITTER_SHARE).min(MAX_JITTER);
         let notable = self.queue > QUEUE_NOTABLE * patience + manner;
         let standing = self.queue > QUEUE_LIMIT * patience + manner;
         let losing = notable && share > LOSS_NOTABLE && batch.lost > 1;
@@ -250,7 +257,10 @@ impl Budget {
             return false;
         }
         if let (_, Some(quickest)) = std::mem::take(&mut self.sample) {
-            self.queue = self.base.record(now, quickest);
+            let before = std::mem::replace(&mut self.queue, self.base.record(now, quickest));
+            if self.hold.is_none_or(|hold| now >= hold.until()) {
+                self.jitter = (self.jitter * 7 + self.queue.abs_diff(before)) / 8;
+            }
         }
         true
     }

@@ -132,14 +132,16 @@ fn jitter_is_not_congestion() {
 
 #[test]
 fn jitter_in_order_is_not_congestion_for_long() {
-    let mut world = World::connected(34);
-    for link in &mut world.links {
-        *link =
-            Link { delay: Duration::from_millis(30), jitter: Duration::from_millis(40), ordered: true, ..Link::GOOD };
+    for seed in 34..40 {
+        let mut world = World::connected(seed);
+        for link in &mut world.links {
+            let (delay, jitter) = (Duration::from_millis(30), Duration::from_millis(40));
+            *link = Link { delay, jitter, ordered: true, ..Link::GOOD };
+        }
+        let measured = measure(&mut world, Duration::from_secs(8), Duration::from_secs(10), 0.9);
+        assert!(measured.rate > 2e7, "seed {seed}: {}", measured.rate);
+        assert_eq!(measured.sound_lost, 0);
     }
-    let measured = measure(&mut world, Duration::from_secs(8), Duration::from_secs(20), 0.9);
-    assert!(measured.rate > 5e6, "{}", measured.rate);
-    assert_eq!(measured.sound_lost, 0);
 }
 
 #[test]
