@@ -18,6 +18,8 @@ const SAVINGS: Duration = Duration::from_millis(100);
 /// How fast a JPEG grows as quantisation gets finer: bytes ∝ (scale of its tables)^−this. Measured: 0.4 for a smooth
 /// clip, 0.8 for the test scene, 1 for grain. The running estimate of cost corrects what is wrong with one value.
 const GROWTH: f64 = 0.62;
+/// What a pixel of a picture of some detail costs at a quantiser scale of 1, in bytes: what the first picture of a budget goes by.
+const TYPICAL_COST: f64 = 0.08;
 /// Weight of the newest picture in the running estimates.
 const NEWEST: f64 = 0.25;
 /// Frame intervals outside of this are pauses or bursts, not a rate.
@@ -186,7 +188,8 @@ impl Budget {
     }
 
     fn quality(&self, wanted: u8, picture: &Picture) -> u8 {
-        let (Some(target), Some(cost)) = (self.target(), self.cost) else { return wanted };
+        let Some(target) = self.target() else { return wanted };
+        let cost = self.cost.unwrap_or(TYPICAL_COST);
         // What is saved may be spent over the next few pictures, and a debt is paid back likewise.
         let target = (target + self.balance.min(target) * 0.2).max(target * 0.5);
         let pixels = (picture.width() * picture.height()) as f64;

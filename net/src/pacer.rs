@@ -29,6 +29,8 @@ const MAX_BURST: usize = 48;
 /// and wake-ups of the other side cost more. The first is most pictures as a whole, which a start does not try on a link
 /// whose width is still being looked for.
 const CLEAR_BURSTS: [(f64, usize); 2] = [(1e7, 24), (4e6, 8)];
+/// The first packets of pictures leave at once, as those of any TCP connection do: RFC 6928 §2.
+const OPENING: usize = 10;
 /// A stream that has left pictures waiting for so long without a break carries less than the budget. A shorter halt is
 /// its manner: BBR stops almost altogether for 200 ms every 10 s to measure the round trip.
 const STALL: Duration = Duration::from_millis(400);
@@ -80,6 +82,8 @@ pub(crate) struct Pacer {
     clear: bool,
     /// The most packets of one picture at once.
     burst: usize,
+    /// Packets that still leave as at the beginning.
+    opening: usize,
     /// Since when there has always been a picture waiting.
     busy_since: Option<Instant>,
     /// Pictures wait until then.
@@ -98,6 +102,7 @@ impl Pacer {
             budget,
             clear: true,
             burst: MAX_BURST,
+            opening: OPENING,
             busy_since: None,
             ready: None,
             repair_credit: REPAIR_BURST,
@@ -254,7 +259,7 @@ impl Pacer {
         let fitting = (rate * BURST.as_secs_f64() / 8.0) as usize / sealed_len(segment);
         let burst = CLEAR_BURSTS.iter().find(|(budget, _)| self.clear && self.budget > *budget);
         let least = burst.map_or(1, |(_, packets)| *packets);
-        let limit = fitting.clamp(least, MAX_BURST).min(self.burst);
+        let limit = fitting.clamp(least, MAX_BURST).max(self.opening).min(self.burst);
         let mut count = 0;
         let mut bytes = 0;
         for payload in payloads.iter().skip(first).take(limit) {
@@ -277,9 +282,11 @@ impl Pacer {
                 self.busy_since = None;
             }
         }
+        let paced = count.saturating_sub(self.opening);
+        self.opening -= count - paced;
         // Lateness of the caller's timer is made up for, up to one burst.
         let from = self.ready.map_or(now, |ready| ready.max(now.checked_sub(BURST).unwrap_or(now)));
-        self.ready = Some(from + Duration::from_secs_f64(bytes as f64 * 8.0 / rate));
+        self.ready = Some(from + Duration::from_secs_f64((bytes * paced / count.max(1)) as f64 * 8.0 / rate));
         Some(Next::Pictures { stream, frame, first, count })
     }
 

@@ -26,10 +26,32 @@ fn drain(pacer: &mut Pacer, start: Instant, end: Duration) -> Vec<(Duration, usi
     left
 }
 
+/// One that has sent what leaves at the beginning.
+fn opened(budget: f64) -> Pacer {
+    Pacer { opening: 0, ..Pacer::new(budget) }
+}
+
+#[test]
+fn the_first_packets_leave_at_once_and_the_others_are_spread() {
+    let start = moment();
+    let mut pacer = Pacer::new(1.5e6);
+    pacer.push_picture(start, 0, frame(start, &[1132; 14]));
+    let left = drain(&mut pacer, start, Duration::from_secs(1));
+    assert_eq!(left[..2], [(Duration::ZERO, 10), (Duration::ZERO, 1)]);
+    assert_eq!(left[2..].iter().map(|(_, count)| *count).collect::<Vec<_>>(), [1, 1, 1]);
+    assert!(left[4].0 > Duration::from_millis(10), "{left:?}");
+    // In two pictures, as in one.
+    let mut pacer = Pacer::new(1.5e6);
+    pacer.push_picture(start, 0, frame(start, &[1132; 7]));
+    pacer.push_picture(start, 0, frame(start, &[1132; 7]));
+    let left = drain(&mut pacer, start, Duration::from_secs(1));
+    assert_eq!(left[..3], [(Duration::ZERO, 7), (Duration::ZERO, 3), (Duration::ZERO, 1)]);
+}
+
 #[test]
 fn a_picture_is_spread_at_one_and_a_half_times_the_budget() {
     let start = moment();
-    let mut pacer = Pacer::new(3e6);
+    let mut pacer = opened(3e6);
     // One thirtieth of 3 Mbit/s.
     pacer.push_picture(start, 0, frame(start, &[1132; 10]));
     let left = drain(&mut pacer, start, Duration::from_secs(1));
@@ -80,7 +102,7 @@ fn a_batch_has_one_size_but_for_its_end() {
 #[test]
 fn what_would_be_late_is_dropped_whole() {
     let start = moment();
-    let mut pacer = Pacer::new(1e6);
+    let mut pacer = opened(1e6);
     // Each takes 75 ms at this rate.
     assert_eq!(pacer.push_picture(start, 0, frame(start, &[1132; 12])), 0);
     assert!(matches!(pacer.next(start), Some(Next::Pictures { first: 0, .. })));

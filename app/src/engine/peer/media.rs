@@ -155,13 +155,14 @@ impl Peer {
 
     /// Sources run while anybody may have what they capture, and not a moment longer.
     pub(super) fn update_sending(&mut self) {
+        // The first picture shall know what it may cost.
+        self.share_budget();
         let sending = self.legs.values().any(|leg| leg.may_send);
         if sending != self.media.sending {
             self.media.sending = sending;
             let output = if sending { MediaOutput::StartSending } else { MediaOutput::StopSending };
             self.outputs.push_back(Output::Media(output));
         }
-        self.share_budget();
     }
 
     /// One encode serves everyone, so the narrowest link decides.
