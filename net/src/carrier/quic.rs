@@ -52,8 +52,9 @@ const IDLE_LIMIT: Duration = Duration::from_secs(70);
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Before there is a round trip: for the first repetition on a path that loses packets.
 const ASSUMED_ROUND_TRIP: Duration = Duration::from_millis(100);
-/// Packets that the other side may receive before it has to acknowledge any: media has reports of its own.
-const UNACKNOWLEDGED: u32 = 10;
+/// Packets that the other side may receive before it has to acknowledge any, if 25 ms have not passed: more than a picture has. Media
+/// has reports of its own, and an acknowledgement by itself costs as much as a packet of sound.
+const UNACKNOWLEDGED: u32 = 100;
 /// How much a stranger gets, for each byte that came from it. RFC 9000 §8.1.
 const AMPLIFICATION: usize = 3;
 /// Answers to strangers that wait to be sent; beyond that they get none.
