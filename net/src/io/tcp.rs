@@ -9,7 +9,7 @@ use std::time::Duration;
 use socket2::{Protocol, SockRef, TcpKeepalive, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -20,6 +20,11 @@ use crate::carrier::{dial_order, plain};
 /// How much unsent data the kernel may hold and still take more, in bytes: less than this, so none. What waits there can
 /// neither be overtaken by sound nor be dropped for a newer picture.
 pub const NOT_SENT_LOW_WATER: u32 = 1;
+
+/// The longest segment in either direction, in bytes: what fits into the 1,280 bytes that every path of IPv6 takes (RFC 8200 §5) beside
+/// the headers of IPv6 and TCP. M1 is longer than a packet, and on a path that drops what is too long without saying so (RFC 2923 §2.1)
+/// it would be sent again until nobody waits any more.
+pub const MAX_SEGMENT: u32 = 1280 - 40 - 20;
 
 /// Linux lets the last unsent piece grow to 64 KiB before it looks at the low water mark again, unless that piece is
 /// the end of a record.
@@ -66,6 +71,7 @@ impl Listener {
     /// When the port is taken or the address is not this host's, and outside a tokio runtime.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = bind_dual_stack(address, Type::STREAM, Protocol::TCP)?;
+        limit_segments(&socket);
         socket.listen(BACKLOG)?;
         let listener = std::net::TcpListener::from(socket);
         let local = listener.local_addr()?;
@@ -169,7 +175,7 @@ pub async fn dial(addresses: &[SocketAddr], limit: Duration) -> Result<(TcpStrea
         loop {
             if let Some(address) = waiting.pop_front() {
                 started.push(address);
-                attempts.spawn(async move { (address, TcpStream::connect(address).await) });
+                attempts.spawn(async move { (address, connect(address).await) });
             }
             let ended = if waiting.is_empty() {
                 attempts.join_next().await
@@ -199,6 +205,19 @@ pub async fn dial(addresses: &[SocketAddr], limit: Duration) -> Result<(TcpStrea
         }
     }
     Err(DialError { attempts: failed })
+}
+
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    limit_segments(&SockRef::from(&socket));
+    socket.connect(address).await
+}
+
+/// Before there is a connection: both sides learn of it when it is made.
+fn limit_segments(socket: &socket2::Socket) {
+    if let Err(error) = socket.set_tcp_mss(MAX_SEGMENT) {
+        tracing::debug!(%error, "the length of segments cannot be limited");
+    }
 }
 
 /// Why no address could be connected to.

@@ -52,6 +52,8 @@ async fn a_connection_has_its_options_at_both_ends() {
     for stream in [&ours, &theirs] {
         let socket = SockRef::from(stream);
         assert!(socket.tcp_nodelay().expect("told") && socket.keepalive().expect("told"));
+        let segment = socket.tcp_mss().expect("told");
+        assert!(segment <= MAX_SEGMENT, "{segment}");
         #[cfg(target_os = "linux")]
         assert_eq!(socket.tcp_notsent_lowat().expect("told"), NOT_SENT_LOW_WATER);
     }
