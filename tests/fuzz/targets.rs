@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use data_encoding::BASE64;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use visavis::address::Address;
@@ -21,15 +22,15 @@ use visavis_net::buf::Pool;
 use visavis_net::carrier::quic::{Endpoint, Verdict};
 use visavis_net::carrier::tcp_udp::Framer;
 use visavis_net::payload::{jpeg, opus};
-use visavis_net::plan::{Direction, MasterKey, MediaKeys, Path, SrtpProfile, StreamPlan};
+use visavis_net::plan::{Direction, Exported, MasterKey, MediaKeys, Path, SrtpProfile, StreamPlan};
 use visavis_net::rtp::codec::Codec;
 use visavis_net::rtp::ids::{ExtSeq, Ssrc};
 use visavis_net::rtp::session::{Session, SessionConfig};
 use visavis_net::rtp::time::{RtpTime, WallClock};
 use visavis_net::srtp::{Rekeying, Sealer};
-use visavis_session::call::{Admission, Call, Config, Dial, Event, Input, Purpose};
+use visavis_session::call::{Admission, Call, Config, Dial, Event, Input, NextInput, Purpose};
 use visavis_session::handshake::exchange::{Exchange, KeyShare, respond};
-use visavis_session::handshake::keys::{Confirm, KeySource};
+use visavis_session::handshake::keys::{Attempt, Binding, Confirm, Half, KeySource, ResumeKey};
 use visavis_session::handshake::proof::CallerClaims;
 use visavis_session::handshake::seal::Seal;
 use visavis_session::handshake::suite::Suite;
@@ -43,7 +44,7 @@ use visavis_session::testing;
 pub(crate) type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its folder in `corpus` and of its program.
-pub(crate) const TARGETS: [(&str, Target); 19] = [
+pub(crate) const TARGETS: [(&str, Target); 20] = [
     ("address", address),
     ("contacts", contacts),
     ("control", control),
@@ -58,6 +59,7 @@ pub(crate) const TARGETS: [(&str, Target); 19] = [
     ("mjpeg_file", mjpeg_file),
     ("opus_payload", opus_payload),
     ("quic", quic),
+    ("resume", resume),
     ("rtcp", rtcp),
     ("rtp", rtp),
     ("sdp", sdp),
@@ -127,7 +129,7 @@ fn quic(data: &[u8]) {
 
 /// The first message of a stranger.
 fn m1(data: &[u8]) {
-    let _ = Call::bind_request(data);
+    let _ = (Call::bind_request(data), Call::is_resume_request(data));
     let now = clock::now();
     let mut call = Call::answer(now, &mut rng(), config(), None);
     // A second message follows the first, as after a retry.
@@ -191,6 +193,54 @@ fn m4(data: &[u8]) {
     settle(&mut call, now);
     assert!(!call.is_over(), "the answer was good");
     say(&mut call, now, &mut { keys.seal }, data);
+}
+
+/// On a connection that an accepted call is to go on over: as the request, as the answer to ours, or sealed by who has asked rightly.
+fn resume(data: &[u8]) {
+    let Some((&part, data)) = data.split_first() else { return };
+    let mut caller = Caller::new();
+    caller.prove(SDP);
+    let Caller { mut call, now, resume, .. } = caller;
+    let binding =
+        (part & 1 == 1).then(|| Binding::of(&Exported { secret: [3; 32].into(), srtp: SrtpProfile::Aes256Gcm }));
+    let mut next = |call: &mut Call, input| {
+        call.handle_input(now, Input::Next(input));
+        settle(call, now);
+    };
+    match part % 3 {
+        0 => {
+            assert!(
+                !Call::is_resume_request(data) || !call.resumed_by(now, data, binding.as_ref()),
+                "a proof was guessed"
+            );
+        }
+        1 => {
+            call.resume(now, binding);
+            settle(&mut call, now);
+            next(&mut call, NextInput::Rtsp(data));
+        }
+        _ => {
+            let said = Half { nonce: Nonce::generate(&mut rng()), udp_port: 8554 };
+            let attempt = Attempt { call_id: CALL_ID, dialler: Role::Caller, binding: binding.as_ref(), said };
+            let proof = BASE64.encode(&resume.request(&attempt));
+            let request = format!(
+                "OPTIONS * RTSP/1.0\r\nCSeq: 9\r\nVisavis-Resume: call\r\nVisavis-Nonce: {}\r\nVisavis-UDP-Port: 8554\r\n\
+                 Visavis-Proof: {proof}\r\n\r\n",
+                said.nonce
+            );
+            assert!(call.resumed_by(now, request.as_bytes(), binding.as_ref()), "it was right");
+            let answer = settle(&mut call, now);
+            let nonce = Nonce::from_base64(&header(&answer, "Visavis-Nonce")).expect("a nonce");
+            let theirs = Half { nonce, udp_port: 8554 };
+            let mut renewed = resume.renew(&attempt, theirs, Role::Caller, SrtpProfile::Aes256Gcm);
+            let mut sealed = Vec::new();
+            if renewed.seal.seal(data, &mut sealed).is_ok() {
+                next(&mut call, NextInput::Sealed(&sealed));
+            }
+        }
+    }
+    call.handle_timeout(now + Duration::from_secs(60));
+    settle(&mut call, now);
 }
 
 /// An RTP packet: as it is; and, where it has a header, genuinely sealed.
@@ -293,6 +343,7 @@ const SDP: &[u8] = b"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n\
     m=audio 0 RTP/SAVPF 96\r\na=rtpmap:96 opus/48000/2\r\nm=video 0 RTP/SAVPF 26\r\n";
 const SSRC: Ssrc = Ssrc(0x0101_0101);
 const REMOTE: Ssrc = Ssrc(0x0202_0202);
+const CALL_ID: &str = "00112233445566778899aabbccddeeff";
 
 fn rng() -> ChaCha20Rng {
     ChaCha20Rng::from_seed([7; 32])
@@ -342,6 +393,7 @@ struct Caller {
     now: Instant,
     seal: Seal,
     confirm: Confirm,
+    resume: ResumeKey,
     transcript: Transcript,
 }
 
@@ -364,11 +416,10 @@ impl Caller {
         let secret = exchange.finish(&share).expect("a secret");
         let keys =
             KeySource::Exchange { secret, transcript: transcript.hash() }.derive(Role::Caller, SrtpProfile::Aes256Gcm);
-        Self { call, now, seal: keys.seal, confirm: keys.confirm, transcript }
+        Self { call, now, seal: keys.seal, confirm: keys.confirm, resume: keys.resume, transcript }
     }
 
     fn prove(&mut self, body: &[u8]) {
-        const CALL_ID: &str = "00112233445566778899aabbccddeeff";
         let mut rng = ChaCha20Rng::from_seed([9; 32]);
         let identity = Identity::generate(&mut rng);
         let (caller, nonce) = (identity.public(), SasNonce::generate(&mut rng));
