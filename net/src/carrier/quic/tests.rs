@@ -1,5 +1,7 @@
 //! Two endpoints, datagrams between them by hand, and a clock that jumps.
 
+mod stock;
+
 use super::*;
 use crate::testing::moment;
 

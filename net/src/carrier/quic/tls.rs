@@ -59,7 +59,7 @@ impl Tls {
         server.session_storage = Arc::new(NoServerSessionStorage {});
         server.send_tls13_tickets = 0;
 
-        let verifier = AnyCertificate(provider.signature_verification_algorithms);
+        let verifier = any_certificate(&provider);
         let mut client = rustls::ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13])?
             .dangerous()
@@ -90,9 +90,14 @@ fn provider() -> CryptoProvider {
     }
 }
 
+/// What takes any certificate.
+pub(super) fn any_certificate(provider: &CryptoProvider) -> AnyCertificate {
+    AnyCertificate(provider.signature_verification_algorithms)
+}
+
 /// Takes any certificate whose key signed this handshake.
 #[derive(Debug)]
-struct AnyCertificate(WebPkiSupportedAlgorithms);
+pub(super) struct AnyCertificate(WebPkiSupportedAlgorithms);
 
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
