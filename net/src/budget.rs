@@ -48,9 +48,9 @@ const SHRUNK: f64 = 0.7;
 /// The most delay that is taken for the link's manner, and the seconds after which half of that is forgotten.
 const MAX_MANNER: Duration = Duration::from_millis(60);
 const MANNER_HALF_LIFE: f64 = 30.0;
-/// By how much the queue may differ from one measurement to the next and be the link's jitter, which is allowed for: what we fill grows
-/// steadily. In multiples of the mean difference, up to a limit.
-const JITTER_SHARE: u32 = 2;
+/// A queue that goes up and down from one measurement to the next is the link's jitter, which is allowed for: what we fill grows, and
+/// then empties. In multiples of the mean of what goes there and back, up to a limit.
+const JITTER_SHARE: u32 = 3;
 const MAX_JITTER: Duration = Duration::from_millis(40);
 /// The longest that a back-off is given to work.
 const MAX_HOLD: Duration = Duration::from_millis(1500);
@@ -85,8 +85,9 @@ pub(crate) struct Budget {
     loss: f64,
     /// The standing queue of the last reports.
     queue: Duration,
-    /// The mean difference between one measurement of it and the next, while we were not about to empty it.
+    /// By how much it goes up and down at once, on average, and by how much it has changed last, in µs.
     jitter: Duration,
+    change: i64,
     /// Packets and the quickest of them, until they are enough to judge by.
     sample: (u32, Option<i64>),
     /// Delay that comes and goes whatever we send, and when that was learnt.
@@ -128,6 +129,7 @@ impl Budget {
             loss: 0.0,
             queue: Duration::ZERO,
             jitter: Duration::ZERO,
+            change: 0,
             sample: (0, None),
             manner: Duration::ZERO,
             manner_since: None,
@@ -258,9 +260,10 @@ impl Budget {
         }
         if let (_, Some(quickest)) = std::mem::take(&mut self.sample) {
             let before = std::mem::replace(&mut self.queue, self.base.record(now, quickest));
-            if self.hold.is_none_or(|hold| now >= hold.until()) {
-                self.jitter = (self.jitter * 7 + self.queue.abs_diff(before)) / 8;
-            }
+            let change = self.queue.as_micros() as i64 - before.as_micros() as i64;
+            let back = if change.signum() == -self.change.signum() { change.abs().min(self.change.abs()) } else { 0 };
+            self.jitter = (self.jitter * 7 + Duration::from_micros(back.unsigned_abs())) / 8;
+            self.change = change;
         }
         true
     }

@@ -139,7 +139,7 @@ fn jitter_in_order_is_not_congestion_for_long() {
             *link = Link { delay, jitter, ordered: true, ..Link::GOOD };
         }
         let measured = measure(&mut world, Duration::from_secs(8), Duration::from_secs(10), 0.9);
-        assert!(measured.rate > 2e7, "seed {seed}: {}", measured.rate);
+        assert!(measured.rate > 5e6, "seed {seed}: {}", measured.rate);
         assert_eq!(measured.sound_lost, 0);
     }
 }
