@@ -6,8 +6,10 @@ use std::time::Duration;
 use visavis::engine::command::Command;
 use visavis::engine::config::{Auto, Contact};
 use visavis::engine::event::Event;
+use visavis_net::carrier::Carrier;
 use visavis_session::call::{EndReason, Purpose};
 use visavis_session::handshake::suite::Suite;
+use visavis_tests::on_both_carriers;
 use visavis_tests::sim::{Hostile, Setup};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -17,9 +19,19 @@ const ACCEPTED: &str = "call: accepted\r\n";
 /// What a hostile peer tries, by name.
 type Trick = (&'static str, fn(&mut Hostile));
 
+on_both_carriers! {
+    a_caller_gets_nothing_before_a_person_accepts
+    a_caller_gets_nothing_before_it_has_proven_itself
+    a_called_peer_gets_nothing_before_it_accepts
+    a_called_peer_gets_nothing_before_it_has_proven_itself
+    who_is_watched_gets_nothing_whatever_it_says
+    who_is_watched_cannot_make_itself_called
+    an_owner_who_gives_up_while_two_calls_cross_is_told_of_the_end
+}
+
 /// A peer whose owner has to be asked.
-fn careful() -> Setup {
-    Setup { auto: Auto::Nobody, suites: vec![Suite::X25519MlKem768, Suite::X25519], ..Setup::default() }
+fn careful(carrier: Carrier) -> Setup {
+    Setup { auto: Auto::Nobody, suites: vec![Suite::X25519MlKem768, Suite::X25519], ..Setup::over(carrier) }
 }
 
 fn ended(hostile: &Hostile) -> Option<&EndReason> {
@@ -97,8 +109,7 @@ const LIES: [Trick; 14] = [
     }),
 ];
 
-#[test]
-fn a_caller_gets_nothing_before_a_person_accepts() {
+fn a_caller_gets_nothing_before_a_person_accepts(carrier: Carrier) {
     let own: [Trick; 2] = [
         // The word for this is the called side's; here it comes from the other.
         ("the word itself", |h| h.word("accepted")),
@@ -109,7 +120,7 @@ fn a_caller_gets_nothing_before_a_person_accepts() {
     ];
     let mut survived = 0;
     for (name, trick) in LIES.into_iter().chain(own) {
-        let mut hostile = Hostile::caller(&careful());
+        let mut hostile = Hostile::caller(&careful(carrier));
         hostile.prove();
         hostile.pull();
         hostile.pass(SECOND);
@@ -119,8 +130,7 @@ fn a_caller_gets_nothing_before_a_person_accepts() {
     assert!(survived >= 8, "{survived} of these do not even disturb a call");
 }
 
-#[test]
-fn a_caller_gets_nothing_before_it_has_proven_itself() {
+fn a_caller_gets_nothing_before_it_has_proven_itself(carrier: Carrier) {
     let tricks: [Trick; 4] = [
         ("asks for the streams", Hostile::pull),
         ("says the word", |h| h.word("accepted")),
@@ -128,7 +138,7 @@ fn a_caller_gets_nothing_before_it_has_proven_itself() {
         ("is silent", |_| {}),
     ];
     for (name, trick) in tricks {
-        let mut hostile = Hostile::caller(&Setup { auto: Auto::Anyone, ..careful() });
+        let mut hostile = Hostile::caller(&Setup { auto: Auto::Anyone, ..careful(carrier) });
         trick(&mut hostile);
         hostile.pass(12 * SECOND);
         gave_nothing(&hostile, name);
@@ -136,11 +146,10 @@ fn a_caller_gets_nothing_before_it_has_proven_itself() {
     }
 }
 
-#[test]
-fn a_called_peer_gets_nothing_before_it_accepts() {
+fn a_called_peer_gets_nothing_before_it_accepts(carrier: Carrier) {
     let mut survived = 0;
     for (name, trick) in LIES {
-        let mut hostile = Hostile::callee(&careful(), Purpose::Call);
+        let mut hostile = Hostile::callee(&careful(carrier), Purpose::Call);
         hostile.answer_proof("ringing");
         hostile.pull();
         hostile.pass(SECOND);
@@ -150,8 +159,7 @@ fn a_called_peer_gets_nothing_before_it_accepts() {
     assert!(survived >= 8, "{survived} of these do not even disturb a call");
 }
 
-#[test]
-fn a_called_peer_gets_nothing_before_it_has_proven_itself() {
+fn a_called_peer_gets_nothing_before_it_has_proven_itself(carrier: Carrier) {
     let tricks: [Trick; 5] = [
         ("the word in M4's place", |h| h.answer_proof("accepted")),
         ("the word before M4", |h| h.word("accepted")),
@@ -168,7 +176,7 @@ fn a_called_peer_gets_nothing_before_it_has_proven_itself() {
         }),
     ];
     for (name, trick) in tricks {
-        let mut hostile = Hostile::callee(&careful(), Purpose::Call);
+        let mut hostile = Hostile::callee(&careful(carrier), Purpose::Call);
         trick(&mut hostile);
         hostile.pass(12 * SECOND);
         gave_nothing(&hostile, name);
@@ -181,7 +189,7 @@ fn a_contact_that_calls_with_weaker_keys_than_before_does_not_ring() {
     let key = Hostile::fingerprint();
     for (weakest, rings) in [(Suite::X25519MlKem768, false), (Suite::X25519, true)] {
         let contacts = vec![Contact { key, weakest: Some(weakest), address: None }];
-        let mut hostile = Hostile::caller(&Setup { contacts, auto: Auto::Contacts, ..careful() });
+        let mut hostile = Hostile::caller(&Setup { contacts, auto: Auto::Contacts, ..careful(Carrier::TcpUdp) });
         hostile.prove();
         hostile.pull();
         hostile.pass(SECOND);
@@ -197,7 +205,7 @@ fn a_contact_at_an_unknown_address_does_not_get_weaker_keys_than_before() {
     let key = Hostile::fingerprint();
     for (weakest, rings) in [(Suite::X25519MlKem768, false), (Suite::X25519, true)] {
         let contacts = vec![Contact { key, weakest: Some(weakest), address: None }];
-        let mut hostile = Hostile::callee(&Setup { contacts, ..careful() }, Purpose::Call);
+        let mut hostile = Hostile::callee(&Setup { contacts, ..careful(Carrier::TcpUdp) }, Purpose::Call);
         hostile.answer_proof_and("ringing", |h| {
             h.pull();
             h.word("accepted");
@@ -211,10 +219,9 @@ fn a_contact_at_an_unknown_address_does_not_get_weaker_keys_than_before() {
     }
 }
 
-#[test]
-fn who_is_watched_gets_nothing_whatever_it_says() {
+fn who_is_watched_gets_nothing_whatever_it_says(carrier: Carrier) {
     for (name, trick) in LIES {
-        let mut hostile = Hostile::callee(&careful(), Purpose::Watch);
+        let mut hostile = Hostile::callee(&careful(carrier), Purpose::Watch);
         hostile.answer_proof("ringing");
         hostile.pull();
         hostile.word("accepted");
@@ -225,17 +232,15 @@ fn who_is_watched_gets_nothing_whatever_it_says() {
     }
 }
 
-#[test]
-fn who_is_watched_cannot_make_itself_called() {
-    let mut hostile = Hostile::callee(&careful(), Purpose::Watch);
+fn who_is_watched_cannot_make_itself_called(carrier: Carrier) {
+    let mut hostile = Hostile::callee(&careful(carrier), Purpose::Watch);
     hostile.answer_proof("glare");
     hostile.pass(SECOND);
     assert!(matches!(ended(&hostile), Some(EndReason::Peer(_))), "{:?}", hostile.node.events);
 }
 
-#[test]
-fn an_owner_who_gives_up_while_two_calls_cross_is_told_of_the_end() {
-    let mut hostile = Hostile::callee(&careful(), Purpose::Call);
+fn an_owner_who_gives_up_while_two_calls_cross_is_told_of_the_end(carrier: Carrier) {
+    let mut hostile = Hostile::callee(&careful(carrier), Purpose::Call);
     hostile.answer_proof("glare");
     hostile.pass(SECOND);
     assert_eq!(ended(&hostile), None, "the other call is expected");

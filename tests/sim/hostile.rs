@@ -7,9 +7,13 @@ use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use visavis::engine::carriers::Carriers;
 use visavis::engine::clock;
 use visavis::engine::command::{Command, Dial};
 use visavis::engine::peer::{ConnId, Destination, MediaOutput, Output};
+use visavis_net::buf::Pool;
+use visavis_net::carrier::Carrier;
+use visavis_net::carrier::quic::{Endpoint, Event, Id, Stream, Verdict, is_quic};
 use visavis_net::carrier::tcp_udp::{Frame, Framer, frame_control};
 use visavis_net::plan::{Direction, Path, SrtpProfile, StreamPlan};
 use visavis_net::rtp::codec::{Codec, MediaKind};
@@ -56,24 +60,39 @@ pub struct Hostile {
     rng: ChaCha20Rng,
     clock: WallClock,
     address: SocketAddr,
-    conn: ConnId,
-    framer: Framer,
+    wire: Wire,
+    /// Its side of what was dialled: where its requests go.
+    own: Stream,
+    framers: [Framer; 2],
     plain: Vec<Vec<u8>>,
     transcript: Transcript,
-    seal: Option<(Seal, Open)>,
+    /// Of the one connection, or of both streams.
+    seals: Vec<(Seal, Open)>,
     confirm: Option<Confirm>,
     session: Option<Session>,
     nonce: SasNonce,
     next: u32,
     /// What is said piles up here, to arrive at once.
-    held: Option<Vec<u8>>,
+    held: Option<Vec<(Stream, Vec<u8>)>>,
+}
+
+/// What is between the two.
+enum Wire {
+    Tcp(ConnId),
+    /// Its own end, and the one connection of it.
+    Quic(Box<Endpoint>, Option<Id>),
 }
 
 impl Hostile {
-    fn new(setup: &Setup) -> Self {
+    fn new(setup: &Setup, own: Stream) -> Self {
         let now = clock::now();
         let clock = WallClock { at: now, unix: Duration::from_secs(1_800_000_000) };
         let mut rng = ChaCha20Rng::from_seed([9; 32]);
+        let wire = if setup.carriers == Carriers::Only(Carrier::Quic) {
+            Wire::Quic(Box::new(Endpoint::new(&SrtpProfile::ALL, Pool::new(64), [8; 32]).expect("keys")), None)
+        } else {
+            Wire::Tcp(ConnId(0))
+        };
         Self {
             node: Node::new(SocketAddr::from(([10, 0, 0, 1], 8554)), setup, clock, [1; 32]),
             identity: Identity::generate(&mut rng),
@@ -84,11 +103,12 @@ impl Hostile {
             now,
             clock,
             address: SocketAddr::from(([10, 0, 0, 2], 8554)),
-            conn: ConnId(0),
-            framer: Framer::new(),
+            wire,
+            own,
+            framers: [Framer::new(), Framer::new()],
             plain: Vec::new(),
             transcript: Transcript::new(),
-            seal: None,
+            seals: Vec::new(),
             confirm: None,
             session: None,
             nonce: SasNonce::generate(&mut rng),
@@ -98,11 +118,16 @@ impl Hostile {
         }
     }
 
-    /// A connection that it made to a real peer, with M1 and M2 behind it.
+    /// A connection that it made to a real peer, with M1 and M2 behind it, or TLS.
     #[must_use]
     pub fn caller(setup: &Setup) -> Self {
-        let mut this = Self::new(setup);
-        this.conn = this.node.peer.accept(this.now, this.address).expect("there is room");
+        let mut this = Self::new(setup, Stream::Dialler);
+        if let Wire::Quic(endpoint, connection) = &mut this.wire {
+            *connection = endpoint.dial(this.now, this.node.address);
+            this.settle();
+            return this;
+        }
+        this.wire = Wire::Tcp(this.node.peer.accept(this.now, this.address).expect("there is room"));
         let exchange = Exchange::start(&[Suite::X25519], &mut this.rng);
         let (nonce, shares) = (Nonce::generate(&mut this.rng), KeyShare::list(&exchange.shares()));
         let hello = format!(
@@ -122,15 +147,16 @@ impl Hostile {
         this
     }
 
-    /// A connection that a real peer made to it, with M1 and M2 behind it, and M3 heard.
+    /// A connection that a real peer made to it, with M1 and M2 behind it, or TLS, and M3 heard.
     #[must_use]
     pub fn callee(setup: &Setup, purpose: Purpose) -> Self {
-        let mut this = Self::new(setup);
+        let mut this = Self::new(setup, Stream::Dialled);
         let host = this.address.ip().to_string();
         let dial = Dial { host, port: this.address.port(), expected: None, weakest: None, purpose };
         this.node.command(this.now, Command::Dial(dial));
         this.settle();
-        this.node.peer.connected(this.now, this.conn, this.address);
+        let Wire::Tcp(conn) = this.wire else { return this };
+        this.node.peer.connected(this.now, conn, this.address);
         this.settle();
         let hello = this.plain.pop().expect("M1");
         this.transcript.message(Role::Caller, &hello);
@@ -153,14 +179,18 @@ impl Hostile {
     /// What it is known by: the same in every world.
     #[must_use]
     pub fn fingerprint() -> Fingerprint {
-        Self::new(&Setup::default()).identity.public().fingerprint()
+        Self::new(&Setup::default(), Stream::Dialler).identity.public().fingerprint()
     }
 
     fn take_keys(&mut self, keys: Keys) {
         let config =
             SessionConfig { keys: keys.media, cname: "x".into(), rekeying: Rekeying::default(), clock: self.clock };
         let mut session = Session::new(config, &mut self.rng);
-        for path in [Path::Udp(self.node.address), Path::Interleaved] {
+        let paths = match self.wire {
+            Wire::Tcp(_) => vec![Path::Udp(self.node.address), Path::Interleaved],
+            Wire::Quic(..) => vec![Path::Quic],
+        };
+        for path in paths {
             session.add_candidate(self.now, path);
         }
         for (codec, ssrc, channel) in SOURCES {
@@ -168,7 +198,7 @@ impl Hostile {
             session.add(StreamPlan { direction, codec, payload_type, ssrc, channel });
         }
         self.session = Some(session);
-        self.seal = Some((keys.seal, keys.open));
+        self.seals = [Some((keys.seal, keys.open)), keys.second].into_iter().flatten().collect();
         self.confirm = Some(keys.confirm);
     }
 
@@ -226,8 +256,9 @@ impl Hostile {
         self.held = Some(Vec::new());
         self.answer_proof(word);
         behind(self);
-        let held = self.held.take().unwrap_or_default();
-        self.node.peer.tcp(self.now, self.conn, &held);
+        for (stream, held) in self.held.take().unwrap_or_default() {
+            self.write(stream, &held);
+        }
         self.settle();
     }
 
@@ -239,8 +270,9 @@ impl Hostile {
             let body = "call: accepted\r\n";
             self.say(&format!(
                 "RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\nSession: 1\r\nVisavis-Call: accepted\r\n\
-                 Transport: RTP/SAVPF/UDP;unicast;client_port=8554;server_port=8554;RTCP-mux;ssrc={ssrc}\r\n\
+                 Transport: {};ssrc={ssrc}\r\n\
                  Content-Type: text/parameters\r\nContent-Length: {}\r\n\r\n{body}",
+                self.transport(),
                 body.len()
             ));
         }
@@ -249,11 +281,18 @@ impl Hostile {
     /// Sets up both streams of the real peer and has them played.
     pub fn pull(&mut self) {
         for track in ["/audio", "/video"] {
-            let transport = "Transport: RTP/SAVPF/UDP;unicast;client_port=8554;RTCP-mux, \
-                RTP/SAVPF/TCP;unicast;interleaved=0-1\r\n";
-            self.ask("SETUP", track, transport, "");
+            let transport = format!("Transport: {}, RTP/SAVPF/TCP;unicast;interleaved=0-1\r\n", self.transport());
+            self.ask("SETUP", track, &transport, "");
         }
         self.ask("PLAY", "", "Range: npt=now-\r\n", "");
+    }
+
+    /// How media goes beside control.
+    fn transport(&self) -> &'static str {
+        match self.wire {
+            Wire::Tcp(_) => "RTP/SAVPF/UDP;unicast;client_port=8554;server_port=8554;RTCP-mux",
+            Wire::Quic(..) => "RTP/SAVPF/QUIC;unicast;flow=0;RTCP-mux",
+        }
     }
 
     /// One word about the call.
@@ -288,22 +327,33 @@ impl Hostile {
 
     /// Any text under the seal.
     pub fn say(&mut self, message: &str) {
+        // Answers go where the question came from.
+        let stream = if message.starts_with("RTSP/") { other(self.own) } else { self.own };
         let (mut sealed, mut framed) = (Vec::new(), Vec::new());
-        let (seal, _) = self.seal.as_mut().expect("keys");
+        let at = self.seals.len().saturating_sub(1).min(stream as usize);
+        let (seal, _) = self.seals.get_mut(at).expect("keys");
         seal.seal(message.as_bytes(), &mut sealed).expect("it is short");
         frame_control(&sealed, &mut framed);
         match &mut self.held {
-            Some(held) => held.extend(framed),
+            Some(held) => held.push((stream, framed)),
             None => {
-                self.node.peer.tcp(self.now, self.conn, &framed);
+                self.write(stream, &framed);
                 self.settle();
             }
         }
     }
 
     fn say_plain(&mut self, message: &str) {
-        self.node.peer.tcp(self.now, self.conn, message.as_bytes());
+        self.write(self.own, message.as_bytes());
         self.settle();
+    }
+
+    fn write(&mut self, stream: Stream, bytes: &[u8]) {
+        match &mut self.wire {
+            Wire::Tcp(conn) => self.node.peer.tcp(self.now, *conn, bytes),
+            Wire::Quic(endpoint, Some(id)) => endpoint.send_control(self.now, *id, stream, bytes),
+            Wire::Quic(_, None) => {}
+        }
     }
 
     /// Lets time pass in which it sends its media and the real peer's microphone and camera are offered to be sent.
@@ -324,6 +374,9 @@ impl Hostile {
                 }
                 session.handle_timeout(self.now);
             }
+            if let Wire::Quic(endpoint, _) = &mut self.wire {
+                endpoint.handle_timeout(self.now);
+            }
             self.settle();
         }
     }
@@ -331,7 +384,7 @@ impl Hostile {
     /// Carries everything both ways until neither has more.
     fn settle(&mut self) {
         loop {
-            let mut moved = self.take_outputs();
+            let mut moved = self.take_outputs() | self.carry_quic();
             let mut bytes = Vec::new();
             while let Some(transmit) = self.node.peer.poll_transmit(self.now, &mut bytes) {
                 moved = true;
@@ -339,20 +392,25 @@ impl Hostile {
                 match transmit.to {
                     Destination::Udp(_) => {
                         for packet in bytes.chunks(transmit.segment) {
-                            self.hear_media(Path::Udp(self.node.address), packet);
+                            self.hear_datagram(packet);
                         }
                     }
-                    Destination::Tcp(conn) if conn == self.conn => self.hear(&bytes),
+                    Destination::Tcp(to) if matches!(self.wire, Wire::Tcp(conn) if conn == to) => {
+                        self.hear(Stream::Dialler, &bytes);
+                    }
                     Destination::Tcp(_) => {}
                 }
             }
             while let Some(transmit) = self.session.as_mut().and_then(|s| s.poll_transmit(self.now, &mut bytes)) {
                 moved = true;
                 let bytes = std::mem::take(&mut bytes);
-                match transmit.path {
-                    Path::Interleaved => self.node.peer.tcp(self.now, self.conn, &bytes),
-                    Path::Quic => unreachable!("a session that was told of no such way"),
-                    Path::Udp(_) => {
+                match (transmit.path, &mut self.wire) {
+                    (Path::Interleaved, Wire::Tcp(conn)) => self.node.peer.tcp(self.now, *conn, &bytes),
+                    (Path::Quic, Wire::Quic(endpoint, Some(id))) => {
+                        endpoint.send_media(*id, &bytes, transmit.segment);
+                    }
+                    (Path::Interleaved | Path::Quic, _) => unreachable!("a session that was told of no such way"),
+                    (Path::Udp(_), _) => {
                         for packet in bytes.chunks(transmit.segment) {
                             let packet = self.node.peer.pool().copy_of(packet).expect("a packet");
                             self.node.peer.udp(self.now, self.address, packet);
@@ -366,14 +424,47 @@ impl Hostile {
         }
     }
 
+    /// Carries what its own end of QUIC has to say, to the real peer and to us.
+    fn carry_quic(&mut self) -> bool {
+        let mut moved = false;
+        let mut bytes = Vec::new();
+        while let Wire::Quic(endpoint, connection) = &mut self.wire {
+            if let Some(event) = endpoint.poll_event() {
+                match event {
+                    Event::Connected { id, exported, .. } => {
+                        *connection = Some(id);
+                        self.transcript.field(b"carrier", b"QUIC");
+                        let source =
+                            KeySource::Exporter { secret: exported.secret, transcript: self.transcript.hash() };
+                        let role = if self.own == Stream::Dialler { Role::Caller } else { Role::Callee };
+                        self.take_keys(source.derive(role, exported.srtp));
+                    }
+                    Event::Control { stream, bytes, .. } => self.hear(stream, &bytes),
+                    Event::Media { packet, .. } => self.hear_media(Path::Quic, &packet),
+                    Event::Closed { .. } => self.closed = true,
+                    Event::Moved { .. } => {}
+                }
+            } else if let Some(transmit) = endpoint.poll_transmit(self.now, &mut bytes) {
+                for datagram in std::mem::take(&mut bytes).chunks(transmit.segment) {
+                    let packet = self.node.peer.pool().copy_of(datagram).expect("a packet");
+                    self.node.peer.udp(self.now, self.address, packet);
+                }
+            } else {
+                break;
+            }
+            moved = true;
+        }
+        moved
+    }
+
     fn take_outputs(&mut self) -> bool {
         let mut moved = false;
         while let Some(output) = self.node.peer.poll_output() {
             moved = true;
             match output {
                 Output::Resolve { conn, .. } => self.node.peer.resolved(self.now, conn, Ok(vec![self.address])),
-                Output::Connect { conn, .. } => self.conn = conn,
-                Output::Close { conn } => self.closed |= conn == self.conn,
+                Output::Connect { conn, .. } => self.wire = Wire::Tcp(conn),
+                Output::Close { conn } => self.closed |= matches!(self.wire, Wire::Tcp(ours) if ours == conn),
                 Output::Event(event) => self.node.events.push((self.now, event)),
                 Output::Media(output) => {
                     self.captured |= matches!(output, MediaOutput::StartSending);
@@ -384,18 +475,32 @@ impl Hostile {
         moved
     }
 
-    fn hear(&mut self, bytes: &[u8]) {
-        self.framer.push(bytes);
-        while let Some(frame) = self.framer.next(self.node.peer.pool()).expect("the real peer keeps to the framing") {
-            match (frame, self.seal.as_mut()) {
+    fn hear_datagram(&mut self, datagram: &[u8]) {
+        match &mut self.wire {
+            Wire::Quic(endpoint, _) if datagram.first().is_some_and(|first| is_quic(*first)) => {
+                endpoint.receive(self.now, self.node.address, datagram, |_, _| Verdict::Accept);
+            }
+            _ => self.hear_media(Path::Udp(self.node.address), datagram),
+        }
+    }
+
+    fn hear(&mut self, stream: Stream, bytes: &[u8]) {
+        let mut media = Vec::new();
+        let framer = &mut self.framers[stream as usize];
+        framer.push(bytes);
+        while let Some(frame) = framer.next(self.node.peer.pool()).expect("the real peer keeps to the framing") {
+            match (frame, self.seals.get_mut(stream as usize)) {
                 (Frame::Rtsp(message), _) => self.plain.push(message),
                 (Frame::Control(sealed), Some((_, open))) => {
                     let message = open.open(&sealed).expect("the real peer keeps to the seal");
                     self.said.push(String::from_utf8(message).expect("text"));
                 }
                 (Frame::Control(_), None) => panic!("sealed before there were keys"),
-                (Frame::Media { packet, .. }, _) => self.hear_media(Path::Interleaved, &packet),
+                (Frame::Media { packet, .. }, _) => media.push(packet),
             }
+        }
+        for packet in media {
+            self.hear_media(Path::Interleaved, &packet);
         }
     }
 
@@ -413,6 +518,14 @@ impl Hostile {
     pub fn command(&mut self, command: Command) {
         self.node.command(self.now, command);
         self.settle();
+    }
+}
+
+/// The stream of the other side.
+const fn other(stream: Stream) -> Stream {
+    match stream {
+        Stream::Dialler => Stream::Dialled,
+        Stream::Dialled => Stream::Dialler,
     }
 }
 
