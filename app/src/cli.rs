@@ -6,6 +6,7 @@ mod book;
 mod control;
 mod echo;
 mod generate;
+mod hook;
 mod json;
 mod levels;
 mod media;
@@ -43,9 +44,10 @@ use self::control::claim::{Claim, ClaimError};
 use self::control::client::{self, ClientError};
 #[cfg(unix)]
 use self::control::{Request, Source, server};
+use self::hook::Hook;
 use self::media::Media;
 use self::output::{Screen, Style};
-use self::run::{Goal, Wires};
+use self::run::{Goal, Manner, Wires};
 use crate::blocked::BlockedError;
 use crate::contacts::ContactsError;
 use crate::engine::carriers::{Carriers, QUIC_SUITE};
@@ -224,8 +226,11 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
                 Auto::Nobody | Auto::Contacts | Auto::Listed(_) => {}
             }
             let media = Media::stream(&args.sending);
-            let admission = admission(&book, auto, false, true);
+            let max_viewers = args.viewers.map_or(usize::MAX, usize::from);
+            let admission = Admission { max_viewers, ..admission(&book, auto, false, true) };
+            let hook = args.on_viewer.clone().map(Hook::new);
             let setup = Setup::one_way(&args.network, args.network.address(true), &args.running, admission);
+            let setup = Setup { hook, ..setup };
             return converse(Goal::Stream, identity, book, media, setup, screen);
         }
     }
@@ -235,6 +240,7 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
 /// What of an engine's configuration is not media.
 struct Setup {
     admission: Admission,
+    hook: Option<Hook>,
     listen: Option<SocketAddr>,
     suites: Vec<Suite>,
     srtp: Vec<SrtpProfile>,
@@ -259,6 +265,7 @@ impl Setup {
     fn one_way(network: &Network, listen: Option<SocketAddr>, running: &Running, admission: Admission) -> Self {
         Self {
             admission,
+            hook: None,
             listen,
             suites: network.suites(),
             srtp: network.srtp(),
@@ -294,7 +301,7 @@ fn open(profile: &Profile) -> Result<(Identity, Book), Failure> {
 
 fn admission(book: &Book, auto: Auto, calls: bool, viewers: bool) -> Admission {
     let (contacts, blocked) = book.known();
-    Admission { contacts, blocked, auto, calls, contacts_only: false, viewers }
+    Admission { contacts, blocked, auto, calls, contacts_only: false, viewers, max_viewers: usize::MAX }
 }
 
 fn converse(
@@ -327,6 +334,7 @@ fn converse(
     #[cfg(unix)]
     let claim = if setup.control { claim(book.profile(), screen)? } else { None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+    let manner = Manner { duration: setup.duration, chosen: media.chosen, hook: setup.hook };
     let exit = runtime.block_on(async {
         let engine = Engine::spawn(config)?;
         let wires = Wires { commands: engine.commands, events: engine.events, snapshot: engine.snapshot };
@@ -336,7 +344,7 @@ fn converse(
         let requests = None;
         let nobody = || mpsc::channel::<Asked>(1).1;
         let outside = outside::listen(requests.unwrap_or_else(nobody)).map_err(Failure::Runtime)?;
-        Ok(run::run(goal, setup.duration, media.chosen, book, screen.clone(), wires, outside).await)
+        Ok(run::run(goal, manner, book, screen.clone(), wires, outside).await)
     });
     // Whatever still hangs in a device driver does not keep the process.
     runtime.shutdown_background();

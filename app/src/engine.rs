@@ -193,6 +193,7 @@ mod tests {
                 calls: false,
                 contacts_only: false,
                 viewers: false,
+                max_viewers: usize::MAX,
             },
             suites: vec![Suite::X25519],
             srtp: visavis_net::plan::SrtpProfile::ALL.to_vec(),

@@ -112,7 +112,7 @@ impl Exit {
         match reason {
             EndReason::HungUp { .. } | EndReason::Glare => Self::Ended,
             EndReason::Declined => Self::Declined,
-            EndReason::Busy | EndReason::Overloaded => Self::Busy,
+            EndReason::Busy | EndReason::Full | EndReason::Overloaded => Self::Busy,
             EndReason::NoAnswer => Self::NoAnswer,
             EndReason::Cancelled => Self::Interrupted,
             EndReason::PeerLost => Self::Lost,

@@ -52,6 +52,8 @@ pub struct Situation {
     pub calls: bool,
     /// Whether our stream may be watched.
     pub viewers: bool,
+    /// Whether as many watch it already as the owner lets.
+    pub full: bool,
     /// Whether the owner's policy connects this key without asking.
     pub auto: bool,
     /// Whether the owner does not want to hear of this key.
@@ -95,7 +97,9 @@ pub fn decide(situation: &Situation, visitor: &Visitor) -> Admission {
     }
     match visitor.purpose {
         // Streams are served beside a call and to many; nobody is asked.
-        Purpose::Watch if situation.viewers && situation.auto => return Admission::Accept,
+        Purpose::Watch if situation.viewers && situation.auto => {
+            return if situation.full { Admission::Busy } else { Admission::Accept };
+        }
         Purpose::Watch => return Admission::Decline,
         Purpose::Call => {}
     }

@@ -30,7 +30,7 @@ pub use types::{
 };
 
 use crate::error::PROTOCOL_FAULT;
-use crate::handshake::keys::{BackKey, Binding, Confirm, Keys, ResumeKey};
+use crate::handshake::keys::{BackKey, Binding, Confirm, Keys};
 use crate::handshake::seal::{Open, Seal, SealError};
 use crate::handshake::suite::{self, Suite};
 use crate::handshake::transcript::Transcript;
@@ -40,7 +40,7 @@ use crate::rtsp::client::{Client, Purport};
 use crate::rtsp::message::{self, Answer, Ask, Incoming, name};
 use crate::rtsp::server::Server;
 use crate::rtsp::transport::Ways;
-use crate::sas::SasKey;
+use crate::sas::{SasKey, SasNonce};
 use crate::sdp::Offer;
 use crate::state::{Awaited, Listening, MAX_HELD, State};
 use crate::timer::{FAREWELL_LIMIT, HANDSHAKE_TIMEOUT, HELLO_TIMEOUT, Timer, Timers};
@@ -49,7 +49,7 @@ use back::Back;
 use mute::Mutes;
 use outbox::Outbox;
 use reach::Reach;
-use resume::Next;
+use resume::{Next, ResumeKeys};
 
 /// One call, seen from one of its ends: one control connection and, if asked for, a second one dialled back; or the two streams of
 /// one QUIC connection, one for the requests of each side.
@@ -80,7 +80,7 @@ pub struct Call {
     back: Back,
     back_key: Option<BackKey>,
     next: Next,
-    resume_key: Option<ResumeKey>,
+    resume_keys: ResumeKeys,
     /// Called side, until it is known who calls: what tells its QUIC connection from others.
     binding: Option<Binding>,
     /// Which of them takes our requests, but for those that go where the second connection decides.
@@ -94,6 +94,8 @@ pub struct Call {
     remote: Offer,
     /// The called side's: what the caller still has to reveal.
     awaited: Option<Awaited>,
+    /// The caller's: what it has revealed, until the other side has said that it heard it.
+    reveal: Option<SasNonce>,
     /// Whether the other side was told that we record, and whether it says that it does.
     recording: bool,
     recording_told: bool,
@@ -200,7 +202,8 @@ impl Call {
             back: Back::Unused,
             back_key: None,
             next: Next::default(),
-            resume_key: None,
+            resume_keys: ResumeKeys::default(),
+            reveal: None,
             binding: None,
             own: Channel::Primary,
             ways,
@@ -250,10 +253,7 @@ impl Call {
             Input::Broken => Err(PeerFault::Malformed("framing").into()),
             // It was never there to be lost: most likely it has too many connections.
             Input::Closed if matches!(self.state, State::Hello(_)) => Err(EndReason::HandshakeTimeout),
-            // QUIC closes nothing that can be kept: but the one that makes another connection closes this one after it.
-            Input::Closed
-                if matches!(self.state, State::Active) && (self.ways != Ways::Quic || self.is_about_to_resume()) =>
-            {
+            Input::Closed if matches!(self.state, State::Active) => {
                 self.control_closed();
                 Ok(())
             }
@@ -417,6 +417,7 @@ impl Call {
     fn sealed(&mut self, now: Instant, channel: Channel, bytes: &[u8]) -> Step {
         let link = link(&mut self.primary, &mut self.back, channel).ok_or(PeerFault::Unexpected("sealed message"))?;
         let opened = link.open.open(bytes).map_err(HandshakeError::Seal)?;
+        self.resume_keys.heard(false);
         if channel == Channel::Primary || self.ways == Ways::Quic {
             self.note_heard_control(now);
         } else {
@@ -459,7 +460,7 @@ impl Call {
         (self.suite, self.srtp) = (Some(suite), Some(keys.media.local.profile()));
         self.primary = Some(Link { seal: keys.seal, open: keys.open });
         self.back_key = Some(keys.back);
-        self.resume_key = Some(keys.resume);
+        self.resume_keys.begin(keys.resume);
         if let Some((seal, open)) = keys.second {
             self.back = Back::Open(Box::new(Link { seal, open }));
             if self.role == Role::Callee {
@@ -494,6 +495,10 @@ impl Call {
         if self.primary.is_some() {
             let ask = self.client.parameter("call", word);
             self.ask(self.own, Purport::Word, ask)?;
+            let ask = self.client.parameter("call", word);
+            if let Some(message) = self.client.ask(Channel::Next, Purport::Word, ask) {
+                self.part_on_next(&message);
+            }
         }
         Err(reason)
     }

@@ -20,6 +20,8 @@ pub enum EndReason {
     Declined,
     /// The called side is in another call.
     Busy,
+    /// As many watch there as may.
+    Full,
     /// Nobody answered in time.
     NoAnswer,
     /// The caller gave up before anybody answered.
@@ -87,6 +89,7 @@ impl fmt::Display for EndReason {
             Self::HungUp { by_peer: false } => f.write_str("you hung up"),
             Self::Declined => f.write_str("the call was declined"),
             Self::Busy => f.write_str("the other side is in another call; try again later"),
+            Self::Full => f.write_str("as many are watching there as may; try again later"),
             Self::NoAnswer => f.write_str("nobody answered"),
             Self::Cancelled => f.write_str("the caller gave up"),
             Self::Glare => f.write_str("both sides called each other; the other call goes on"),

@@ -30,8 +30,8 @@ use crate::sas::{Commitment, SasKey, SasNonce};
 ///             └── hang up, peer lost, fault ─▶ Over ◀──────┘
 /// ```
 ///
-/// From every state: a fault, a closed connection, a deadline and the owner's hanging up lead to `Over`, with a
-/// reason of their own. Nothing leaves `Over`.
+/// From every state: a fault, a deadline and the owner's hanging up lead to `Over`, with a reason of their own, and so does a closed
+/// connection, but from `Active`: that call may go on over another one. Nothing leaves `Over`.
 #[derive(Debug)]
 pub(crate) enum State {
     /// Caller: M1 is out.

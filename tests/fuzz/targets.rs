@@ -203,7 +203,7 @@ fn resume(data: &[u8]) {
     let Caller { mut call, now, resume, .. } = caller;
     let binding =
         (part & 1 == 1).then(|| Binding::of(&Exported { secret: [3; 32].into(), srtp: SrtpProfile::Aes256Gcm }));
-    let mut next = |call: &mut Call, input| {
+    let next = |call: &mut Call, input| {
         call.handle_input(now, Input::Next(input));
         settle(call, now);
     };

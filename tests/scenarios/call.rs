@@ -73,6 +73,7 @@ on_both_carriers! {
     watching_is_one_way
     who_is_only_watched_does_not_see_the_viewer_by_calling_it
     one_stream_serves_many_viewers_beside_a_call
+    no_more_watch_than_may_and_who_comes_anew_takes_its_own_place
     a_camera_that_is_off_sends_nothing_and_the_other_side_knows
     who_is_muted_while_it_rings_begins_the_call_muted
     who_says_ever_again_that_it_records_cannot_fill_the_owners_screen
@@ -328,6 +329,36 @@ fn one_stream_serves_many_viewers_beside_a_call(carrier: Carrier) {
     for node in [A, 2, 3, 4] {
         assert!(world.nodes[node].arrived.len() > 100, "node {node}");
     }
+}
+
+fn no_more_watch_than_may_and_who_comes_anew_takes_its_own_place(carrier: Carrier) {
+    let mut setups = vec![Setup::over(carrier); 4];
+    setups[B].max_viewers = 2;
+    let mut world = World::new(31, clean(20 * MS), &setups);
+    for viewer in [A, 2, 3] {
+        world.dial(viewer, B, Purpose::Watch);
+        world.run_for(Duration::from_secs(1));
+    }
+    let watching = |world: &mut World| {
+        let now = world.now();
+        let viewers = world.nodes[B].peer.snapshot(now).viewers;
+        viewers.iter().map(|viewer| viewer.peer).collect::<Vec<_>>()
+    };
+    let key = |world: &World, node: usize| world.nodes[node].identity.public().fingerprint();
+    assert_eq!(watching(&mut world), [key(&world, A), key(&world, 2)]);
+    assert_eq!(reason(&world, 3), Some(&EndReason::Full));
+    // One that has died and begun anew finds its place, for it is known to be lost.
+    world.restart(A);
+    world.run_for(Duration::from_secs(7));
+    world.dial(A, B, Purpose::Watch);
+    world.run_for(Duration::from_secs(2));
+    assert_eq!(watching(&mut world), [key(&world, 2), key(&world, A)]);
+    // One that leaves makes room.
+    world.command(2, Command::HangUp);
+    world.run_for(Duration::from_secs(1));
+    world.dial(3, B, Purpose::Watch);
+    world.run_for(Duration::from_secs(2));
+    assert_eq!(watching(&mut world), [key(&world, A), key(&world, 3)]);
 }
 
 fn a_camera_that_is_off_sends_nothing_and_the_other_side_knows(carrier: Carrier) {

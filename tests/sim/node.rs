@@ -97,6 +97,8 @@ pub struct Setup {
     pub contacts_only: bool,
     /// Whether the stream may be watched.
     pub viewers: bool,
+    /// By how many at once.
+    pub max_viewers: usize,
     /// Key agreements, best first.
     pub suites: Vec<Suite>,
     /// What may seal media.
@@ -130,6 +132,7 @@ impl Default for Setup {
             calls: true,
             contacts_only: false,
             viewers: true,
+            max_viewers: usize::MAX,
             suites: vec![Suite::X25519MlKem768, Suite::X25519],
             srtp: SrtpProfile::ALL.to_vec(),
             rekeying: Rekeying::default(),
@@ -162,6 +165,7 @@ impl Node {
                 calls: setup.calls,
                 contacts_only: setup.contacts_only,
                 viewers: setup.viewers,
+                max_viewers: setup.max_viewers,
             },
             suites: setup.suites.clone(),
             srtp: setup.srtp.clone(),

@@ -166,6 +166,9 @@ impl World {
     /// The program of this node dies with its machine, without a word, and begins anew at once.
     pub fn restart(&mut self, node: usize) {
         self.forget_connections(node);
+        // It gives the same names to its connections again.
+        self.dead.retain(|(of, _)| *of != node);
+        self.pipes.retain(|Reverse(delivery)| delivery.node != node);
         let mut seed = [0xa5; 32];
         seed[0] = node as u8;
         self.nodes[node].restart(seed);

@@ -174,6 +174,12 @@ pub(crate) struct Stream {
     /// Who may watch: contacts, anyone, or the owners of these fingerprints as well as contacts
     #[arg(long, value_name = "WHOM", num_args = 1.., value_delimiter = ',', default_value = "contacts")]
     pub(crate) allow: Vec<Allow>,
+    /// How many may watch at once [default: no limit but that of connections, 256]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) viewers: Option<u16>,
+    /// Run this with the shell when somebody begins to watch and when they leave; VISAVIS_EVENT says which: joined or left, and VISAVIS_PEER, VISAVIS_CONTACT, VISAVIS_VERIFIED, VISAVIS_ADDRESS and VISAVIS_VIEWERS who and how many
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) on_viewer: Option<String>,
     #[command(flatten)]
     pub(crate) sending: Sending,
     #[command(flatten)]

@@ -15,7 +15,7 @@ use crate::blocked::Block;
 use crate::contacts::{Contact, Contacts};
 use crate::engine::event::Event;
 use crate::engine::mute::Muted;
-use crate::engine::snapshot::{Flow, Phase, Snapshot, SoundPath};
+use crate::engine::snapshot::{Flow, Phase, Snapshot, SoundPath, Viewer};
 use crate::exit::Exit;
 
 /// An event; `outcome` is the exit status that the end of a call means.
@@ -116,7 +116,8 @@ pub(crate) fn status(snapshot: &Snapshot, contacts: &Contacts) -> Value {
         "sound": sound(&snapshot.sound),
         "sent": flow(&snapshot.sent),
         "received": flow(&snapshot.received),
-        "viewers": snapshot.viewers,
+        "viewers": snapshot.viewers.len(),
+        "watching": snapshot.viewers.iter().map(|viewer| watching(viewer, contacts)).collect::<Vec<_>>(),
         "recording": snapshot.recording,
         "recorded": snapshot.recorded,
         "muted": muted(snapshot.muted),
@@ -143,6 +144,11 @@ pub(crate) fn blocked(block: &Block) -> Value {
 }
 
 /// Adds who it is: the key, and what the contacts say about it.
+fn watching(viewer: &Viewer, contacts: &Contacts) -> Value {
+    let value = json!({"connected_s": rounded(viewer.connected_for.as_secs_f64())});
+    with_peer(value, Some(&viewer.peer), contacts)
+}
+
 fn with_peer(mut value: Value, peer: Option<&Fingerprint>, contacts: &Contacts) -> Value {
     let contact = peer.and_then(|peer| contacts.with_key(peer));
     value["peer"] = json!(peer.map(ToString::to_string));

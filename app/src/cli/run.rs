@@ -3,9 +3,9 @@
 mod orders;
 mod trust;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::pending;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use visavis_session::identity::Fingerprint;
 use self::orders::UNATTENDED;
 use super::book::Book;
 use super::control::Asked;
+use super::hook::{Hook, Occasion};
 use super::output::{Screen, Style};
 use super::tools::is_link_local;
 use super::words::sentence;
@@ -47,6 +48,17 @@ pub(crate) enum Goal {
     },
     /// Serve viewers.
     Stream,
+}
+
+/// How a command goes about it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Manner {
+    /// For how long a call lasts at most, or the stream.
+    pub(crate) duration: Option<Duration>,
+    /// Roles of the devices that were named on the command line: they have to work.
+    pub(crate) chosen: HashSet<&'static str>,
+    /// What is run when viewers come and go.
+    pub(crate) hook: Option<Hook>,
 }
 
 /// The three ends of an engine.
@@ -81,8 +93,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// Runs until the goal is reached or given up.
 pub(crate) async fn run(
     goal: Goal,
-    duration: Option<Duration>,
-    chosen: HashSet<&'static str>,
+    manner: Manner,
     book: Book,
     screen: Screen,
     mut wires: Wires,
@@ -93,7 +104,7 @@ pub(crate) async fn run(
     ticks.reset();
     // A program may send its orders at any time, a person only answers questions.
     let mut lines = (screen.style() == Style::Json).then(|| (outside.lines)());
-    let mut desk = Desk::new(goal, duration, chosen, book, screen, wires.commands);
+    let mut desk = Desk::new(goal, manner, book, screen, wires.commands);
     desk.begin();
     loop {
         if desk.asking && lines.is_none() {
@@ -157,9 +168,10 @@ struct Party {
 /// The person at the desk: takes what happens one by one, and says and does what follows from it.
 struct Desk {
     goal: Goal,
-    duration: Option<Duration>,
-    /// Roles of the devices that were named on the command line: they have to work.
-    chosen: HashSet<&'static str>,
+    manner: Manner,
+    /// Where those come from who have asked to watch, and how many do.
+    viewers: HashMap<Fingerprint, IpAddr>,
+    watching: usize,
     book: Book,
     screen: Screen,
     commands: mpsc::Sender<Command>,
@@ -189,18 +201,12 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(
-        goal: Goal,
-        duration: Option<Duration>,
-        chosen: HashSet<&'static str>,
-        book: Book,
-        screen: Screen,
-        commands: mpsc::Sender<Command>,
-    ) -> Self {
+    fn new(goal: Goal, manner: Manner, book: Book, screen: Screen, commands: mpsc::Sender<Command>) -> Self {
         Self {
             goal,
-            duration,
-            chosen,
+            manner,
+            viewers: HashMap::new(),
+            watching: 0,
             book,
             screen,
             commands,
@@ -233,7 +239,7 @@ impl Desk {
                 }
                 self.send(Command::Dial(dial));
             }
-            Goal::Stream => self.deadline = self.duration.map(|duration| Box::pin(sleep(duration))),
+            Goal::Stream => self.deadline = self.manner.duration.map(|duration| Box::pin(sleep(duration))),
             Goal::Answer { .. } => {}
         }
     }
@@ -257,7 +263,9 @@ impl Desk {
                 }
             }
             Event::Incoming { peer, address, purpose, auto } => {
-                if !matches!(self.goal, Goal::Stream) {
+                if matches!(self.goal, Goal::Stream) {
+                    self.viewers.insert(*peer, address.ip().to_canonical());
+                } else {
                     self.party = Some(Party { key: *peer, incoming: true });
                 }
                 self.incoming(peer, address.ip().to_canonical(), *purpose, *auto);
@@ -268,6 +276,8 @@ impl Desk {
                 let keys = words::keys(*suite, *srtp, *chosen);
                 self.screen.line(&sentence(&format!("{} watches. {keys}", self.described(peer))));
                 self.learn(None, peer, *suite);
+                self.watching += 1;
+                self.run_hook(true, Some(peer));
             }
             Event::Connected { peer, suite, srtp, chosen, .. } => {
                 self.asking = false;
@@ -334,7 +344,7 @@ impl Desk {
         }
     }
 
-    fn incoming(&mut self, peer: &Fingerprint, from: std::net::IpAddr, purpose: Purpose, auto: bool) {
+    fn incoming(&mut self, peer: &Fingerprint, from: IpAddr, purpose: Purpose, auto: bool) {
         let does = match purpose {
             Purpose::Call => "calls",
             Purpose::Watch => "wants to watch",
@@ -361,13 +371,24 @@ impl Desk {
         }
     }
 
+    /// Somebody has begun to watch, or has left.
+    fn run_hook(&mut self, joined: bool, peer: Option<&Fingerprint>) {
+        let address =
+            peer.and_then(|peer| if joined { self.viewers.get(peer).copied() } else { self.viewers.remove(peer) });
+        let Some(hook) = &self.manner.hook else { return };
+        let contact = peer.and_then(|peer| self.book.contacts().with_key(peer));
+        if let Err(text) = hook.run(&Occasion { joined, peer, contact, address, viewers: self.watching }) {
+            self.screen.error(&text);
+        }
+    }
+
     fn is_glance(&self) -> bool {
         matches!(self.goal, Goal::Dial { glance: true, .. })
     }
 
     fn device_failed(&mut self, role: &'static str, error: &str) {
         self.screen.error(&sentence(error));
-        let asked_for = self.chosen.contains(role) && !self.started.contains(role);
+        let asked_for = self.manner.chosen.contains(role) && !self.started.contains(role);
         if asked_for && matches!(self.goal, Goal::Dial { .. }) && self.exit.is_none() {
             self.exit = Some(Exit::Device);
             self.send(Command::HangUp);
@@ -383,6 +404,8 @@ impl Desk {
         if matches!(self.goal, Goal::Stream) {
             let who = who.unwrap_or_else(|| "a viewer".to_owned());
             self.screen.line(&sentence(&format!("{who} stopped watching after {}. {why}", words::clock(duration))));
+            self.watching = self.watching.saturating_sub(1);
+            self.run_hook(false, peer);
             return;
         }
         self.stop_asking();
@@ -441,7 +464,7 @@ impl Desk {
             Style::Plain | Style::Journal | Style::Json => usize::MAX,
         };
         let text = match (&self.goal, snapshot.phase, &self.party) {
-            (Goal::Stream, _, _) => Some(words::viewers(snapshot, width)),
+            (Goal::Stream, _, _) => Some(words::viewers(snapshot, self.book.contacts(), width)),
             (_, Phase::Connected, Some(party)) => Some(words::status(snapshot, &self.described(&party.key), width)),
             (Goal::Dial { .. }, phase, _) if self.screen.style() == Style::Terminal => {
                 words::waiting(phase).map(str::to_owned)

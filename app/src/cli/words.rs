@@ -8,10 +8,10 @@ use visavis_session::call::Lost;
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
-use crate::contacts::Contact;
+use crate::contacts::{Contact, Contacts};
 use crate::engine::carriers::Chosen;
 use crate::engine::mute::Muted;
-use crate::engine::snapshot::{Flow, Phase, Snapshot};
+use crate::engine::snapshot::{Flow, Phase, Snapshot, Viewer};
 
 /// What to call somebody: the contact's name, or the beginning of the key.
 pub(crate) fn name(contact: Option<&Contact>, key: &Fingerprint) -> String {
@@ -147,18 +147,29 @@ fn off(whose: &str, muted: Muted) -> Option<String> {
     }
 }
 
+/// Viewers who are called by name; of more than that, the others are counted.
+const NAMED_VIEWERS: usize = 4;
+
 /// The state of a stream that others watch.
-pub(crate) fn viewers(snapshot: &Snapshot, width: usize) -> String {
-    let who = match snapshot.viewers {
+pub(crate) fn viewers(snapshot: &Snapshot, contacts: &Contacts, width: usize) -> String {
+    let count = match snapshot.viewers.len() {
         0 => "nobody watches".to_owned(),
         1 => "1 viewer".to_owned(),
         many => format!("{many} viewers"),
     };
-    let mut parts = vec![(0, who)];
+    let mut parts = vec![(0, count)];
+    let called = |viewer: &Viewer| name(contacts.with_key(&viewer.peer), &viewer.peer);
+    let mut names: Vec<_> = snapshot.viewers.iter().take(NAMED_VIEWERS).map(called).collect();
+    if let more @ 1.. = snapshot.viewers.len() - names.len() {
+        names.push(format!("{more} more"));
+    }
+    if !names.is_empty() {
+        parts.push((3, names.join(", ")));
+    }
     if snapshot.recorded {
         parts.push((0, RECORDED.to_owned()));
     }
-    if snapshot.viewers > 0 {
+    if !snapshot.viewers.is_empty() {
         parts.push((2, flow('↑', &snapshot.sent)));
     }
     parts.extend(off("your", snapshot.muted).map(|text| (1, text)));
@@ -218,10 +229,16 @@ fn fit(mut parts: Vec<(u8, String)>, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rand_core::SeedableRng;
     use visavis_net::carrier::Carrier;
+    use visavis_session::identity::Identity;
 
     use super::*;
     use crate::engine::carriers::Why;
+
+    fn key(seed: u64) -> Fingerprint {
+        Identity::generate(&mut rand_chacha::ChaCha20Rng::seed_from_u64(seed)).public().fingerprint()
+    }
 
     pub(crate) fn snapshot() -> Snapshot {
         let flow = Flow {
@@ -273,15 +290,22 @@ mod tests {
     #[test]
     fn viewers_are_counted() {
         let mut snapshot = snapshot();
+        let contacts = Contacts::default();
+        let viewers = |snapshot: &Snapshot, width| viewers(snapshot, &contacts, width);
         assert_eq!(viewers(&snapshot, 80), "nobody watches");
-        snapshot.viewers = 2;
+        let watches = |byte| Viewer { peer: key(byte), connected_for: Duration::ZERO };
+        snapshot.viewers = (1..=6).map(watches).collect();
+        let names = (1..=4).map(|byte| format!("key {}", key(byte).short())).collect::<Vec<_>>().join(", ");
+        assert_eq!(viewers(&snapshot, 200), format!("6 viewers · {names}, 2 more · ↑ 30 fps 4.8 Mbit/s"));
+        snapshot.viewers.truncate(2);
         snapshot.recorded = true;
-        assert_eq!(viewers(&snapshot, 80), "2 viewers · ● they record you · ↑ 30 fps 4.8 Mbit/s");
+        // Names are the first to go.
+        assert_eq!(viewers(&snapshot, 60), "2 viewers · ● they record you · ↑ 30 fps 4.8 Mbit/s");
         assert!(status(&snapshot, "Ana · verified", 40).contains(RECORDED));
         snapshot.recorded = false;
-        assert_eq!(viewers(&snapshot, 80), "2 viewers · ↑ 30 fps 4.8 Mbit/s");
+        assert_eq!(viewers(&snapshot, 40), "2 viewers · ↑ 30 fps 4.8 Mbit/s");
         snapshot.muted.camera = true;
-        assert_eq!(viewers(&snapshot, 80), "2 viewers · ↑ 30 fps 4.8 Mbit/s · your camera off");
+        assert_eq!(viewers(&snapshot, 60), "2 viewers · ↑ 30 fps 4.8 Mbit/s · your camera off");
     }
 
     #[test]

@@ -79,6 +79,8 @@ pub struct Admission {
     pub contacts_only: bool,
     /// Whether our stream may be watched.
     pub viewers: bool,
+    /// By how many at once, at most.
+    pub max_viewers: usize,
 }
 
 impl Admission {

@@ -95,6 +95,11 @@ pub struct Tap {
 }
 
 impl Tap {
+    /// Whose frames it has.
+    pub(super) fn stream(&self) -> Ssrc {
+        self.stream
+    }
+
     /// What follows is of another stream.
     pub(super) fn turn_to(&mut self, stream: Ssrc) {
         self.stream = stream;

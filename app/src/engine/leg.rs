@@ -11,6 +11,7 @@ use visavis_net::carrier::Carrier;
 use visavis_net::carrier::quic::{self, Stream};
 use visavis_net::carrier::tcp_udp::Frame;
 use visavis_net::plan::{Direction, Path, SrtpProfile, StreamPlan};
+use visavis_net::quota::Rate;
 use visavis_net::rtp::codec::MediaKind;
 use visavis_net::rtp::ids::Ssrc;
 use visavis_net::rtp::session::{self, OutFrame, Received, Session};
@@ -30,6 +31,9 @@ pub(super) use line::{Line, Source};
 
 /// Authenticated media tells the call that the peer lives, this often at most.
 const ALIVE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Changes of connection that the owner is told of.
+const NEWS: Rate = Rate { burst: 20, every: Duration::from_secs(10) };
 
 /// Where bytes of a leg go.
 #[derive(Clone, Copy, Debug)]
@@ -69,8 +73,9 @@ pub(super) struct Leg {
     pub(super) remote: SocketAddr,
     /// Where its media socket is, as it says; 0 if it has none.
     remote_udp_port: u16,
-    /// The name and the port under which we have dialled it.
+    /// The name and the port under which we have dialled it, and the addresses that this has had since.
     pub(super) home: Option<(String, u16)>,
+    pub(super) home_addresses: Vec<SocketAddr>,
     /// When to dial again, while the other side or the connection to it is lost.
     pub(super) redial_at: Option<Instant>,
     /// What we dialled, or `None` if we were called.
@@ -83,12 +88,18 @@ pub(super) struct Leg {
     streams: Vec<StreamPlan>,
     /// Every gate is open: what is captured may leave.
     pub(super) may_send: bool,
+    /// It is on the connection that the call is on.
+    pub(super) plays: bool,
     /// When media was first allowed to flow.
     pub(super) connected_at: Option<Instant>,
     /// The other side, or the connection to it, is lost since then.
     pub(super) lost_since: Option<Instant>,
     /// The call has gone on over another connection since it was.
     pub(super) resumed: bool,
+    /// The owner was told that it is lost.
+    pub(super) lost_told: bool,
+    /// When the bucket of what the owner is told of that will be full.
+    pub(super) news: Option<Instant>,
     /// Which of its sources the peer says are off.
     pub(super) muted: Muted,
     /// What pictures may cost on this leg's link, in bit/s.
@@ -117,6 +128,7 @@ impl Leg {
             session: None,
             remote_udp_port: 0,
             home: None,
+            home_addresses: Vec::new(),
             redial_at: None,
             dialled,
             peer: None,
@@ -124,9 +136,12 @@ impl Leg {
             srtp: None,
             streams: Vec::new(),
             may_send: false,
+            plays: false,
             connected_at: None,
             lost_since: None,
             resumed: false,
+            lost_told: false,
+            news: None,
             muted: Muted::default(),
             budget: None,
             recorded: false,
@@ -206,6 +221,11 @@ impl Leg {
         self.dialled.is_none() && self.purpose == Purpose::Watch && self.may_send
     }
 
+    /// Whether somebody may watch our stream here, and has not left.
+    pub(super) fn is_watching(&self) -> bool {
+        self.dialled.is_none() && self.purpose == Purpose::Watch && self.connected_at.is_some() && !self.over
+    }
+
     /// Whether it is a call that rings here and comes from whom `dial` would reach.
     pub(super) fn rings_for(&self, dial: &Dial) -> bool {
         let same = match dial.expected {
@@ -235,7 +255,9 @@ impl Leg {
 
     /// Sends one encoded frame, if this leg may send and carries such a stream.
     pub(super) fn send(&mut self, now: Instant, kind: MediaKind, frame: &Arc<OutFrame>) {
-        if !self.may_send {
+        // Pictures for somebody who is most likely gone would take the place of others'; sound goes on, so that who comes back is heard.
+        let wasted = kind == MediaKind::Video && self.call.is_quiet();
+        if !self.may_send || !self.plays || wasted {
             return;
         }
         let ssrc = self.streams(Direction::Send).find(|plan| plan.codec.kind() == kind).map(|plan| plan.ssrc);
@@ -363,9 +385,27 @@ impl Leg {
         self.control(now, source, &[], pool, out);
     }
 
+    /// The other end of a QUIC connection has another address.
+    pub(super) fn moved(&mut self, id: quic::Id, remote: SocketAddr) {
+        if self.line.quic == Some(id) {
+            tracing::info!(from = %self.remote, to = %remote, "the other side has another address");
+            self.remote = remote;
+        } else if let Some(next) = self.next.as_mut().filter(|next| next.quic == Some(id)) {
+            next.remote = remote;
+        }
+    }
+
     /// Whether a connection for the call to go on over waits for the other side's word.
     pub(super) fn is_resuming(&self) -> bool {
         self.next.is_some()
+    }
+
+    /// Whether the owner is told that the other side is lost or there again: as often as a bad network has it, and no more than a screen
+    /// or a log takes, for it is the other side that brings it about.
+    pub(super) fn is_news(&mut self, now: Instant) -> bool {
+        let after = NEWS.take(self.news, now);
+        self.news = after.or(self.news);
+        after.is_some()
     }
 
     /// Where a connection could be made to the other side, as far as it is known.
@@ -391,7 +431,7 @@ impl Leg {
             self.chosen = Chosen { carrier, why: Why::Resumed };
         }
         self.remote = self.line.remote;
-        (self.session, self.remote_ssrc, self.told_alive) = (None, None, None);
+        (self.session, self.remote_ssrc, self.told_alive, self.plays) = (None, None, None, false);
         self.streams.clear();
         out.push(Happening::Left(left));
     }

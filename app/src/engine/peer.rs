@@ -46,7 +46,7 @@ use super::config::{Admission, Config, Keep};
 use super::event::Event;
 use super::leg::{Happening, Leg, Line, Source, Way};
 use super::meter::Meter;
-use super::snapshot::{Phase, Snapshot};
+use super::snapshot::{Phase, Snapshot, Viewer};
 
 /// Names a connection between a [`Peer`] and the shell around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -128,6 +128,8 @@ pub struct Peer {
     routes: BTreeMap<SocketAddr, ConnId>,
     /// A connection on its way.
     dialling: Option<Dialling>,
+    /// The name of a lost side, being looked up anew for this leg.
+    looking_up: Option<(ConnId, ConnId)>,
     /// All QUIC connections, if we make and take any.
     quic: Option<Endpoint>,
     /// The conversations that they carry.
@@ -185,6 +187,7 @@ impl Peer {
             others: BTreeMap::new(),
             routes: BTreeMap::new(),
             dialling: None,
+            looking_up: None,
             quic,
             by_quic: BTreeMap::new(),
             focus: None,
@@ -374,7 +377,7 @@ impl Peer {
 
     /// How the call stands, but for what only the pipelines know. Rates are since the last snapshot.
     pub fn snapshot(&mut self, now: Instant) -> Snapshot {
-        let viewers = self.legs.values().filter(|leg| leg.is_viewer()).count();
+        let viewers = self.viewers(now);
         let Some(leg) =
             self.focus.and_then(|id| self.legs.get(&id)).or_else(|| self.legs.values().find(|leg| leg.may_send))
         else {
@@ -399,6 +402,12 @@ impl Peer {
             self.meter.read(now, &stats, &mut snapshot);
         }
         snapshot
+    }
+
+    fn viewers(&self, now: Instant) -> Vec<Viewer> {
+        let watching = self.legs.values().filter(|leg| leg.is_viewer());
+        let viewer = |leg: &Leg| Some(Viewer { peer: leg.peer?, connected_for: leg.connected_for(now) });
+        watching.filter_map(viewer).collect()
     }
 
     /// Runs `act` on a leg, then acts on all that came of it.

@@ -382,6 +382,10 @@ impl Play for PlayAudio {
             tracing::debug!(%error, "sound packet refused");
             return;
         }
+        // The word for it may have been lost where too much was to be played.
+        if received.ssrc != self.tap.stream() && self.renew(received.ssrc).is_err() {
+            return;
+        }
         self.tap.sound(received);
         self.playout.push(received.into());
     }
@@ -476,6 +480,9 @@ impl Play for PlayVideo {
     }
 
     fn push(&mut self, received: &Received) {
+        if received.ssrc != self.tap.stream() && self.renew(received.ssrc).is_err() {
+            return;
+        }
         match self.depacketizer.push(received.seq, received.time, received.marker, &received.payload) {
             Ok(Some(frame)) => {
                 self.tap.picture(received, &frame);

@@ -47,8 +47,17 @@ pub struct Snapshot {
     pub recording: bool,
     /// Whether somebody says that they record what we send.
     pub recorded: bool,
-    /// Viewers connected now, when streaming.
-    pub viewers: usize,
+    /// Who watches now, the one who came first first.
+    pub viewers: Vec<Viewer>,
+}
+
+/// Somebody who watches our stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Viewer {
+    /// Its key.
+    pub peer: Fingerprint,
+    /// How long it has been watching.
+    pub connected_for: Duration,
 }
 
 /// Where sound spends its time on its way, on average over about the last second, and what of it was lost. From mouth to ear

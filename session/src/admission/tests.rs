@@ -12,6 +12,7 @@ fn idle() -> Situation {
         outgoing: None,
         calls: true,
         viewers: true,
+        full: false,
         auto: false,
         blocked: false,
         weakest: None,
@@ -81,6 +82,10 @@ fn viewers_are_let_in_or_refused_and_never_ring() {
     assert_eq!(decide(&Situation { auto: true, engaged: true, ..idle() }, &viewer), Admission::Accept);
     assert_eq!(decide(&idle(), &viewer), Admission::Decline);
     assert_eq!(decide(&Situation { auto: true, viewers: false, ..idle() }, &viewer), Admission::Decline);
+    assert_eq!(decide(&Situation { auto: true, full: true, ..idle() }, &viewer), Admission::Busy);
+    // Who may not watch is not told how many do, and who calls does not watch.
+    assert_eq!(decide(&Situation { full: true, ..idle() }, &viewer), Admission::Decline);
+    assert_eq!(decide(&Situation { full: true, ..idle() }, &caller(1)), Admission::Ring);
 }
 
 #[test]

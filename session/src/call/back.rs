@@ -76,6 +76,8 @@ impl Call {
             BackInput::Connected => self.bind(),
             BackInput::Failed => return self.back_failed("the other side could not be dialled back"),
             BackInput::Closed => return self.back_failed("the second connection was closed"),
+            // There nothing binds it: it is half of the one connection.
+            BackInput::Rtsp(bytes) if self.ways == Ways::Quic => self.plain(now, bytes),
             BackInput::Rtsp(bytes) => self.back_plain(bytes),
             BackInput::Sealed(bytes) => self.sealed(now, Channel::Back, bytes),
         };

@@ -219,6 +219,7 @@ impl Call {
         }
         match message::required(response, name::CALL)? {
             RINGING => {}
+            "busy" if self.purpose == Purpose::Watch => return Err(EndReason::Full),
             "busy" => return Err(EndReason::Busy),
             "declined" => return Err(EndReason::Declined),
             // Only a call can cross another; to who watches, this would announce a call that nobody here asked for.
@@ -243,8 +244,8 @@ impl Call {
         self.events.push_back(Event::Ringing { peer: callee.fingerprint() });
 
         // Only now: the called side's number is fixed, so ours can be shown.
-        let ask = self.client.request(Method::SetParameter).header(name::SAS_NONCE, proof.nonce.to_string());
-        self.ask(Channel::Primary, Purport::Word, ask)?;
+        self.reveal = Some(proof.nonce);
+        self.say_reveal(&proof.nonce)?;
         let sas = proof.sas.string(&caller, &callee, &proof.nonce, &nonce);
         self.events.push_back(Event::Sas(sas));
 
@@ -256,6 +257,12 @@ impl Call {
             self.opened(now, Channel::Back, &message)?;
         }
         Ok(())
+    }
+
+    /// Says the number that M3 has committed to.
+    pub(super) fn say_reveal(&mut self, nonce: &SasNonce) -> Step {
+        let ask = self.client.request(Method::SetParameter).header(name::SAS_NONCE, nonce.to_string());
+        self.ask(self.own, Purport::Reveal, ask)
     }
 
     /// Asks for the other's streams, those we want of those that `has` says it has, and for their flow.

@@ -42,12 +42,16 @@ impl Call {
     /// Tells the other side whether our microphone or camera is off; no effect before the call is accepted. However often
     /// the owner changes its mind, one word of each kind is on its way at a time, and the latest follows it.
     pub fn mute(&mut self, _now: Instant, kind: MediaKind, muted: bool) {
-        let viewer = self.purpose == Purpose::Watch && self.role == Role::Caller;
-        if matches!(self.state, State::Active) && !viewer {
+        if matches!(self.state, State::Active) && !self.is_viewer() {
             self.mutes.wanted[kind as usize] = muted;
             let step = self.tell_mutes();
             self.conclude(step);
         }
+    }
+
+    /// Whether we only watch.
+    pub(super) fn is_viewer(&self) -> bool {
+        self.purpose == Purpose::Watch && self.role == Role::Caller
     }
 
     /// Says what the other side does not know yet.

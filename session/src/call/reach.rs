@@ -52,6 +52,12 @@ impl Call {
         }
     }
 
+    /// Whether nothing has been heard for a moment: what is sent may well be for nobody.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.reach.quiet
+    }
+
     /// From here on silence has a meaning.
     pub(super) fn watch_for_silence(&mut self, now: Instant) {
         (self.reach.heard, self.reach.heard_control) = (now, now);

@@ -21,13 +21,16 @@ use visavis_net::rtp::codec::MediaKind;
 
 use super::back::{Back, proof_of};
 use super::{Call, Channel, EndReason, Event, Link, NextInput, PeerFault, Purpose, Step};
-use crate::handshake::keys::{Attempt, Binding, Half, Renewed};
+use crate::handshake::keys::{Attempt, Binding, Half, Renewed, ResumeKey};
 use crate::handshake::{HandshakeError, Nonce, Role};
 use crate::rtsp::client::Purport;
 use crate::rtsp::message::{self, Answer, Ask, FEATURE, Incoming, VERSION, name};
 use crate::rtsp::transport::Ways;
 use crate::state::State;
 use crate::timer::{RESUME_TIMEOUT, Timer};
+
+/// For so long a request of ours counts for more than one of the other side, or one of the other side for more than another.
+const PRECEDENCE: Duration = Duration::from_secs(1);
 
 /// A call changes its connection this often at most: each time costs keys, streams and buffers.
 const RESUME_INTERVAL: Duration = Duration::from_secs(1);
@@ -49,16 +52,58 @@ pub(super) struct Next {
 enum Stage {
     #[default]
     Unused,
-    /// We have made it, and asked.
-    Asked { said: Half, binding: Option<Binding> },
+    /// We have made it, and asked, at that moment.
+    Asked { since: Instant, said: Half, binding: Option<Binding> },
     /// The other side has made it, and has our answer; the keys are good once something opens with them.
     Answered(Box<Answered>),
 }
 
 #[derive(Debug)]
 struct Answered {
+    since: Instant,
     renewed: Renewed,
     remote_udp_port: u16,
+}
+
+/// The keys that a call may go on with. Each resumption makes another one, and until the other side is known to have that, the one
+/// before counts as well.
+#[derive(Debug, Default)]
+pub(super) struct ResumeKeys {
+    current: Option<ResumeKey>,
+    before: Option<ResumeKey>,
+    /// Whether we have dialled the connection that the call is on.
+    dialled: bool,
+}
+
+impl ResumeKeys {
+    pub(super) fn begin(&mut self, key: ResumeKey) {
+        self.current = Some(key);
+    }
+
+    fn follow(&mut self, key: ResumeKey, dialled: bool) {
+        self.before = self.current.replace(key);
+        self.dialled = dialled;
+    }
+
+    /// Something sealed came on the connection that the call is on; it may be the answer to a request of ours. Who was dialled there is
+    /// on it then; who has dialled it knows that when its request was answered.
+    pub(super) fn heard(&mut self, answer: bool) {
+        if self.dialled || answer {
+            self.before = None;
+        }
+    }
+
+    /// What the other side has for certain: who has dialled has made a key that the other may not have yet, and the other way round not.
+    fn to_ask(&self) -> Option<&ResumeKey> {
+        self.before.as_ref().filter(|_| self.dialled).or(self.current.as_ref())
+    }
+
+    /// Which of them has made this proof.
+    fn of_request(&self, attempt: &Attempt<'_>, proof: &[u8]) -> Result<&ResumeKey, HandshakeError> {
+        let keys = [&self.current, &self.before].into_iter().flatten();
+        let mut made = keys.filter(|key| key.check_request(attempt, proof).is_ok());
+        made.next().ok_or(HandshakeError::WrongBinding)
+    }
 }
 
 /// What is to go on. The call's name is not said: whoever listens on two networks shall not see that it is the same.
@@ -101,9 +146,13 @@ impl Call {
         }
     }
 
-    /// Whether something sealed is all that a connection of the other side lacks to be that of the call.
-    pub(super) fn is_about_to_resume(&self) -> bool {
-        matches!(self.next.stage, Stage::Answered(_))
+    /// Says a last word on the next connection as well: the other side may be on it already.
+    pub(super) fn part_on_next(&mut self, message: &[u8]) {
+        if let Stage::Answered(answered) = std::mem::take(&mut self.next.stage) {
+            let Renewed { seal, open, .. } = answered.renewed;
+            // A queue that is full belongs to a peer that does not read.
+            let _ = self.outbox.send(Channel::Next, Some(&mut Link { seal, open }), message);
+        }
     }
 
     pub(super) fn next_input(&mut self, now: Instant, input: NextInput<'_>) -> Step {
@@ -152,7 +201,7 @@ impl Call {
 
     fn ask_to_resume(&mut self, now: Instant, binding: Option<Binding>) -> Step {
         self.forget_next();
-        let (Some(key), Some(call_id)) = (&self.resume_key, self.call_id) else { return Ok(()) };
+        let (Some(key), Some(call_id)) = (self.resume_keys.to_ask(), self.call_id) else { return Ok(()) };
         let call_id = call_id.to_string();
         let said = Half { nonce: Nonce::generate(&mut self.rng), udp_port: self.config.udp_port };
         let attempt = Attempt { call_id: &call_id, dialler: self.role, binding: binding.as_ref(), said };
@@ -164,7 +213,7 @@ impl Call {
             .header(name::NONCE, said.nonce.to_string())
             .header(name::UDP_PORT, said.udp_port.to_string())
             .header(name::PROOF, proof);
-        self.next.stage = Stage::Asked { said, binding };
+        self.next.stage = Stage::Asked { since: now, said, binding };
         self.timers.set(Timer::Resume, now + RESUME_TIMEOUT);
         self.ask(Channel::Next, Purport::Resume, ask)
     }
@@ -178,9 +227,15 @@ impl Call {
     ) -> Result<(u32, Answer), EndReason> {
         let Incoming::Request(request) = message::parse(bytes)? else { return Err(PeerFault::StrayAnswer.into()) };
         let cseq = message::cseq(&request)?;
-        let ours_counts = self.role == Role::Caller && matches!(self.next.stage, Stage::Asked { .. });
+        let recent = |since: Instant| now.saturating_duration_since(since) < PRECEDENCE;
+        let taken = match &self.next.stage {
+            Stage::Unused => false,
+            // Whoever answered us and then says nothing does not keep the other side out for long.
+            Stage::Asked { since, .. } => self.role == Role::Caller && recent(*since),
+            Stage::Answered(answered) => recent(answered.since),
+        };
         let early = self.next.resumed_at.is_some_and(|at| now.saturating_duration_since(at) < RESUME_INTERVAL);
-        if !matches!(self.state, State::Active) || ours_counts || early {
+        if !matches!(self.state, State::Active) || taken || early {
             return Err(PeerFault::Unexpected("connection to go on over").into());
         }
         let (said, renewed, answer) = self.prove_next(&request, binding)?;
@@ -189,7 +244,8 @@ impl Call {
             self.next.seen.pop_front();
         }
         self.next.seen.push_back(said.nonce);
-        self.next.stage = Stage::Answered(Box::new(Answered { renewed, remote_udp_port: said.udp_port }));
+        let remote_udp_port = said.udp_port;
+        self.next.stage = Stage::Answered(Box::new(Answered { since: now, renewed, remote_udp_port }));
         self.timers.set(Timer::Resume, now + RESUME_TIMEOUT);
         Ok((cseq, answer))
     }
@@ -199,13 +255,13 @@ impl Call {
         request: &Request<Vec<u8>>,
         binding: Option<&Binding>,
     ) -> Result<(Half, Renewed, Answer), EndReason> {
-        let (Some(key), Some(call_id), Some(srtp)) = (&self.resume_key, self.call_id, self.srtp) else {
+        let (Some(call_id), Some(srtp)) = (self.call_id, self.srtp) else {
             return Err(PeerFault::Unexpected("connection to go on over").into());
         };
         let call_id = call_id.to_string();
         let said = half(request)?;
         let attempt = Attempt { call_id: &call_id, dialler: self.role.other(), binding, said };
-        key.check_request(&attempt, &proof_of(request)?)?;
+        let key = self.resume_keys.of_request(&attempt, &proof_of(request)?)?;
         if self.next.seen.contains(&said.nonce) {
             return Err(HandshakeError::Reflected.into());
         }
@@ -230,8 +286,8 @@ impl Call {
             let request = Purport::Resume.as_str();
             return Err(PeerFault::Refused { request, status: response.status().into() }.into());
         }
-        let (Stage::Asked { said, binding }, Some(key), Some(call_id), Some(srtp)) =
-            (&self.next.stage, &self.resume_key, self.call_id, self.srtp)
+        let (Stage::Asked { said, binding, .. }, Some(key), Some(call_id), Some(srtp)) =
+            (&self.next.stage, self.resume_keys.to_ask(), self.call_id, self.srtp)
         else {
             return Err(PeerFault::StrayAnswer.into());
         };
@@ -257,7 +313,8 @@ impl Call {
 
     /// The next connection is the call's: everything that hung on the one before begins anew.
     fn go_on_over(&mut self, now: Instant, renewed: Renewed, remote_udp_port: u16, ours: bool) -> Step {
-        let Renewed { seal, open, second, media } = renewed;
+        let Renewed { seal, open, second, media, resume } = renewed;
+        self.resume_keys.follow(resume, ours);
         self.next.stage = Stage::Unused;
         self.next.resumed_at = Some(now);
         for timer in [Timer::Resume, Timer::Back, Timer::Farewell] {
@@ -287,8 +344,13 @@ impl Call {
 
     /// Nobody knows which words were lost with the connection before.
     fn say_again(&mut self) -> Step {
-        self.mutes.forget_told();
-        self.tell_mutes()?;
+        if let Some(nonce) = self.reveal {
+            self.say_reveal(&nonce)?;
+        }
+        if !self.is_viewer() {
+            self.mutes.forget_told();
+            self.tell_mutes()?;
+        }
         if self.recording_told {
             self.tell_recording()?;
         }

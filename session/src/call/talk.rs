@@ -6,7 +6,7 @@ use rtsp_types::{Method, Request, Response, StatusCode};
 use visavis_net::plan::{Direction, StreamPlan};
 use visavis_net::rtp::codec::MediaKind;
 
-use super::{Call, Channel, Event, PeerFault, Purpose, Step};
+use super::{Call, Channel, Event, PeerFault, Step};
 use crate::error::EndReason;
 use crate::handshake::Role;
 use crate::rtsp::client::Purport;
@@ -127,8 +127,7 @@ impl Call {
     /// **The gate.** Our sound and pictures may leave once the call is accepted *and* the peer has asked for
     /// them with PLAY, whatever else it answers. A viewer has none.
     pub(super) fn open_gate(&mut self) {
-        let viewer = self.purpose == Purpose::Watch && self.role == Role::Caller;
-        if matches!(self.state, State::Active) && self.server.played() && !viewer && !self.playing {
+        if matches!(self.state, State::Active) && self.server.played() && !self.is_viewer() && !self.playing {
             self.playing = true;
             self.events.push_back(Event::Playing);
         }
@@ -136,7 +135,9 @@ impl Call {
 
     /// Takes an answer to a sealed request of ours.
     pub(super) fn answered(&mut self, now: Instant, channel: Channel, response: &Response<Vec<u8>>) -> Step {
-        match self.client.answered(channel, message::cseq(response)?)? {
+        let purport = self.client.answered(channel, message::cseq(response)?)?;
+        self.resume_keys.heard(true);
+        match purport {
             Purport::Proof => match std::mem::replace(&mut self.state, State::Over) {
                 State::Proof(proof) => self.proof_answered(now, &proof, response),
                 other => {
@@ -147,6 +148,10 @@ impl Call {
             Purport::Setup(kind) => self.set_up(kind, response),
             // Nothing hangs on how these are answered: that they are shows that the peer is there.
             Purport::Play | Purport::Ping | Purport::Word => Ok(()),
+            Purport::Reveal => {
+                self.reveal = None;
+                Ok(())
+            }
             // The owner may have changed its mind meanwhile.
             Purport::Mute(_) => self.tell_mutes(),
             Purport::Hello | Purport::Bind | Purport::Resume => Err(PeerFault::StrayAnswer.into()),

@@ -272,7 +272,8 @@ pub enum Event {
     Stream(StreamPlan),
     /// The called side accepted; both sides get this once.
     Accepted,
-    /// Every gate is open: we may send our sound and pictures. Once, and never to the viewer of a stream.
+    /// Every gate is open: we may send our sound and pictures. Once, and once after each [`Event::Resumed`], which closes them; never to
+    /// the viewer of a stream.
     Playing,
     /// The other side switched its microphone or its camera off, or on again. Once for each change.
     Muted {

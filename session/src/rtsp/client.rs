@@ -28,6 +28,8 @@ pub(crate) enum Purport {
     Ping,
     /// A word about the call: revealed, accepted, ended.
     Word,
+    /// The number that M3 has committed to.
+    Reveal,
     /// One of our sources is off, or on again.
     Mute(MediaKind),
     /// The first message on the second connection.
@@ -46,7 +48,7 @@ impl Purport {
             Self::Setup(MediaKind::Video) => "SETUP video",
             Self::Play => "PLAY",
             Self::Ping => "GET_PARAMETER",
-            Self::Word | Self::Mute(_) => "SET_PARAMETER",
+            Self::Word | Self::Reveal | Self::Mute(_) => "SET_PARAMETER",
             Self::Bind => "OPTIONS of the second connection",
             Self::Resume => "OPTIONS of another connection",
         }

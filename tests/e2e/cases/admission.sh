@@ -1,7 +1,8 @@
 # Who is let in, to watch and to ring. Sourced by ./tests/e2e/run; lib.sh has the words.
 
 case_stream() {
-    start ben stream --port "$p" --allow anyone --audio synthetic --video synthetic:320x240@10
+    start ben stream --port "$p" --allow anyone --viewers 2 \
+        --on-viewer "echo \"\$VISAVIS_EVENT \$VISAVIS_ADDRESS \$VISAVIS_VIEWERS\" >>'$dir/hook'" --audio synthetic --video synthetic:320x240@10
     sees ben listening
     local watch=(watch "127.0.0.1:$p" --audio-out none --video-out "$out/null.y4m@10")
     start ana "${watch[@]}"
@@ -9,6 +10,9 @@ case_stream() {
     flows ana
     flows cy
     await "$dir/ben.events" '"viewers":2' 10 || fail "ben does not count two viewers"
+    start eve "${watch[@]}"
+    exits eve 5
+    explains eve 'As many are watching'
     kill -INT "${pids[cy]}"
     exits cy 0
     ended cy ended
@@ -21,6 +25,9 @@ case_stream() {
     exits ben 0
     exits ana 0
     ended ana ended
+    await "$dir/hook" 'left 127.0.0.1 0' 5 || fail "the hook was told: $(cat "$dir/hook")"
+    [ "$(grep -c . "$dir/hook")" = 4 ] || fail "the hook was told: $(cat "$dir/hook")"
+    grep -q 'joined 127.0.0.1 2' "$dir/hook" || fail "the hook was told: $(cat "$dir/hook")"
 }
 
 case_stream_for_contacts() {

@@ -152,7 +152,7 @@ fn the_status_has_its_shape() {
         waiting: Default::default(),
         recording: true,
         recorded: true,
-        viewers: 1,
+        viewers: vec![Viewer { peer: key(), connected_for: Duration::from_millis(2_500) }],
         muted: Muted { microphone: true, camera: false },
         peer_muted: Muted { microphone: false, camera: true },
     };

@@ -57,7 +57,7 @@ impl Desk {
             Request::Hangup => match (&self.goal, &self.party) {
                 (Goal::Dial { .. }, _) | (Goal::Answer { .. }, Some(_)) => self.answer(Command::HangUp, "Hung up."),
                 (Goal::Answer { .. }, None) => Reply::refused(Refusal::NoCall, "there is no call to hang up"),
-                (Goal::Stream, _) if snapshot.viewers == 0 => Reply::refused(Refusal::NoCall, "nobody watches"),
+                (Goal::Stream, _) if snapshot.viewers.is_empty() => Reply::refused(Refusal::NoCall, "nobody watches"),
                 (Goal::Stream, _) => self.answer(Command::HangUp, "Those who watched were sent away."),
             },
             Request::Mute { source, to } => self.mute(source, to),
@@ -156,7 +156,7 @@ impl Desk {
         let own = format!("visavis {} (process {})", self.command(), std::process::id());
         let port = self.listening.as_ref().map(SocketAddr::port);
         let does = match (&self.goal, &self.party) {
-            (Goal::Stream, _) => words::viewers(&snapshot, usize::MAX),
+            (Goal::Stream, _) => words::viewers(&snapshot, self.book.contacts(), usize::MAX),
             (_, Some(party)) if self.rings() => {
                 format!("{} calls: `visavis accept` or `visavis decline`", self.described(&party.key))
             }

@@ -9,7 +9,7 @@ use crate::cli::control::{Request, Source, Switch};
 use crate::cli::output::tests::{Tape, screen};
 use crate::contacts::Contact;
 use crate::engine::carriers::{Chosen, Why};
-use crate::engine::snapshot::Flow;
+use crate::engine::snapshot::{Flow, Viewer};
 use crate::profile::Profile;
 
 fn key(seed: u64) -> Fingerprint {
@@ -77,7 +77,8 @@ impl Scene {
         };
         let wires = Wires { commands: commands_in, events: events_out, snapshot: snapshot_out };
         let chosen = options.chosen.iter().copied().collect();
-        let running = tokio::spawn(run(goal, options.duration, chosen, book, screen, wires, outside));
+        let manner = Manner { duration: options.duration, chosen, hook: None };
+        let running = tokio::spawn(run(goal, manner, book, screen, wires, outside));
         let keyboard = Some(keyboard);
         Self { commands, events, snapshot, interrupts, keyboard, control, out, err, profile, running, _dir: dir }
     }
@@ -225,7 +226,7 @@ fn desk(goal: Goal) -> (Desk, Tape, mpsc::Receiver<Command>, tempfile::TempDir) 
     let (dir, _, book) = book();
     let (screen, out, _) = screen(Style::Plain);
     let (commands, inbox) = mpsc::channel(16);
-    (Desk::new(goal, None, HashSet::new(), book, screen, commands), out, inbox, dir)
+    (Desk::new(goal, Manner::default(), book, screen, commands), out, inbox, dir)
 }
 
 #[tokio::test(start_paused = true)]
@@ -545,8 +546,10 @@ async fn who_only_watches_has_nothing_to_mute() {
 async fn viewers_are_sent_away_from_elsewhere() {
     let mut scene = Scene::new(Goal::Stream, Options::default());
     assert_eq!(scene.asks(Request::Hangup).await["error"], "no-call");
-    scene.snapshot.send_replace(Snapshot { viewers: 2, ..Snapshot::default() });
+    let watches = Viewer { peer: key(1), connected_for: Duration::ZERO };
+    scene.snapshot.send_replace(Snapshot { viewers: vec![watches, watches], ..Snapshot::default() });
     assert_eq!(scene.asks(Request::Hangup).await["ok"], true);
     scene.wants("HangUp").await;
     assert!(scene.asks(Request::Status).await["text"].as_str().expect("text").contains("2 viewers"));
+    assert_eq!(scene.asks(Request::Status).await["watching"].as_array().map(Vec::len), Some(2));
 }

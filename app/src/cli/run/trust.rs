@@ -34,7 +34,7 @@ impl Desk {
         if let Some(sas) = self.sas.take() {
             self.compare(&sas);
         }
-        let duration = if self.is_glance() { Some(GLANCE) } else { self.duration };
+        let duration = if self.is_glance() { Some(GLANCE) } else { self.manner.duration };
         self.deadline = duration.map(|duration| Box::pin(sleep(duration)));
     }
 

@@ -31,8 +31,11 @@ impl Peer {
         // There are keys before anybody can prove anything with them.
         let (address, Some(suite)) = (leg.remote, leg.suite) else { return };
         self.note_familiar(peer, address.ip());
-        self.let_go_of(now, peer);
-        let mut decision = admission::decide(&self.situation(peer, address.ip()), &Visitor { peer, purpose, suite });
+        let visitor = Visitor { peer, purpose, suite };
+        let mut decision = admission::decide(&self.situation(peer, address.ip()), &visitor);
+        if decision == Admission::Busy && self.let_go_of(now, peer, purpose) {
+            decision = admission::decide(&self.situation(peer, address.ip()), &visitor);
+        }
         // Whoever rings again and again shall not find out how to keep somebody awake: to them, the line is busy.
         if decision == Admission::Ring && self.admission.contact(peer).is_none() && !self.rings.allow(now, address.ip())
         {
@@ -60,12 +63,17 @@ impl Peer {
         self.ask(now, id, |call| call.admit(now, decision));
     }
 
-    /// Who calls anew does not go on with the call that we wait to go on.
-    fn let_go_of(&mut self, now: Instant, peer: Fingerprint) {
-        let waiting = self.focus.filter(|id| self.legs.get(id).is_some_and(|leg| leg.peer == Some(peer)));
-        if let Some(id) = waiting {
-            self.ask(now, id, Call::give_up);
+    /// Who comes anew for the same does not go on with what we wait to go on; whether there was any.
+    fn let_go_of(&mut self, now: Instant, peer: Fingerprint, purpose: Purpose) -> bool {
+        let waits = |(id, leg): (&ConnId, &Leg)| {
+            let same = leg.peer == Some(peer) && leg.purpose == purpose && leg.lost_since.is_some();
+            (same && !leg.over && !self.admission.is_blocked(peer)).then_some(*id)
+        };
+        let waiting: Vec<_> = self.legs.iter().filter_map(waits).collect();
+        for id in &waiting {
+            self.ask(now, *id, Call::give_up);
         }
+        !waiting.is_empty()
     }
 
     /// Whom we dialled has proven who it is. A contact reached at an address that is not known as its own is one all the same.
@@ -83,7 +91,7 @@ impl Peer {
     }
 
     /// Whoever floods us from elsewhere shall not keep this contact out.
-    fn note_familiar(&mut self, peer: Fingerprint, address: IpAddr) {
+    pub(super) fn note_familiar(&mut self, peer: Fingerprint, address: IpAddr) {
         if self.admission.contact(peer).is_some() && !self.admission.is_blocked(peer) {
             self.strangers.learn(address);
         }
@@ -129,6 +137,7 @@ impl Peer {
             outgoing,
             calls: admission.takes_calls_of(visitor),
             viewers: admission.viewers,
+            full: self.legs.values().filter(|leg| leg.is_watching()).count() >= admission.max_viewers,
             auto: admission.connects(visitor),
             blocked: admission.is_blocked(visitor),
             weakest: self.weakest(visitor),

@@ -27,8 +27,6 @@ pub(super) struct Dialling {
     /// Its name, whatever will carry it.
     pub(super) conn: ConnId,
     pub(super) goal: Goal,
-    /// Known without asking.
-    known: Option<SocketAddr>,
     /// In the order in which they are tried; empty until the name is resolved.
     addresses: Vec<SocketAddr>,
     /// QUIC: what is still to be tried, when, and what is under way.
@@ -63,6 +61,21 @@ enum Tcp {
 }
 
 impl Dialling {
+    fn new(conn: ConnId, goal: Goal) -> Self {
+        Self {
+            conn,
+            goal,
+            addresses: Vec::new(),
+            waiting: VecDeque::new(),
+            next_at: None,
+            attempts: Vec::new(),
+            tcp: Tcp::Out,
+            why_tcp: Why::Asked,
+            until: None,
+            errors: Vec::new(),
+        }
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let tcp = if let Tcp::Begins(at) = self.tcp { Some(at) } else { None };
         [self.next_at, tcp, self.until].into_iter().flatten().min()
@@ -75,59 +88,50 @@ impl Dialling {
 }
 
 impl Peer {
-    /// Makes a connection to one of the addresses of a host, or to one that is `known`.
-    pub(super) fn begin_dialling(&mut self, goal: Goal, host: String, port: u16, known: Option<SocketAddr>) {
+    /// Makes a connection to one of the addresses of a host.
+    pub(super) fn begin_dialling(&mut self, dial: Dial) {
         let conn = self.name_connection();
-        self.outputs.push_back(Output::Resolve { conn, host, port });
-        self.dialling = Some(Dialling {
-            conn,
-            goal,
-            known,
-            addresses: Vec::new(),
-            waiting: VecDeque::new(),
-            next_at: None,
-            attempts: Vec::new(),
-            tcp: Tcp::Out,
-            why_tcp: Why::Asked,
-            until: None,
-            errors: Vec::new(),
-        });
+        self.outputs.push_back(Output::Resolve { conn, host: dial.host.clone(), port: dial.port });
+        self.dialling = Some(Dialling::new(conn, Goal::Call(dial)));
+    }
+
+    /// Makes one to one of these, for a call to go on over.
+    pub(super) fn begin_redialling(&mut self, now: Instant, id: ConnId, addresses: Vec<SocketAddr>) {
+        self.dialling = Some(Dialling::new(self.name_connection(), Goal::Resume(id)));
+        self.try_addresses(now, addresses);
     }
 
     /// The host that [`Output::Resolve`] asked for has these addresses, or none: a sentence for a person.
     pub fn resolved(&mut self, now: Instant, conn: ConnId, addresses: Result<Vec<SocketAddr>, String>) {
-        let mut plan = self.config.carriers.plan(&self.config.suites, self.config.separate_channels);
-        let has_quic = self.quic.is_some();
-        if let Some(Dialling { goal: Goal::Resume(id), .. }) = &self.dialling {
-            // What began over TCP + UDP did so for a reason, which is still there.
-            plan.quic &= self.legs.get(id).is_some_and(|leg| leg.chosen.carrier == Carrier::Quic);
+        if self.looked_up(conn, &addresses) {
+            return;
         }
         let Some(dialling) = self.dialling.as_mut().filter(|dialling| dialling.conn == conn) else { return };
-        // The name server may be out of reach as well.
-        let addresses = addresses.or_else(|error| dialling.known.map(|_| Vec::new()).ok_or(error));
         match addresses {
-            Ok(addresses) => {
-                dialling.addresses = dial_order(&addresses);
-                if let Some(known) = dialling.known {
-                    dialling.addresses.retain(|address| *address != known);
-                    dialling.addresses.insert(0, known);
-                }
-                dialling.why_tcp = plan.why_tcp;
-                let quic = plan.quic && has_quic;
-                if quic {
-                    dialling.waiting = dialling.addresses.iter().copied().collect();
-                    dialling.next_at = Some(now);
-                }
-                if plan.tcp {
-                    dialling.tcp = Tcp::Begins(if quic { now + ATTEMPT_DELAY } else { now });
-                }
-                if dialling.addresses.is_empty() {
-                    dialling.errors.push("the name has no address".to_owned());
-                    (dialling.next_at, dialling.tcp) = (None, Tcp::Out);
-                }
-            }
+            Ok(addresses) if addresses.is_empty() => dialling.errors.push("the name has no address".to_owned()),
+            Ok(addresses) => return self.try_addresses(now, dial_order(&addresses)),
             Err(error) => dialling.errors.push(error),
         }
+        self.go_on_dialling(now);
+    }
+
+    /// Tries these in their order, one of them at least.
+    fn try_addresses(&mut self, now: Instant, addresses: Vec<SocketAddr>) {
+        let mut plan = self.config.carriers.plan(&self.config.suites, self.config.separate_channels);
+        plan.quic &= self.quic.is_some();
+        let Some(dialling) = &mut self.dialling else { return };
+        if let Goal::Resume(id) = dialling.goal {
+            // What began over TCP + UDP did so for a reason, which is still there.
+            plan.quic &= self.legs.get(&id).is_some_and(|leg| leg.chosen.carrier == Carrier::Quic);
+        }
+        if plan.quic {
+            dialling.waiting = addresses.iter().copied().collect();
+            dialling.next_at = Some(now);
+        }
+        if plan.tcp {
+            dialling.tcp = Tcp::Begins(if plan.quic { now + ATTEMPT_DELAY } else { now });
+        }
+        (dialling.addresses, dialling.why_tcp) = (addresses, plan.why_tcp);
         self.go_on_dialling(now);
     }
 

@@ -78,7 +78,7 @@ impl Peer {
             call::Event::Accepted => self.call_accepted(now, id),
             call::Event::Playing => {
                 if let Some(leg) = self.legs.get_mut(&id) {
-                    leg.may_send = true;
+                    (leg.may_send, leg.plays) = (true, true);
                 }
                 self.update_sending();
             }

@@ -65,10 +65,8 @@ impl Peer {
                     });
                 }
                 Event::Moved { id, remote } => {
-                    let leg = self.by_quic.get(&id).and_then(|conn| self.legs.get_mut(conn));
-                    if let Some(leg) = leg.filter(|leg| leg.quic() == Some(id)) {
-                        tracing::info!(from = %leg.remote, to = %remote, "the other side has another address");
-                        leg.remote = remote;
+                    if let Some(leg) = self.by_quic.get(&id).and_then(|conn| self.legs.get_mut(conn)) {
+                        leg.moved(id, remote);
                     }
                 }
                 Event::Closed { id, reason } if self.is_dialling(id) => self.quic_refused(now, id, &reason),

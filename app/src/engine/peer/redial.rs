@@ -1,18 +1,20 @@
 //! A call whose other side, or the connection to it, is lost goes on over another connection: who dials it, and when.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use visavis_net::carrier::dial_order;
 use visavis_session::call::Lost;
 use visavis_session::handshake::keys::Binding;
 use visavis_session::timer::SILENCE_LIMIT;
 
 use super::dial::{Dialling, Goal};
-use super::{ConnId, Peer};
+use super::{ConnId, Output, Peer};
 use crate::engine::event::Event;
 use crate::engine::leg::Line;
 use crate::engine::meter::Meter;
 
-/// An attempt has that long before the next one takes its place: three round trips of a satellite.
+/// An attempt has that long to reach somebody before the next one takes its place: three round trips of a satellite.
 const REDIAL_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Peer {
@@ -25,11 +27,13 @@ impl Peer {
 
     /// The other side of a leg, or its connection, is lost.
     pub(super) fn out_of_reach(&mut self, now: Instant, id: ConnId, lost: Lost) {
+        let in_focus = self.focus == Some(id);
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let before = if lost == Lost::Closed { Duration::ZERO } else { SILENCE_LIMIT };
         (leg.lost_since, leg.resumed) = (Some(now.checked_sub(before).unwrap_or(now)), false);
         tracing::info!(remote = %leg.remote, ?lost, "the other side is lost");
-        if self.focus == Some(id) {
+        leg.lost_told = in_focus && leg.is_news(now);
+        if leg.lost_told {
             self.tell(Event::Reconnecting { lost });
         }
         self.redial(now, id);
@@ -39,10 +43,10 @@ impl Peer {
     pub(super) fn within_reach(&mut self, now: Instant, id: ConnId) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let after = leg.lost_since.take().map(|since| now.saturating_duration_since(since)).unwrap_or_default();
-        let (chosen, resumed) = (leg.chosen, leg.resumed);
+        let (chosen, resumed, told) = (leg.chosen, leg.resumed, std::mem::take(&mut leg.lost_told));
         tracing::info!(remote = %leg.remote, ?after, resumed, "the other side is there again");
         self.stop_redialling(now, id);
-        if self.focus == Some(id) {
+        if told {
             self.tell(Event::Reconnected { after, chosen, resumed });
         }
     }
@@ -50,16 +54,21 @@ impl Peer {
     /// The call goes on over another connection.
     pub(super) fn resumed(&mut self, now: Instant, id: ConnId) {
         self.stop_redialling(now, id);
+        let in_focus = self.focus == Some(id);
         let Some(leg) = self.legs.get_mut(&id) else { return };
         tracing::info!(remote = %leg.remote, carrier = %leg.chosen.carrier, "the call goes on over another connection");
         leg.resumed = true;
-        let (chosen, told) = (leg.chosen, leg.lost_since.is_some());
-        if self.focus == Some(id) {
+        let (chosen, peer, address) = (leg.chosen, leg.peer, leg.remote.ip());
+        let news = in_focus && leg.lost_since.is_none() && leg.is_news(now);
+        if let Some(peer) = peer {
+            self.note_familiar(peer, address);
+        }
+        if in_focus {
             // It counts from what the session before had counted.
             self.meter = Meter::default();
-            if !told {
-                self.tell(Event::Reconnected { after: Duration::ZERO, chosen, resumed: true });
-            }
+        }
+        if news {
+            self.tell(Event::Reconnected { after: Duration::ZERO, chosen, resumed: true });
         }
     }
 
@@ -90,10 +99,33 @@ impl Peer {
             return;
         }
         let known = leg.redial_address();
-        let named = known.map(|address| (address.ip().to_string(), address.port()));
-        if let Some((host, port)) = leg.home.clone().or(named) {
-            self.begin_dialling(Goal::Resume(id), host, port, known);
+        let others = leg.home_addresses.iter().copied().filter(|address| Some(*address) != known);
+        let addresses: Vec<_> = known.into_iter().chain(others).collect();
+        let home = leg.home.clone();
+        self.look_up(id, home);
+        if !addresses.is_empty() {
+            self.begin_redialling(now, id, addresses);
         }
+    }
+
+    /// Looks up what addresses the other side has by now. That may take longer than an attempt lasts, and none waits for it.
+    fn look_up(&mut self, id: ConnId, home: Option<(String, u16)>) {
+        if let Some((host, port)) = home.filter(|_| self.looking_up.is_none()) {
+            let conn = self.name_connection();
+            self.looking_up = Some((conn, id));
+            self.outputs.push_back(Output::Resolve { conn, host, port });
+        }
+    }
+
+    /// Takes what came of it; whether it was that.
+    pub(super) fn looked_up(&mut self, conn: ConnId, addresses: &Result<Vec<SocketAddr>, String>) -> bool {
+        let Some((_, id)) = self.looking_up.take_if(|(named, _)| *named == conn) else { return false };
+        match (addresses, self.legs.get_mut(&id)) {
+            (Ok(addresses), Some(leg)) => leg.home_addresses = dial_order(addresses),
+            (Err(error), _) => tracing::debug!(error, "the other side's name cannot be looked up"),
+            (Ok(_), None) => {}
+        }
+        true
     }
 
     /// A connection is there that a call may go on over.

@@ -5,7 +5,6 @@ use std::time::Instant;
 use visavis_session::call::{Call, EndReason};
 
 use super::Peer;
-use super::dial::Goal;
 use crate::engine::command::{Command, Dial};
 use crate::engine::leg::Leg;
 
@@ -47,8 +46,7 @@ impl Peer {
             self.notice("There is a call already: end it before making another one.".to_owned());
             return;
         }
-        let (host, port) = (dial.host.clone(), dial.port);
-        self.begin_dialling(Goal::Call(dial), host, port, None);
+        self.begin_dialling(dial);
     }
 
     fn hang_up(&mut self, now: Instant) {

@@ -446,6 +446,11 @@ impl Pair {
         self.launch(from.other(), channel, self.delay, Flight::Bytes(bytes.to_vec()));
     }
 
+    /// Everything on its way is lost with its connection.
+    pub(super) fn lose_all(&mut self) {
+        self.flying.clear();
+    }
+
     /// Closes the second connection.
     pub(super) fn close_back(&mut self) {
         self.launch(Side::A, Channel::Back, Duration::ZERO, Flight::Closed);

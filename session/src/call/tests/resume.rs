@@ -41,6 +41,7 @@ fn talk(pair: &mut Pair) {
 
 /// The control connection is lost on both sides.
 fn lose(pair: &mut Pair) {
+    pair.lose_all();
     for side in [Side::A, Side::B] {
         pair.act(side, |call, now| call.handle_input(now, Input::Closed));
     }
@@ -285,4 +286,121 @@ fn an_owner_need_not_wait_for_who_calls_anew() {
     lose(&mut pair);
     pair.act(Side::B, |call, _| call.give_up());
     assert_eq!(pair.b.ended(), Some(EndReason::PeerLost));
+}
+
+#[test]
+fn a_resumption_that_only_one_side_knows_of_is_made_again_by_either() {
+    // The dialler is on the new connection, and nothing of it has reached the other side.
+    for dialler in [Side::A, Side::B] {
+        for again in [Side::A, Side::B] {
+            let mut pair = Pair::active(Setup::default());
+            pair.between = Box::new(move |from, channel, message| {
+                if from == dialler && channel == Channel::Primary {
+                    message.clear();
+                }
+            });
+            pair.reconnect(dialler, None);
+            pair.pass(4 * SECOND);
+            assert_eq!((resumed(pair.end(dialler)).len(), resumed(pair.end(dialler.other())).len()), (1, 0));
+            pair.between = Box::new(|_, _, _| {});
+            pair.reconnect(again, None);
+            pair.pass(2 * SECOND);
+            assert_eq!((resumed(pair.end(dialler)).len(), resumed(pair.end(dialler.other())).len()), (2, 1));
+            talk(&mut pair);
+            // And once more: nothing is left of the half-made one.
+            pair.reconnect(again.other(), None);
+            pair.pass(2 * SECOND);
+            assert_eq!(resumed(pair.end(dialler)).len(), 3);
+            talk(&mut pair);
+        }
+    }
+    // The other side is on it as well, and nothing of it has reached the dialler.
+    for dialler in [Side::A, Side::B] {
+        for again in [Side::A, Side::B] {
+            let mut pair = Pair::active(Setup::default());
+            pair.between = Box::new(move |from, channel, message| {
+                if from != dialler && channel != Channel::Next {
+                    message.clear();
+                }
+            });
+            pair.reconnect(dialler, None);
+            pair.pass(SECOND);
+            assert_eq!((resumed(&pair.a).len(), resumed(&pair.b).len()), (1, 1));
+            pair.pass(3 * SECOND);
+            pair.between = Box::new(|_, _, _| {});
+            pair.reconnect(again, None);
+            pair.pass(2 * SECOND);
+            assert_eq!((resumed(&pair.a).len(), resumed(&pair.b).len()), (2, 2), "{dialler:?} {again:?}");
+            talk(&mut pair);
+        }
+    }
+}
+
+#[test]
+fn each_resumption_has_another_key_and_none_leads_back() {
+    let mut pair = Pair::active(Setup::default());
+    pair.reconnect(Side::A, None);
+    pair.pass(2 * SECOND);
+    talk(&mut pair);
+    let request =
+        pair.crossed.iter().find(|(_, channel, _)| *channel == Channel::Next).map(|(.., bytes)| bytes.clone());
+    // Not because it was seen: the key that it was made with is gone.
+    for side in [Side::A, Side::B] {
+        pair.end(side).call.next = Next::default();
+    }
+    assert!(!pair.b.call.resumed_by(pair.now, &request.expect("it was asked"), None));
+}
+
+#[test]
+fn the_string_is_shown_although_the_number_was_lost_with_the_connection() {
+    let mut pair = Pair::new(Setup { admission: Some(Admission::Accept), ..Setup::default() });
+    // M3 and what is behind it get through, the reveal does not.
+    pair.pass(Duration::from_millis(180));
+    pair.between = Box::new(|from, _, message| {
+        if from == Side::A {
+            message.clear();
+        }
+    });
+    pair.pass(SECOND);
+    assert_eq!((pair.b.count("sas"), pair.b.count("accepted"), pair.a.count("accepted")), (0, 1, 1));
+    lose(&mut pair);
+    pair.between = Box::new(|_, _, _| {});
+    pair.reconnect(Side::A, None);
+    pair.pass(20 * SECOND);
+    assert_eq!((pair.b.count("sas"), pair.b.ended()), (1, None));
+    assert_eq!(pair.a.sas(), pair.b.sas());
+}
+
+#[test]
+fn who_hangs_up_in_the_middle_is_heard() {
+    for dialler in [Side::A, Side::B] {
+        let mut pair = Pair::active(Setup::default());
+        lose(&mut pair);
+        pair.reconnect(dialler, None);
+        // The answer has arrived, and what follows it has not.
+        pair.pass(2 * pair.delay + Duration::from_millis(10));
+        pair.act(dialler.other(), Call::hang_up);
+        pair.pass(SECOND);
+        assert_eq!(pair.end(dialler).ended(), Some(EndReason::HungUp { by_peer: true }), "{dialler:?}");
+    }
+}
+
+#[test]
+fn who_answers_and_then_says_nothing_does_not_keep_the_other_side_out() {
+    let mut pair = Pair::active(Setup::default());
+    lose(&mut pair);
+    // Somebody else is where the called side was.
+    pair.between = Box::new(|from, _, message| {
+        if from == Side::A {
+            message.clear();
+        }
+    });
+    pair.a.next = Some(77);
+    pair.act(Side::A, |call, now| call.resume(now, None));
+    pair.pass(Duration::from_millis(1100));
+    pair.between = Box::new(|_, _, _| {});
+    pair.reconnect(Side::B, None);
+    pair.pass(SECOND);
+    assert_eq!((resumed(&pair.a).len(), resumed(&pair.b).len()), (1, 1));
+    talk(&mut pair);
 }

@@ -57,6 +57,8 @@ pub struct Renewed {
     pub second: Option<(Seal, Open)>,
     /// Keys and RTCP sources of both directions of media.
     pub media: MediaKeys,
+    /// Takes the place of the key that this came from: who has it cannot go back.
+    pub resume: ResumeKey,
 }
 
 impl Binding {
@@ -105,7 +107,7 @@ impl ResumeKey {
         let schedule = Schedule::extract(salt.as_bytes(), self.0.as_ref());
         let (seal, open) = schedule.control(role);
         let second = attempt.binding.map(|_| schedule.sealing("second control", role));
-        Renewed { seal, open, second, media: schedule.media(role, srtp) }
+        Renewed { seal, open, second, media: schedule.media(role, srtp), resume: ResumeKey(schedule.expand("resume")) }
     }
 }
 
