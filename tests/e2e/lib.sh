@@ -134,10 +134,10 @@ stop() {
     exits "$1" 0
 }
 
-# flows PEER: sound and pictures arrive.
+# flows PEER: sound and pictures arrive, now.
 flows() {
     local tries=300
-    until grep -q '"received":{"audio_bps":[1-9][^}]*"video_bps":[1-9]' "$dir/$1.events"; do
+    until grep '"event":"status"' "$dir/$1.events" | tail -n 1 | grep -q '"received":{"audio_bps":[1-9][^}]*"video_bps":[1-9]'; do
         [ "$((tries -= 1))" -gt 0 ] || { fail "$1 receives no sound or no pictures: $(grep '"status"' "$dir/$1.events" | tail -n 1)"; return; }
         sleep 0.05
     done
@@ -171,5 +171,13 @@ contact() {
 # wall MATCH: what matches is dropped on arrival, as in the middle of a network: the sender learns nothing.
 wall() {
     nft "add table inet case$p; add chain inet case$p in { type filter hook input priority 0; }; add rule inet case$p in $1 drop"
+}
+# breaks PORT: every connection to or from that port is reset as soon as something is said there, until there is no wall.
+breaks() {
+    nft "add table inet case$p; add chain inet case$p in { type filter hook input priority 0; }"
+    local end
+    for end in dport sport; do
+        nft "add rule inet case$p in tcp $end $1 tcp flags & (syn | ack) == ack reject with tcp reset"
+    done
 }
 no_wall() { nft delete table inet "case$p"; }

@@ -71,6 +71,47 @@ case_udp_blocked() {
     stop ben
 }
 
+# A router breaks the connection of a call: it goes on over another one, without a second ring, and words get through.
+case_resumed() {
+    answer ben "$p" --auto=anyone --once
+    call ana "127.0.0.1:$p" --carrier tcp
+    flows ana
+    flows ben
+    breaks "$p"
+    sleep 1.5
+    no_wall
+    sees ana reconnected
+    sees ben reconnected
+    grep -q '"resumed":true' "$dir/ana.events" && grep -q '"resumed":true' "$dir/ben.events" || fail "nobody says that it is another connection"
+    control ana 0 mute
+    becomes ben '"peer_muted":{"camera":false,"microphone":true}'
+    flows ana
+    flows ben
+    [ "$(count ben incoming)" = 1 ] || fail "it rang $(count ben incoming) times"
+    tell ana hangup
+    exits ana 0
+    exits ben 0
+    ended ben ended
+}
+
+# Datagrams do not pass any more: a call over QUIC goes on over TCP.
+case_datagrams_lost() {
+    answer ben "$p" --auto=anyone --once
+    call ana "127.0.0.1:$p" --port "$q"
+    flows ana
+    grep -q '"carrier":"quic"' "$dir/ana.events" || fail "it is not over QUIC"
+    wall "udp dport { $p, $q }"
+    sees ana reconnected
+    becomes ana '"carrier":"tcp","carrier_why":"resumed"'
+    becomes ben '"carrier":"tcp","carrier_why":"resumed"'
+    flows ana
+    flows ben
+    tell ana hangup
+    exits ana 0
+    exits ben 0
+    ended ben ended
+}
+
 # What an eavesdropper sees: before the call is accepted no media at all, afterwards nothing that can be read.
 case_wire() {
     local accepted
