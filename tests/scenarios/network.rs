@@ -33,6 +33,7 @@ fn timely_sound(world: &mut World, limit: Duration) -> Vec<usize> {
 }
 
 on_both_carriers! {
+    packets_that_overtake_each_other_do_not_keep_pictures_small
     lost_sound_is_asked_for_again_and_comes_in_time
     a_narrow_link_loses_pictures_and_not_sound
     random_loss_on_a_wide_link_does_not_take_the_pictures_away
@@ -90,5 +91,18 @@ fn keys_that_change_in_the_middle_of_a_call_cost_no_packet(carrier: Carrier) {
         let seldom = arrived(srtp, Rekeying::default());
         assert!(often.iter().all(|packets| packets.len() > 2_000));
         assert!(often == seldom, "{srtp}: every packet comes as if the key had stayed");
+    }
+}
+
+fn packets_that_overtake_each_other_do_not_keep_pictures_small(carrier: Carrier) {
+    for seed in 900..906 {
+        let jitter = LinkConfig { delay: 50 * MS, jitter: 20 * MS, ..LinkConfig::default() };
+        let conditions = Conditions { link: jitter, ..Conditions::default() };
+        let mut world = World::new(seed, conditions, &[Setup::over(carrier), Setup::over(carrier)]);
+        world.dial(A, B, Purpose::Call);
+        world.run_for(Duration::from_secs(5));
+        for node in &world.nodes {
+            assert!(node.budget > 10_000_000, "seed {seed}: {} bit/s", node.budget);
+        }
     }
 }

@@ -334,6 +334,12 @@ impl Endpoint {
         self.stirred.insert(id);
     }
 
+    /// The round trip, as far as the connection has measured it: with its handshake, at the latest.
+    #[must_use]
+    pub fn round_trip(&self, id: Id) -> Option<Duration> {
+        self.connections.get(&id).map(|connection| connection.inner.rtt())
+    }
+
     /// Bytes of media that a connection holds back.
     pub fn backlog(&mut self, id: Id) -> usize {
         let space = |connection: &mut Connection| connection.inner.datagrams().send_buffer_space();

@@ -225,6 +225,12 @@ impl Session {
         self.backlog = unsent;
     }
 
+    /// Tells the round trip of a path that has measured it already. Without one, packets that overtake each other at the start look lost:
+    /// they are asked for again, and nobody can tell that they came by themselves.
+    pub fn know_round_trip(&mut self, round_trip: Duration) {
+        self.note_round_trip(round_trip);
+    }
+
     /// Queues a picture or a piece of sound. It shares the frame, so the same one can go to many sessions.
     pub fn send(&mut self, now: Instant, ssrc: Ssrc, frame: Arc<OutFrame>) -> Sent {
         self.now = now;

@@ -9,6 +9,7 @@ use visavis_session::call::{self, EndReason, Input};
 use super::admit::{GLARE_WAIT, Yielded};
 use super::{ConnId, MediaOutput, Output, Peer};
 use crate::engine::event::Event;
+use crate::engine::leg::Leg;
 use crate::engine::meter::Meter;
 
 impl Peer {
@@ -112,6 +113,10 @@ impl Peer {
         let config = SessionConfig { keys, rekeying, cname: self.cname(), clock: self.clock };
         let mut session = Session::new(config, &mut self.rng);
         session.limit_video(self.config.quality.max_video_bitrate);
+        let connection = self.legs.get(&id).and_then(Leg::quic).zip(self.quic.as_ref());
+        if let Some(round_trip) = connection.and_then(|(connection, quic)| quic.round_trip(connection)) {
+            session.know_round_trip(round_trip);
+        }
         if let Some(leg) = self.legs.get_mut(&id) {
             leg.open_session(now, session, remote_ssrc, remote_udp_port);
         }

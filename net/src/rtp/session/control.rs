@@ -233,7 +233,7 @@ impl Session {
         self.update_budget();
     }
 
-    fn note_round_trip(&mut self, sample: Duration) {
+    pub(super) fn note_round_trip(&mut self, sample: Duration) {
         let smoothed = self.round_trip.map_or(sample, |smoothed| (smoothed * 7 + sample) / 8);
         self.round_trip = Some(smoothed);
         self.pending.round_trip = Some(smoothed);
