@@ -128,6 +128,14 @@ exits() {
     [ "$status" = "$expected" ] || fail "$peer exited with $status, not $expected: $(tail -n 1 "$dir/$peer.log")"
 }
 
+# hangs_up: ana ends the call with ben, who leaves after one.
+hangs_up() {
+    tell ana hangup
+    exits ana 0
+    exits ben 0
+    ended ben ended
+}
+
 # stop PEER: tells a peer to leave; it does, and says that all is well.
 stop() {
     tell "$1" quit

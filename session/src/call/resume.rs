@@ -9,8 +9,8 @@
 //!        │ ◀─ sealed: SETUP, SETUP, PLAY ────────── │
 //! ```
 //!
-//! Both may dial at once. Then the caller's connection is the one that counts: the caller refuses the other while its own request
-//! is on its way, and the called side drops its own for the caller's.
+//! Both may dial at once. Then the caller's connection is the one that counts: the caller refuses the other for [`PRECEDENCE`] after
+//! its own request, and the called side drops its own for the caller's.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -85,15 +85,16 @@ impl ResumeKeys {
         self.dialled = dialled;
     }
 
-    /// Something sealed came on the connection that the call is on; it may be the answer to a request of ours. Who was dialled there is
-    /// on it then; who has dialled it knows that when its request was answered.
+    /// Something sealed came on the connection that the call is on; it may be the answer to a request of ours. If we have dialled it,
+    /// either shows that the other side has the new key. If we were dialled, the other side had it first, and an answer shows that it
+    /// knows that we have it too.
     pub(super) fn heard(&mut self, answer: bool) {
         if self.dialled || answer {
             self.before = None;
         }
     }
 
-    /// What the other side has for certain: who has dialled has made a key that the other may not have yet, and the other way round not.
+    /// What the other side has for certain: who has dialled had the new key first, and the other side may not have it yet.
     fn to_ask(&self) -> Option<&ResumeKey> {
         self.before.as_ref().filter(|_| self.dialled).or(self.current.as_ref())
     }

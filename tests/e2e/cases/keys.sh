@@ -8,10 +8,7 @@ suite() {
     [ "$(field ana connected suite)" = "$1" ] || fail "the suite is $(field ana connected suite)"
     flows ana
     flows ben
-    tell ana hangup
-    exits ana 0
-    exits ben 0
-    ended ben ended
+    hangs_up
 }
 case_suite_x25519() { suite x25519; }
 case_suite_modp2048() { suite modp2048; }
@@ -49,10 +46,7 @@ case_srtp_profiles() {
     done
     control ana 0 status
     [[ $answer == *"x25519-mlkem768, aes-128-gcm"* ]] || fail "the status is $answer"
-    tell ana hangup
-    exits ana 0
-    exits ben 0
-    ended ben ended
+    hangs_up
     # With the same contact, nothing is lost by a call with the longer one, nor by one more with the shorter.
     answer ben "$p" --once --auto=anyone --srtp aes-256-gcm
     call ana "127.0.0.1:$p" --srtp aes-128-gcm,aes-256-gcm

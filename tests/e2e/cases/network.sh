@@ -88,10 +88,7 @@ case_resumed() {
     flows ana
     flows ben
     [ "$(count ben incoming)" = 1 ] || fail "it rang $(count ben incoming) times"
-    tell ana hangup
-    exits ana 0
-    exits ben 0
-    ended ben ended
+    hangs_up
 }
 
 # Datagrams do not pass any more: a call over QUIC goes on over TCP.
@@ -106,10 +103,7 @@ case_datagrams_lost() {
     becomes ben '"carrier":"tcp","carrier_why":"resumed"'
     flows ana
     flows ben
-    tell ana hangup
-    exits ana 0
-    exits ben 0
-    ended ben ended
+    hangs_up
 }
 
 # What an eavesdropper sees: before the call is accepted no media at all, afterwards nothing that can be read.
