@@ -339,12 +339,17 @@ fn converse(
         let engine = Engine::spawn(config)?;
         let wires = Wires { commands: engine.commands, events: engine.events, snapshot: engine.snapshot };
         #[cfg(unix)]
-        let requests = claim.as_ref().map(server::serve).transpose().map_err(Failure::Runtime)?;
+        let (requests, answers) = claim.as_ref().map(server::serve).transpose().map_err(Failure::Runtime)?.unzip();
         #[cfg(not(unix))]
         let requests = None;
         let nobody = || mpsc::channel::<Asked>(1).1;
         let outside = outside::listen(requests.unwrap_or_else(nobody)).map_err(Failure::Runtime)?;
-        Ok(run::run(goal, manner, book, screen.clone(), wires, outside).await)
+        let exit = run::run(goal, manner, book, screen.clone(), wires, outside).await;
+        #[cfg(unix)]
+        if let Some(answers) = answers {
+            answers.written().await;
+        }
+        Ok(exit)
     });
     // Whatever still hangs in a device driver does not keep the process.
     runtime.shutdown_background();

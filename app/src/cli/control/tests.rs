@@ -58,7 +58,7 @@ fn what_is_no_request_is_refused() {
 fn attended() -> (UnixStream, mpsc::Receiver<Asked>) {
     let (client, stream) = UnixStream::pair().expect("sockets");
     let (desk, requests) = mpsc::channel(1);
-    tokio::spawn(server::attend(stream, desk));
+    tokio::spawn(server::attend(stream, desk, server::Answers::new()));
     (client, requests)
 }
 
@@ -159,7 +159,7 @@ fn who_cannot_be_reached_is_said() {
 async fn a_command_reaches_the_one_that_runs() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let claim = Claim::make(dir.path()).expect("ours");
-    let mut requests = server::serve(&claim).expect("listening");
+    let (mut requests, _answers) = server::serve(&claim).expect("listening");
     tokio::spawn(async move {
         while let Some(asked) = requests.recv().await {
             let reply = match asked.request {
@@ -184,11 +184,34 @@ async fn a_command_reaches_the_one_that_runs() {
     }
 }
 
+#[test]
+fn who_ends_an_instance_hears_of_it() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let claim = Claim::make(dir.path()).expect("ours");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mut client = runtime.block_on(async {
+        let (mut requests, answers) = server::serve(&claim).expect("listening");
+        let mut client = UnixStream::connect(dir.path().join("control.sock")).await.expect("accepted");
+        client.write_all(b"{\"verb\":\"hangup\"}\n").await.expect("sent");
+        let asked = requests.recv().await.expect("a request");
+        // As soon as it is answered all is over, and nobody takes requests.
+        asked.reply.send(Reply::done("Hung up.")).expect("somebody waits");
+        drop(requests);
+        answers.written().await;
+        client.into_std().expect("a socket")
+    });
+    runtime.shutdown_background();
+    client.set_nonblocking(false).expect("a socket");
+    let mut reply = String::new();
+    std::io::Read::read_to_string(&mut client, &mut reply).expect("read");
+    assert_eq!(reply, "{\"event\":\"reply\",\"ok\":true,\"text\":\"Hung up.\"}\n");
+}
+
 #[tokio::test]
 async fn one_too_many_is_told_so() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let claim = Claim::make(dir.path()).expect("ours");
-    let _requests = server::serve(&claim).expect("listening");
+    let _served = server::serve(&claim).expect("listening");
     let mut clients = Vec::new();
     for _ in 0..17 {
         clients.push(UnixStream::connect(dir.path().join("control.sock")).await.expect("accepted"));
