@@ -12,7 +12,7 @@ use crate::rtsp::client::track;
 pub(crate) const MAX_SDP: usize = 8 * 1024;
 /// Media sections looked at.
 const MAX_MEDIA: usize = 8;
-/// Everything this project can carry.
+/// What a call can carry.
 const CODECS: [Codec; 2] = [Codec::Opus, Codec::Jpeg];
 
 /// What a description offers that we can receive.
@@ -76,7 +76,7 @@ fn rtpmap(codec: Codec) -> String {
     let rate = codec.clock_rate().0;
     match codec {
         Codec::Opus => format!("{}/{rate}/2", codec.encoding_name()),
-        Codec::Jpeg => format!("{}/{rate}", codec.encoding_name()),
+        Codec::Jpeg | Codec::H264 | Codec::Pcmu => format!("{}/{rate}", codec.encoding_name()),
     }
 }
 

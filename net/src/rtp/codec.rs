@@ -19,6 +19,10 @@ pub enum Codec {
     Opus,
     /// Motion JPEG. RFC 2435.
     Jpeg,
+    /// H.264, for players. RFC 6184.
+    H264,
+    /// G.711 µ-law at 8 kHz, for recorders that know nothing newer. RFC 3551 §4.5.14.
+    Pcmu,
 }
 
 impl Codec {
@@ -26,8 +30,8 @@ impl Codec {
     #[must_use]
     pub const fn kind(self) -> MediaKind {
         match self {
-            Self::Opus => MediaKind::Audio,
-            Self::Jpeg => MediaKind::Video,
+            Self::Opus | Self::Pcmu => MediaKind::Audio,
+            Self::Jpeg | Self::H264 => MediaKind::Video,
         }
     }
 
@@ -36,7 +40,8 @@ impl Codec {
     pub const fn clock_rate(self) -> ClockRate {
         match self {
             Self::Opus => ClockRate::OPUS,
-            Self::Jpeg => ClockRate::VIDEO,
+            Self::Jpeg | Self::H264 => ClockRate::VIDEO,
+            Self::Pcmu => ClockRate::PCMU,
         }
     }
 
@@ -46,6 +51,8 @@ impl Codec {
         match self {
             Self::Opus => PayloadType::OPUS,
             Self::Jpeg => PayloadType::JPEG,
+            Self::H264 => PayloadType::H264,
+            Self::Pcmu => PayloadType::PCMU,
         }
     }
 
@@ -55,6 +62,8 @@ impl Codec {
         match self {
             Self::Opus => "opus",
             Self::Jpeg => "JPEG",
+            Self::H264 => "H264",
+            Self::Pcmu => "PCMU",
         }
     }
 }

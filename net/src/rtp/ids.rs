@@ -21,6 +21,10 @@ impl PayloadType {
     pub const JPEG: Self = Self(26);
     /// The dynamic type we offer for Opus.
     pub const OPUS: Self = Self(96);
+    /// The dynamic type we offer for H.264.
+    pub const H264: Self = Self(97);
+    /// The static type of G.711 µ-law. RFC 3551 §6.
+    pub const PCMU: Self = Self(0);
 
     /// `None` above 127, and for 64 to 95, which RFC 5761 §4 keeps for RTCP on a shared port.
     #[must_use]

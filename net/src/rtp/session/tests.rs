@@ -39,9 +39,9 @@ fn keys() -> [MediaKeys; 2] {
 }
 
 fn plan(direction: Direction, codec: Codec) -> StreamPlan {
-    let (ssrc, channel) = match codec {
-        Codec::Opus => (SOUND, 0),
-        Codec::Jpeg => (PICTURES, 2),
+    let (ssrc, channel) = match codec.kind() {
+        MediaKind::Audio => (SOUND, 0),
+        MediaKind::Video => (PICTURES, 2),
     };
     StreamPlan { direction, codec, payload_type: codec.payload_type(), ssrc, channel }
 }
