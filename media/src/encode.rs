@@ -1,5 +1,7 @@
 //! From a captured picture to JPEG that fits the byte budget: quality first, then frames give way.
 
+pub mod h264;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
