@@ -12,6 +12,7 @@ mod levels;
 mod media;
 mod output;
 mod outside;
+mod players;
 mod run;
 mod tools;
 mod words;
@@ -47,11 +48,13 @@ use self::control::{Request, Source, server};
 use self::hook::Hook;
 use self::media::Media;
 use self::output::{Screen, Style};
+use self::players::{Offer, PlayersError};
 use self::run::{Goal, Manner, Wires};
 use crate::blocked::BlockedError;
 use crate::contacts::ContactsError;
 use crate::engine::carriers::{Carriers, QUIC_SUITE};
-use crate::engine::config::{Admission, Auto, Config};
+use crate::engine::config::{Admission, Auto, Config, Quality};
+use crate::engine::players::Grant;
 use crate::engine::{Engine, EngineError, clock};
 use crate::exit::Exit;
 use crate::profile::{self, Profile, ProfileError};
@@ -99,6 +102,8 @@ enum Failure {
     #[error(transparent)]
     Contacts(#[from] ContactsError),
     #[error(transparent)]
+    Players(#[from] PlayersError),
+    #[error(transparent)]
     Device(#[from] DeviceError),
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -127,7 +132,7 @@ impl Failure {
                 BlockedError::Already(_) | BlockedError::Unknown(_) | BlockedError::Full,
             )) => Exit::Usage,
             Self::Device(_) => Exit::Device,
-            Self::Profile(_) | Self::Engine(_) | Self::Randomness(_) => Exit::Failed,
+            Self::Profile(_) | Self::Players(_) | Self::Engine(_) | Self::Randomness(_) => Exit::Failed,
             Self::Runtime(_) | Self::Pages { .. } => Exit::Failed,
             #[cfg(unix)]
             Self::Client(ClientError::NotRunning) => Exit::NotRunning,
@@ -229,8 +234,13 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
             let max_viewers = args.viewers.map_or(usize::MAX, usize::from);
             let admission = Admission { max_viewers, ..admission(&book, auto, false, true) };
             let hook = args.on_viewer.clone().map(Hook::new);
+            let players = players::grant(&args.players, book.profile())?;
+            let offer = players.as_ref().map(Offer::of);
+            offer.iter().flat_map(Offer::warnings).for_each(|warning| screen.error(warning));
             let setup = Setup::one_way(&args.network, args.network.address(true), &args.running, admission);
-            let setup = Setup { hook, ..setup };
+            let setup = Setup { hook, players, ..setup };
+            let quality = Quality { h264_bitrate: args.players.h264_bitrate, ..media.quality };
+            let media = Media { quality, ..media };
             return converse(Goal::Stream, identity, book, media, setup, screen);
         }
     }
@@ -241,6 +251,7 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
 struct Setup {
     admission: Admission,
     hook: Option<Hook>,
+    players: Option<Grant>,
     listen: Option<SocketAddr>,
     suites: Vec<Suite>,
     srtp: Vec<SrtpProfile>,
@@ -266,6 +277,7 @@ impl Setup {
         Self {
             admission,
             hook: None,
+            players: None,
             listen,
             suites: network.suites(),
             srtp: network.srtp(),
@@ -314,10 +326,12 @@ fn converse(
 ) -> Result<Exit, Failure> {
     setup.check()?;
     media.check(clock::now())?;
+    let offer = setup.players.as_ref().map(Offer::of);
     let config = Config {
         identity: Arc::new(identity),
         admission: setup.admission,
         suites: setup.suites,
+        players: setup.players,
         srtp: setup.srtp,
         listen: setup.listen,
         carriers: setup.carriers,
@@ -334,7 +348,7 @@ fn converse(
     #[cfg(unix)]
     let claim = if setup.control { claim(book.profile(), screen)? } else { None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
-    let manner = Manner { duration: setup.duration, chosen: media.chosen, hook: setup.hook };
+    let manner = Manner { duration: setup.duration, chosen: media.chosen, hook: setup.hook, players: offer };
     let exit = runtime.block_on(async {
         let engine = Engine::spawn(config)?;
         let wires = Wires { commands: engine.commands, events: engine.events, snapshot: engine.snapshot };

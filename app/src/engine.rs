@@ -10,12 +10,14 @@ pub mod config;
 mod driver;
 pub mod event;
 pub mod figures;
+pub mod formats;
 mod keep;
 mod leg;
 mod meter;
 pub mod mute;
 pub mod peer;
 pub mod pipeline;
+pub mod players;
 pub mod snapshot;
 mod threads;
 
@@ -30,6 +32,7 @@ use tokio::sync::{mpsc, watch};
 use visavis_net::io::interfaces;
 use visavis_net::io::tcp::Listener;
 use visavis_net::io::udp::Socket;
+use visavis_session::player::Ports;
 
 use self::command::Command;
 use self::config::Config;
@@ -89,17 +92,21 @@ impl Engine {
     pub fn spawn(config: Config) -> Result<Self, EngineError> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(EngineError::Thread)?;
         let runtime = Detached(Some(runtime));
-        let (listener, udp) = {
+        let (listener, udp, rtcp) = {
             // Sockets belong to the runtime that waits for them.
             let _entered = runtime.0.as_ref().map(Runtime::enter);
-            bind(config.listen)?
+            let (listener, udp) = bind(config.listen)?;
+            let rtcp = config.players.is_some().then(|| bind_beside(listener.local_addr())).transpose()?;
+            (listener, udp, rtcp)
         };
         let clock = clock::wall();
         let mut seed = [0; 32];
         clock::rng().map_err(EngineError::Randomness)?.fill_bytes(&mut seed);
         let address = listener.local_addr();
         let config = Arc::new(config);
-        let peer = Peer::new(Arc::clone(&config), address.port(), clock, seed);
+        let rtcp_port = rtcp.as_ref().map_or(0, |rtcp| rtcp.local_addr().port());
+        let ports = Ports { rtp: address.port(), rtcp: rtcp_port };
+        let peer = Peer::new(Arc::clone(&config), ports, clock, seed);
 
         let (commands, command_inbox) = mpsc::channel(16);
         let (event_outbox, events) = mpsc::channel(256);
@@ -112,7 +119,7 @@ impl Engine {
         let figures = Arc::new(Figures::default());
         let media = Media::new(config, clock, Arc::clone(&figures), frame_outbox, device_outbox);
         let wiring = Wiring { events: event_outbox, snapshot: snapshot_outbox };
-        let (driver, news) = Driver::new(peer, udp, wiring, media, figures);
+        let (driver, news) = Driver::new(peer, (udp, rtcp), wiring, media, figures);
         let drive = move || {
             if let Some(runtime) = &runtime.0 {
                 runtime.block_on(driver.run(listener, news, Inbox { commands: command_inbox, frames, devices }));
@@ -157,6 +164,16 @@ fn bind(address: Option<SocketAddr>) -> Result<(Listener, Socket), EngineError> 
     }
 }
 
+/// A port for players' RTCP: the one after that of RTP, where players without a word look for it (RFC 3550 §11), or any.
+fn bind_beside(rtp: SocketAddr) -> Result<Socket, EngineError> {
+    let next = rtp.port().checked_add(1).map(|port| Socket::bind(SocketAddr::new(rtp.ip(), port)));
+    let bound = match next {
+        Some(Ok(socket)) => Ok(socket),
+        Some(Err(_)) | None => Socket::bind(SocketAddr::new(rtp.ip(), 0)),
+    };
+    bound.map_err(|error| EngineError::Listen { address: rtp, error })
+}
+
 /// What to tell somebody who wants to call this address.
 fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
     if !address.ip().is_unspecified() {
@@ -196,6 +213,7 @@ mod tests {
                 max_viewers: usize::MAX,
             },
             suites: vec![Suite::X25519],
+            players: None,
             srtp: visavis_net::plan::SrtpProfile::ALL.to_vec(),
             listen: Some(listen),
             carriers: carriers::Carriers::default(),

@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use zeroize::Zeroizing;
+
 /// What is wrong with a list of a profile.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -47,6 +49,53 @@ pub(crate) fn load<T: Default>(
         Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(malformed(e.to_string())),
         Err(source) => Err(ListError::Io { action: "read", path: path.to_path_buf(), source }),
     }
+}
+
+/// Why a file that only its owner may read was not read.
+#[derive(Debug)]
+pub(crate) enum SecretError {
+    /// There is none.
+    Missing,
+    /// Others on this machine may read or change it: its permission bits.
+    TooOpen(u32),
+    /// It is no text, no file, or too long.
+    NotText,
+    /// The operating system said no.
+    Io(io::Error),
+}
+
+impl From<io::Error> for SecretError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Missing,
+            io::ErrorKind::InvalidData => Self::NotText,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+/// Reads a file of at most `limit` bytes that nobody but its owner may read.
+///
+/// # Errors
+/// When others may, or it cannot be read.
+pub(crate) fn read_secret(path: &Path, limit: u64) -> Result<Zeroizing<String>, SecretError> {
+    let file = File::open(path)?;
+    // Asked of the open file, not of the name: they cannot be exchanged in between.
+    let metadata = file.metadata()?;
+    #[cfg(unix)]
+    {
+        let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(SecretError::TooOpen(mode));
+        }
+    }
+    if !metadata.is_file() || metadata.len() > limit {
+        return Err(SecretError::NotText);
+    }
+    // As large as it will be, so that no copy stays behind in memory that was too small.
+    let mut text = Zeroizing::new(String::with_capacity(metadata.len() as usize + 1));
+    file.take(limit).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Replaces a list, which is its owner's alone.

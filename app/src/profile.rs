@@ -5,12 +5,15 @@
 //!     identity.key                 the Ed25519 secret, mode 0600, made at first run
 //!     contacts.toml                whom the owner knows, see `contacts`
 //!     blocked.toml                 whom they do not want to hear of, see `blocked`
+//!     players.crt, players.key     for TLS with plain players, made when they are first let in
 //! $XDG_RUNTIME_DIR/visavis/        (DIR/run with --profile DIR), mode 0700, while an instance runs
 //!     control.sock                 where it takes requests, see `cli::control`
 //! ```
 
+mod certificate;
+
 use std::fs::{DirBuilder, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
@@ -20,7 +23,9 @@ use zeroize::Zeroizing;
 
 use crate::blocked::{Blocked, BlockedError};
 use crate::contacts::{Contacts, ContactsError};
-use crate::files::{Existing, Readers, write_whole};
+use crate::files::{Existing, Readers, SecretError, read_secret, write_whole};
+
+pub use self::certificate::{Certificate, CertificateError};
 
 const KEY_FILE: &str = "identity.key";
 const CONTACTS_FILE: &str = "contacts.toml";
@@ -142,6 +147,14 @@ impl Profile {
         }
     }
 
+    /// What TLS for players is done with: made at first use, and the same from then on, so that it can be trusted.
+    ///
+    /// # Errors
+    /// When it cannot be read, understood or made.
+    pub fn certificate(&self) -> Result<Certificate, CertificateError> {
+        Certificate::of_profile(&self.dir)
+    }
+
     /// Whom the owner knows.
     ///
     /// # Errors
@@ -224,30 +237,14 @@ fn failed(action: &'static str, path: &Path, source: io::Error) -> ProfileError 
 }
 
 fn read_key(path: &Path) -> Result<Option<Identity>, ProfileError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(failed("read", path, e)),
-    };
-    // Asked of the open file, not of the name: they cannot be exchanged in between.
-    let metadata = file.metadata().map_err(|e| failed("read", path, e))?;
-    #[cfg(unix)]
-    {
-        let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(ProfileError::TooOpen { path: path.to_path_buf(), mode });
-        }
-    }
     let not_a_key = || ProfileError::NotAKey(path.to_path_buf());
-    if !metadata.is_file() || metadata.len() > MAX_KEY_FILE {
-        return Err(not_a_key());
-    }
-    let mut text = Zeroizing::new(String::with_capacity(128));
-    match file.take(MAX_KEY_FILE).read_to_string(&mut text) {
-        Ok(_) => {}
-        Err(e) if e.kind() == io::ErrorKind::InvalidData => return Err(not_a_key()),
-        Err(e) => return Err(failed("read", path, e)),
-    }
+    let text = match read_secret(path, MAX_KEY_FILE) {
+        Ok(text) => text,
+        Err(SecretError::Missing) => return Ok(None),
+        Err(SecretError::TooOpen(mode)) => return Err(ProfileError::TooOpen { path: path.to_path_buf(), mode }),
+        Err(SecretError::NotText) => return Err(not_a_key()),
+        Err(SecretError::Io(e)) => return Err(failed("read", path, e)),
+    };
     let secret = text.trim().strip_prefix(KEY_LABEL).ok_or_else(not_a_key)?.trim();
     let bytes = Zeroizing::new(BASE64.decode(secret.as_bytes()).map_err(|_| not_a_key())?);
     let bytes: Zeroizing<[u8; 32]> = Zeroizing::new(bytes.as_slice().try_into().map_err(|_| not_a_key())?);

@@ -2,5 +2,6 @@
 //!
 //! Nothing here knows sequence numbers, keys or clocks beyond those it is handed.
 
+pub mod h264;
 pub mod jpeg;
 pub mod opus;

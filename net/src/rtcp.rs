@@ -17,9 +17,13 @@ const SOURCE_DESCRIPTION: u8 = 202;
 const BYE: u8 = 203;
 const APP: u8 = 204;
 const TRANSPORT_FEEDBACK: u8 = 205;
+const PAYLOAD_FEEDBACK: u8 = 206;
 
 /// Feedback message type of generic NACK. RFC 4585 §6.2.1.
 const NACK: u8 = 1;
+/// Feedback message types that ask for a picture to begin with: RFC 4585 §6.3.1, RFC 5104 §4.3.1.
+const PICTURE_LOSS: u8 = 1;
+const FULL_INTRA_REQUEST: u8 = 4;
 /// Feedback message type of congestion control feedback. RFC 8888 §3.1.
 const ARRIVALS: u8 = 11;
 /// Name of the APP packet that probes a path.
@@ -234,6 +238,8 @@ pub(crate) enum Packet<'a> {
     Nack(Ssrc, Nack<'a>),
     Arrivals(Arrivals<'a>),
     Probe(Probe, u64),
+    /// A picture that a decoder can begin with is wanted.
+    KeyWanted,
     Bye,
     /// Something valid that we have no use for.
     Other,
@@ -263,6 +269,7 @@ impl<'a> Packet<'a> {
                 ARRIVALS => Arrivals::parse(bytes).map_or(Self::Other, Self::Arrivals),
                 _ => Self::Other,
             },
+            PAYLOAD_FEEDBACK if matches!(bytes[0] & 0x1f, PICTURE_LOSS | FULL_INTRA_REQUEST) => Self::KeyWanted,
             APP => {
                 let app = App::parse(bytes)?;
                 match (app.name() == PROBE_NAME, app.count(), app.data().first_chunk()) {

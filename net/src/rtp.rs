@@ -1,5 +1,6 @@
 //! RTP: identifiers, clocks, codecs, headers, and both ends of a session (RFC 3550).
 
+pub mod broadcast;
 pub mod codec;
 pub(crate) mod header;
 pub mod ids;

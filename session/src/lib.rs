@@ -9,6 +9,7 @@ pub mod call;
 pub mod error;
 pub mod handshake;
 pub mod identity;
+pub mod player;
 mod rtsp;
 pub mod sas;
 mod sdp;
@@ -16,3 +17,5 @@ mod state;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod timer;
+
+pub use rtsp::auth;

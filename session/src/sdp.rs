@@ -72,7 +72,7 @@ fn describe(codec: Codec) -> Media {
 }
 
 /// Encoding name, clock rate and channels. RFC 8866 §6.6, RFC 7587 §7, RFC 2435 §6.
-fn rtpmap(codec: Codec) -> String {
+pub(crate) fn rtpmap(codec: Codec) -> String {
     let rate = codec.clock_rate().0;
     match codec {
         Codec::Opus => format!("{}/{rate}/2", codec.encoding_name()),

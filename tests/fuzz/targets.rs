@@ -21,7 +21,7 @@ use visavis_media::picture::{Picture, Sampling};
 use visavis_net::buf::Pool;
 use visavis_net::carrier::quic::{Endpoint, Verdict};
 use visavis_net::carrier::tcp_udp::Framer;
-use visavis_net::payload::{jpeg, opus};
+use visavis_net::payload::{h264, jpeg, opus};
 use visavis_net::plan::{Direction, Exported, MasterKey, MediaKeys, Path, SrtpProfile, StreamPlan};
 use visavis_net::rtp::codec::Codec;
 use visavis_net::rtp::ids::{ExtSeq, Ssrc};
@@ -44,11 +44,12 @@ use visavis_session::testing;
 pub(crate) type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its folder in `corpus` and of its program.
-pub(crate) const TARGETS: [(&str, Target); 20] = [
+pub(crate) const TARGETS: [(&str, Target); 21] = [
     ("address", address),
     ("contacts", contacts),
     ("control", control),
     ("framer", framer),
+    ("h264", h264),
     ("identity", identity),
     ("jpeg_file", jpeg_file),
     ("jpeg_payload", jpeg_payload),
@@ -288,6 +289,35 @@ fn jpeg_payload(mut data: &[u8]) {
         }
         data = &rest[length..];
         seq = seq.next();
+    }
+}
+
+/// Payloads of RFC 6184, each behind marker, new timestamp, gap and length in two bytes; the first byte says how many of them are
+/// parameter sets out of band. What comes out is sent on, as a relay would.
+fn h264(data: &[u8]) {
+    let Some((sets, mut data)) = data.split_first() else { return };
+    let (mut sets, mut depacketizer) = (vec![Vec::new(); usize::from(sets % 4)], None);
+    let (mut seq, mut time, mut left) = (ExtSeq(1), RtpTime(0), sets.len());
+    while let [first, second, rest @ ..] = data {
+        let length = usize::from(u16::from_be_bytes([*first & 0x1f, *second])).min(rest.len());
+        let (payload, rest) = rest.split_at(length);
+        data = rest;
+        if left > 0 {
+            left -= 1;
+            sets[left] = payload.to_vec();
+            continue;
+        }
+        seq = ExtSeq(seq.0 + 1 + u64::from(*first & 0x20 != 0));
+        time = time.add(u32::from(*first & 0x40 != 0));
+        let depacketizer = depacketizer.get_or_insert_with(|| h264::Depacketizer::with_parameter_sets(&sets));
+        if let Ok(Some(unit)) = depacketizer.push(seq, time, *first & 0x80 != 0, payload) {
+            assert!(unit.annex_b.len() <= h264::MAX_ACCESS_UNIT + h264::MAX_PARAMETER_SETS, "it is bounded");
+            let _ = h264::ParameterSets::find(&unit.annex_b).map(|sets| sets.profile_level_id());
+            let mut payloads = Vec::new();
+            if h264::Packetizer::new(300).packetize(&unit.annex_b, &mut payloads).is_ok() {
+                assert!(payloads.iter().all(|payload| !payload.is_empty() && payload.len() <= 300), "they fit");
+            }
+        }
     }
 }
 

@@ -16,10 +16,10 @@ use visavis_media::playout::{AudioPacket, Playout, PlayoutConfig};
 use visavis_media::video_playout::VideoPlayout;
 use visavis_net::buf::PacketBuf;
 use visavis_net::payload::jpeg::Depacketizer;
-use visavis_net::rtp::codec::MediaKind;
+use visavis_net::rtp::codec::{Codec, MediaKind};
 use visavis_net::rtp::ids::ExtSeq;
 use visavis_net::rtp::session::{FramePool, OutFrame};
-use visavis_net::rtp::time::{ClockRate, RtpTime};
+use visavis_net::rtp::time::RtpTime;
 use visavis_net::testing::heap::{Heap, allocations};
 use visavis_session::call::Purpose;
 use visavis_tests::sim::{A, B, Conditions, Setup, World};
@@ -50,12 +50,13 @@ struct End {
 impl End {
     /// A frame as the encoders make them: 20 ms of sound, or a picture of many packets.
     fn frame(&mut self, kind: MediaKind, now: Instant, number: u32) -> Arc<OutFrame> {
-        let (clock, period, size) = match kind {
-            MediaKind::Audio => (ClockRate::OPUS, 20 * MS, 80),
-            MediaKind::Video => (ClockRate::VIDEO, 40 * MS, 25_000),
+        let (codec, period, size) = match kind {
+            MediaKind::Audio => (Codec::Opus, 20 * MS, 80),
+            MediaKind::Video => (Codec::Jpeg, 40 * MS, 25_000),
         };
+        let clock = codec.clock_rate();
         let picture = self.picture.slice(..size);
-        let frame = self.frames[kind as usize].make(RtpTime(clock.ticks(period * number)), now, |frame| {
+        let frame = self.frames[kind as usize].make(codec, RtpTime(clock.ticks(period * number)), now, |frame| {
             frame.marker = kind == MediaKind::Video;
             let starts = (0..size).step_by(FRAGMENT);
             frame.payloads.extend(starts.map(|at| picture.slice(at..size.min(at + FRAGMENT)).into()));
@@ -135,11 +136,11 @@ fn run(
             for end in [&mut *a, &mut *b] {
                 if step.is_multiple_of(4) {
                     let frame = end.frame(MediaKind::Audio, *now, step / 4);
-                    end.peer.send(*now, MediaKind::Audio, &frame);
+                    end.peer.send(*now, &frame);
                 }
                 if step.is_multiple_of(8) {
                     let frame = end.frame(MediaKind::Video, *now, step / 8);
-                    end.peer.send(*now, MediaKind::Video, &frame);
+                    end.peer.send(*now, &frame);
                 }
                 if end.peer.poll_timeout().is_some_and(|due| due <= *now) {
                     end.peer.handle_timeout(*now);

@@ -366,7 +366,7 @@ impl Hostile {
             }
             for kind in [MediaKind::Audio, MediaKind::Video] {
                 let frame = self.node.any_frame(kind, self.now);
-                self.node.peer.send(self.now, kind, &Arc::new(frame));
+                self.node.peer.send(self.now, &Arc::new(frame));
             }
             if let Some(session) = &mut self.session {
                 for (codec, ssrc, _) in SOURCES {
@@ -390,7 +390,7 @@ impl Hostile {
                 moved = true;
                 let bytes = std::mem::take(&mut bytes);
                 match transmit.to {
-                    Destination::Udp(_) => {
+                    Destination::Udp(_) | Destination::Rtcp(_) => {
                         for packet in bytes.chunks(transmit.segment) {
                             self.hear_datagram(packet);
                         }

@@ -12,6 +12,7 @@ use visavis::engine::command::Command;
 use visavis::engine::config::{Admission, Auto, Config, Contact, Keep, Quality};
 use visavis::engine::event::Event;
 use visavis::engine::peer::{ConnId, MediaOutput, Peer};
+use visavis::engine::players::Grant;
 use visavis_media::device::{AudioSinkSpec, AudioSourceSpec, Sinks, Sources, VideoSinkSpec, VideoSourceSpec};
 use visavis_net::buf::Payload;
 use visavis_net::carrier::Carrier;
@@ -24,6 +25,7 @@ use visavis_net::srtp::Rekeying;
 use visavis_session::call::RECONNECT_LIMIT;
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Identity;
+use visavis_session::player::Ports;
 
 use super::pictures::{PICTURE_PERIOD, Pictures};
 use super::sound::{Sound, clock_time};
@@ -99,6 +101,8 @@ pub struct Setup {
     pub viewers: bool,
     /// By how many at once.
     pub max_viewers: usize,
+    /// What plain players may watch.
+    pub players: Option<Grant>,
     /// Key agreements, best first.
     pub suites: Vec<Suite>,
     /// What may seal media.
@@ -133,6 +137,7 @@ impl Default for Setup {
             contacts_only: false,
             viewers: true,
             max_viewers: usize::MAX,
+            players: None,
             suites: vec![Suite::X25519MlKem768, Suite::X25519],
             srtp: SrtpProfile::ALL.to_vec(),
             rekeying: Rekeying::default(),
@@ -169,6 +174,7 @@ impl Node {
             },
             suites: setup.suites.clone(),
             srtp: setup.srtp.clone(),
+            players: setup.players.clone(),
             listen: Some(address),
             carriers: setup.carriers,
             separate_channels: setup.separate_channels,
@@ -188,7 +194,7 @@ impl Node {
         peer_seed[31] ^= 0xff;
         let config = Arc::new(config);
         Self {
-            peer: Peer::new(Arc::clone(&config), address.port(), clock, peer_seed),
+            peer: Peer::new(Arc::clone(&config), Ports { rtp: address.port(), rtcp: 0 }, clock, peer_seed),
             config,
             clock,
             identity,
@@ -208,7 +214,7 @@ impl Node {
 
     /// Its program has died and begun anew: it knows who it is, and nothing of any call.
     pub(super) fn restart(&mut self, seed: [u8; 32]) {
-        self.peer = Peer::new(Arc::clone(&self.config), self.address.port(), self.clock, seed);
+        self.peer = Peer::new(Arc::clone(&self.config), Ports { rtp: self.address.port(), rtcp: 0 }, self.clock, seed);
         self.connections.clear();
         self.receiving.clear();
         self.sources = None;
@@ -252,7 +258,7 @@ impl Node {
             }
             MediaOutput::StopSending => self.sources = None,
             // The sources here go on: nothing that is captured may get past the peer.
-            MediaOutput::Mute { .. } => {}
+            MediaOutput::Mute { .. } | MediaOutput::Formats(_) | MediaOutput::KeyPicture => {}
             MediaOutput::StartReceiving(plan) => {
                 self.receiving.retain(|before| before.codec != plan.codec);
                 self.receiving.push(plan);
@@ -321,7 +327,7 @@ impl Node {
                         Video => sources.next_picture += 1,
                     }
                 }
-                self.peer.send(now, kind, &Arc::new(frame));
+                self.peer.send(now, &Arc::new(frame));
             }
         }
     }
@@ -351,7 +357,7 @@ impl Node {
             Some(sound) => vec![sound.speech(number).into()],
             None => opaque(self.stamp(captured), SOUND),
         };
-        OutFrame { time, captured, payloads, marker: false }
+        OutFrame { payloads, marker: false, ..OutFrame::empty(Codec::Opus, time, captured) }
     }
 
     fn picture(&self, captured: Instant, number: u32) -> OutFrame {
@@ -363,7 +369,7 @@ impl Node {
                 opaque(self.stamp(captured), (budget as usize).min(self.largest_picture))
             }
         };
-        OutFrame { time, captured, payloads, marker: true }
+        OutFrame { payloads, marker: true, ..OutFrame::empty(Codec::Jpeg, time, captured) }
     }
 
     fn stamp(&self, captured: Instant) -> u64 {

@@ -309,7 +309,7 @@ impl World {
             let mut bytes = Vec::new();
             while let Some(transmit) = self.nodes[index].peer.poll_transmit(self.now, &mut bytes) {
                 match transmit.to {
-                    Destination::Udp(to) => self.datagrams(index, to, &bytes, transmit.segment),
+                    Destination::Udp(to) | Destination::Rtcp(to) => self.datagrams(index, to, &bytes, transmit.segment),
                     Destination::Tcp(conn) => {
                         if let Some((other, theirs)) = self.nodes[index].connections.get(&conn).copied() {
                             let first = self.conditions.tcp_piece.unwrap_or(bytes.len()).min(bytes.len());
@@ -318,7 +318,7 @@ impl World {
                                 self.pipe(other, Segment::Data { conn: theirs, bytes: piece.to_vec() });
                             }
                             // The pipe takes everything at once.
-                            self.nodes[index].peer.tcp_backlog(conn, 0);
+                            self.nodes[index].peer.tcp_backlog(self.now, conn, 0);
                         }
                     }
                 }

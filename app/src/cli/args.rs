@@ -1,6 +1,8 @@
 //! What can be typed.
 #![allow(rustdoc::broken_intra_doc_links, reason = "comments here are the help that people read: brackets are options")]
 
+mod players;
+
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use visavis_net::plan::{SrtpProfile, UnknownProfile};
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
+pub(crate) use self::players::Players;
 #[cfg(unix)]
 use super::control::Switch;
 use crate::address::DEFAULT_PORT;
@@ -177,9 +180,11 @@ pub(crate) struct Stream {
     /// How many may watch at once [default: no limit but that of connections, 256]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) viewers: Option<u16>,
-    /// Run this with the shell when somebody begins to watch and when they leave; VISAVIS_EVENT says which: joined or left, and VISAVIS_PEER, VISAVIS_CONTACT, VISAVIS_VERIFIED, VISAVIS_ADDRESS and VISAVIS_VIEWERS who and how many
+    /// Run this with the shell when somebody begins to watch and when they leave; VISAVIS_EVENT says which: joined or left, and VISAVIS_PEER, VISAVIS_CONTACT, VISAVIS_VERIFIED, VISAVIS_USER, VISAVIS_PLAYER, VISAVIS_ADDRESS and VISAVIS_VIEWERS who and how many
     #[arg(long, value_name = "COMMAND")]
     pub(crate) on_viewer: Option<String>,
+    #[command(flatten)]
+    pub(crate) players: Players,
     #[command(flatten)]
     pub(crate) sending: Sending,
     #[command(flatten)]

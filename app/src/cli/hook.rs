@@ -27,6 +27,10 @@ pub(crate) struct Occasion<'a> {
     pub(crate) joined: bool,
     pub(crate) peer: Option<&'a Fingerprint>,
     pub(crate) contact: Option<&'a Contact>,
+    /// The name that a plain player gave.
+    pub(crate) user: Option<&'a str>,
+    /// What it calls itself.
+    pub(crate) player: Option<&'a str>,
     pub(crate) address: Option<IpAddr>,
     /// How many watch now.
     pub(crate) viewers: usize,
@@ -55,6 +59,8 @@ impl Hook {
                 "VISAVIS_VERIFIED",
                 if occasion.contact.is_some_and(|contact| contact.verified) { "yes" } else { "no" },
             )
+            .env("VISAVIS_USER", occasion.user.unwrap_or_default())
+            .env("VISAVIS_PLAYER", occasion.player.unwrap_or_default())
             .env("VISAVIS_ADDRESS", occasion.address.map(|address| address.to_string()).unwrap_or_default())
             .env("VISAVIS_VIEWERS", occasion.viewers.to_string())
             .stdin(Stdio::null())
@@ -80,7 +86,8 @@ mod tests {
 
     use super::*;
 
-    const OCCASION: Occasion<'static> = Occasion { joined: true, peer: None, contact: None, address: None, viewers: 3 };
+    const OCCASION: Occasion<'static> =
+        Occasion { joined: true, peer: None, contact: None, user: None, player: None, address: None, viewers: 3 };
 
     async fn read(path: &std::path::Path, what: &str) -> String {
         for _ in 0..500 {

@@ -15,6 +15,7 @@ use crate::blocked::Block;
 use crate::contacts::{Contact, Contacts};
 use crate::engine::event::Event;
 use crate::engine::mute::Muted;
+use crate::engine::players::Watching;
 use crate::engine::snapshot::{Flow, Phase, Snapshot, SoundPath, Viewer};
 use crate::exit::Exit;
 
@@ -82,6 +83,10 @@ pub(crate) fn event(event: &Event, contacts: &Contacts, outcome: Option<Exit>) -
         ),
         Event::SnapshotWritten { path } => json!({"event": "snapshot", "path": path.display().to_string()}),
         Event::Notice { text } => json!({"event": "notice", "text": text}),
+        Event::PlayerJoined { player: watching } => player(json!({"event": "player-joined"}), watching),
+        Event::PlayerLeft { player: watching, reason } => {
+            player(json!({"event": "player-left", "reason": reason.to_string()}), watching)
+        }
         Event::Ended { peer, reason, duration } => {
             let outcome = outcome.unwrap_or_else(|| Exit::of(reason));
             with_peer(
@@ -116,8 +121,9 @@ pub(crate) fn status(snapshot: &Snapshot, contacts: &Contacts) -> Value {
         "sound": sound(&snapshot.sound),
         "sent": flow(&snapshot.sent),
         "received": flow(&snapshot.received),
-        "viewers": snapshot.viewers.len(),
+        "viewers": snapshot.viewers.len() + snapshot.players.len(),
         "watching": snapshot.viewers.iter().map(|viewer| watching(viewer, contacts)).collect::<Vec<_>>(),
+        "players": snapshot.players.iter().map(|watching| player(json!({}), watching)).collect::<Vec<_>>(),
         "recording": snapshot.recording,
         "recorded": snapshot.recorded,
         "muted": muted(snapshot.muted),
@@ -143,12 +149,25 @@ pub(crate) fn blocked(block: &Block) -> Value {
     json!({"event": "blocked", "key": block.key.to_string(), "name": block.name})
 }
 
-/// Adds who it is: the key, and what the contacts say about it.
+/// Adds what is known of a plain player.
+fn player(mut value: Value, player: &Watching) -> Value {
+    value["address"] = json!(player.address.to_string());
+    value["user"] = json!(player.user);
+    value["agent"] = json!(player.agent);
+    value["formats"] = json!(player.formats.iter().map(|codec| codec.encoding_name()).collect::<Vec<_>>());
+    value["transport"] = json!(if player.interleaved { "tcp" } else { "udp" });
+    value["secure"] = json!(player.secure);
+    value["skipped"] = json!(player.skipped);
+    value["connected_s"] = json!(rounded(player.connected_for.as_secs_f64()));
+    value
+}
+
 fn watching(viewer: &Viewer, contacts: &Contacts) -> Value {
     let value = json!({"connected_s": rounded(viewer.connected_for.as_secs_f64())});
     with_peer(value, Some(&viewer.peer), contacts)
 }
 
+/// Adds who it is: the key, and what the contacts say about it.
 fn with_peer(mut value: Value, peer: Option<&Fingerprint>, contacts: &Contacts) -> Value {
     let contact = peer.and_then(|peer| contacts.with_key(peer));
     value["peer"] = json!(peer.map(ToString::to_string));

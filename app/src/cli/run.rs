@@ -14,12 +14,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, Sleep, interval, sleep};
 use visavis_session::call::{EndReason, Purpose};
 use visavis_session::identity::Fingerprint;
+use visavis_session::player::Reason;
 
 use self::orders::UNATTENDED;
 use super::book::Book;
 use super::control::Asked;
 use super::hook::{Hook, Occasion};
 use super::output::{Screen, Style};
+use super::players::{self, Offer};
 use super::tools::is_link_local;
 use super::words::sentence;
 use super::{json, words};
@@ -27,6 +29,7 @@ use crate::address::Address;
 use crate::engine::command::{Command, Dial};
 use crate::engine::event::Event;
 use crate::engine::mute::Muted;
+use crate::engine::players::Watching;
 use crate::engine::snapshot::{Phase, Snapshot};
 use crate::exit::Exit;
 
@@ -59,6 +62,8 @@ pub(crate) struct Manner {
     pub(crate) chosen: HashSet<&'static str>,
     /// What is run when viewers come and go.
     pub(crate) hook: Option<Hook>,
+    /// What plain players are let have.
+    pub(crate) players: Option<Offer>,
 }
 
 /// The three ends of an engine.
@@ -277,7 +282,7 @@ impl Desk {
                 self.screen.line(&sentence(&format!("{} watches. {keys}", self.described(peer))));
                 self.learn(None, peer, *suite);
                 self.watching += 1;
-                self.run_hook(true, Some(peer));
+                self.run_hook(true, Some(peer), None);
             }
             Event::Connected { peer, suite, srtp, chosen, .. } => {
                 self.asking = false;
@@ -319,6 +324,8 @@ impl Desk {
             // What goes wrong on the way out is of no interest any more.
             Event::Notice { .. } if self.stopping => {}
             Event::Notice { text } => self.screen.line(&sentence(text)),
+            Event::PlayerJoined { player } => self.player_joined(player),
+            Event::PlayerLeft { player, reason } => self.player_left(player, reason),
             Event::Ended { peer, reason, duration } => {
                 self.ended(peer.as_ref(), reason, *duration, outcome.unwrap_or(Exit::Failed));
             }
@@ -342,6 +349,22 @@ impl Desk {
         for address in reachable.iter().filter(|address| !global || !is_link_local(address.ip())) {
             self.screen.line(&format!("  {}", self.book.own_address(*address)));
         }
+        if let Some(offer) = &self.manner.players {
+            offer.lines(port, reachable).iter().for_each(|line| self.screen.line(line));
+        }
+    }
+
+    fn player_joined(&mut self, player: &Watching) {
+        self.screen.line(&sentence(&format!("{} watches: {}", players::called(player), players::how(player))));
+        self.watching += 1;
+        self.run_hook(true, None, Some(player));
+    }
+
+    fn player_left(&mut self, player: &Watching, reason: &Reason) {
+        let (who, long) = (players::called(player), words::clock(player.connected_for));
+        self.screen.line(&sentence(&format!("{who} stopped watching after {long}: {reason}")));
+        self.watching = self.watching.saturating_sub(1);
+        self.run_hook(false, None, Some(player));
     }
 
     fn incoming(&mut self, peer: &Fingerprint, from: IpAddr, purpose: Purpose, auto: bool) {
@@ -372,12 +395,16 @@ impl Desk {
     }
 
     /// Somebody has begun to watch, or has left.
-    fn run_hook(&mut self, joined: bool, peer: Option<&Fingerprint>) {
-        let address =
+    fn run_hook(&mut self, joined: bool, peer: Option<&Fingerprint>, player: Option<&Watching>) {
+        let known =
             peer.and_then(|peer| if joined { self.viewers.get(peer).copied() } else { self.viewers.remove(peer) });
+        let address = known.or_else(|| player.map(|player| player.address.ip()));
         let Some(hook) = &self.manner.hook else { return };
         let contact = peer.and_then(|peer| self.book.contacts().with_key(peer));
-        if let Err(text) = hook.run(&Occasion { joined, peer, contact, address, viewers: self.watching }) {
+        let user = player.and_then(|player| player.user.as_deref());
+        let program = player.and_then(|player| player.agent.as_deref());
+        let viewers = self.watching;
+        if let Err(text) = hook.run(&Occasion { joined, peer, contact, user, player: program, address, viewers }) {
             self.screen.error(&text);
         }
     }
@@ -405,7 +432,7 @@ impl Desk {
             let who = who.unwrap_or_else(|| "a viewer".to_owned());
             self.screen.line(&sentence(&format!("{who} stopped watching after {}. {why}", words::clock(duration))));
             self.watching = self.watching.saturating_sub(1);
-            self.run_hook(false, peer);
+            self.run_hook(false, peer, None);
             return;
         }
         self.stop_asking();

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use visavis_net::plan::{Path, SrtpProfile};
-use visavis_net::rtp::codec::MediaKind;
+use visavis_net::rtp::codec::{Codec, MediaKind};
 use visavis_session::call::Lost;
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
+use super::players;
 use crate::contacts::{Contact, Contacts};
 use crate::engine::carriers::Chosen;
 use crate::engine::mute::Muted;
@@ -27,6 +28,16 @@ pub(crate) fn trust(contact: Option<&Contact>) -> &'static str {
         Some(contact) if contact.verified => "verified",
         Some(_) => "not verified yet",
         None => "not one of your contacts",
+    }
+}
+
+/// What people call a format.
+pub(crate) const fn format(codec: Codec) -> &'static str {
+    match codec {
+        Codec::Opus => "Opus",
+        Codec::Jpeg => "MJPEG",
+        Codec::H264 => "H.264",
+        Codec::Pcmu => "G.711",
     }
 }
 
@@ -152,15 +163,17 @@ const NAMED_VIEWERS: usize = 4;
 
 /// The state of a stream that others watch.
 pub(crate) fn viewers(snapshot: &Snapshot, contacts: &Contacts, width: usize) -> String {
-    let count = match snapshot.viewers.len() {
+    let all = snapshot.viewers.len() + snapshot.players.len();
+    let count = match all {
         0 => "nobody watches".to_owned(),
         1 => "1 viewer".to_owned(),
         many => format!("{many} viewers"),
     };
     let mut parts = vec![(0, count)];
     let called = |viewer: &Viewer| name(contacts.with_key(&viewer.peer), &viewer.peer);
-    let mut names: Vec<_> = snapshot.viewers.iter().take(NAMED_VIEWERS).map(called).collect();
-    if let more @ 1.. = snapshot.viewers.len() - names.len() {
+    let names = snapshot.viewers.iter().map(called).chain(snapshot.players.iter().map(players::called));
+    let mut names: Vec<_> = names.take(NAMED_VIEWERS).collect();
+    if let more @ 1.. = all - names.len() {
         names.push(format!("{more} more"));
     }
     if !names.is_empty() {

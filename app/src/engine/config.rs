@@ -12,6 +12,7 @@ use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::{Fingerprint, Identity};
 
 use super::carriers::Carriers;
+use super::players::Grant;
 
 /// Everything fixed for the life of an engine.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct Config {
     pub admission: Admission,
     /// Key agreements we offer and accept, best first.
     pub suites: Vec<Suite>,
+    /// What plain RTSP players may watch, if anything.
+    pub players: Option<Grant>,
     /// SRTP profiles we offer and accept.
     pub srtp: Vec<SrtpProfile>,
     /// Where to listen, TCP and UDP alike; `None` takes any free port and only dials.
@@ -148,6 +151,8 @@ pub enum Auto {
 pub struct Quality {
     /// JPEG quality, 1 to 100, while the link carries it.
     pub jpeg_quality: u8,
+    /// What a second of pictures for players takes as H.264, in bit/s; what their size is worth if `None`.
+    pub h264_bitrate: Option<u32>,
     /// Opus bit rate in bit/s.
     pub opus_bitrate: u32,
     /// Sound is buffered this long at first; it adapts from there.
@@ -160,6 +165,7 @@ impl Default for Quality {
     fn default() -> Self {
         Self {
             jpeg_quality: 80,
+            h264_bitrate: None,
             opus_bitrate: 48_000,
             initial_delay: Duration::from_millis(60),
             max_video_bitrate: 40_000_000,

@@ -13,8 +13,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use visavis_media::mean::Mean;
+use visavis_net::buf::Pool;
 use visavis_net::io::tcp::{Accepted, Listener, MAX_ACCEPTED};
-use visavis_net::io::udp::{RecvBatch, SendBatch, Socket};
+use visavis_net::io::udp::{Datagram, RecvBatch, SendBatch, Socket};
 use visavis_net::rtp::codec::MediaKind;
 
 use self::connection::{Connection, LAST_WORDS, News, Outlet};
@@ -62,6 +63,8 @@ pub(super) struct Driver {
     rates: PictureRates,
     protection: Protection,
     udp: Socket,
+    /// For players' RTCP, if there may be any.
+    rtcp: Option<Arc<Socket>>,
     connections: HashMap<ConnId, Connection>,
     /// Reads and writes of connections, those included that the peer has let go of. At most [`MAX_TASKS`], and two for
     /// each connection that we dial.
@@ -105,11 +108,21 @@ enum Wake {
 enum Rare {
     Command(Option<Command>),
     Device(Event),
+    /// A datagram at the port of players' RTCP.
+    Rtcp(Datagram),
     Snapshot,
 }
 
 /// Waits for what is rare and hands it on, until nobody wants it any more.
-async fn gather(mut commands: mpsc::Receiver<Command>, mut devices: mpsc::Receiver<Event>, driver: mpsc::Sender<Rare>) {
+async fn gather(
+    mut commands: mpsc::Receiver<Command>,
+    mut devices: mpsc::Receiver<Event>,
+    rtcp: Option<(Arc<Socket>, Pool)>,
+    driver: mpsc::Sender<Rare>,
+) {
+    if let Some((socket, pool)) = rtcp {
+        tokio::spawn(gather_reports(socket, pool, driver.clone()));
+    }
     let mut ticks = interval(SNAPSHOT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // Unset when the owner has gone.
@@ -129,6 +142,22 @@ async fn gather(mut commands: mpsc::Receiver<Command>, mut devices: mpsc::Receiv
     }
 }
 
+/// Hands on what players say in RTCP.
+async fn gather_reports(socket: Arc<Socket>, pool: Pool, driver: mpsc::Sender<Rare>) {
+    let mut received = RecvBatch::new(pool);
+    loop {
+        if let Err(error) = socket.recv(&mut received).await {
+            tracing::error!(%error, "the socket for players' reports is broken");
+            return;
+        }
+        for datagram in &mut received {
+            if driver.send(Rare::Rtcp(datagram)).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
 /// What the owner and the media threads send to the driver.
 pub(super) struct Inbox {
     pub(super) commands: mpsc::Receiver<Command>,
@@ -140,7 +169,7 @@ impl Driver {
     /// A driver of `peer` on a socket that is bound already, wired to its media threads.
     pub(super) fn new(
         peer: Peer,
-        udp: Socket,
+        (udp, rtcp): (Socket, Option<Socket>),
         wiring: Wiring,
         media: Media,
         figures: Arc<Figures>,
@@ -153,6 +182,7 @@ impl Driver {
             rates: PictureRates::default(),
             protection: Protection::default(),
             udp,
+            rtcp: rtcp.map(Arc::new),
             connections: HashMap::new(),
             tasks: JoinSet::new(),
             dialling: HashMap::new(),
@@ -175,7 +205,8 @@ impl Driver {
         let mut received = RecvBatch::new(self.peer.pool().clone());
         let mut accepted = Vec::with_capacity(MAX_ACCEPTED);
         let (gathered, mut rare) = mpsc::channel(1);
-        tokio::spawn(gather(inbox.commands, inbox.devices, gathered));
+        let rtcp = self.rtcp.clone().map(|rtcp| (rtcp, self.peer.pool().clone()));
+        tokio::spawn(gather(inbox.commands, inbox.devices, rtcp, gathered));
         let timer = sleep_until(clock::now().into());
         tokio::pin!(timer);
         loop {
@@ -221,8 +252,9 @@ impl Driver {
                 }
             }
             Wake::Frame(encoded) => {
-                self.sound_taken = (encoded.kind == MediaKind::Audio).then_some(encoded.taken);
-                self.peer.send(now, encoded.kind, &encoded.frame);
+                let sound = encoded.frame.codec.kind() == MediaKind::Audio;
+                self.sound_taken = sound.then_some(encoded.taken);
+                self.peer.send(now, &encoded.frame);
             }
             Wake::Accepted(Ok(())) => {
                 self.told_unaccepted = false;
@@ -257,6 +289,7 @@ impl Driver {
                 }
                 self.tell(event);
             }
+            Rare::Rtcp(datagram) => self.peer.rtcp(now, datagram.from, &datagram.packet),
             Rare::Snapshot => {
                 self.forget_ended();
                 self.renew_snapshot(now);
@@ -313,7 +346,7 @@ impl Driver {
             News::Data(bytes) => self.peer.tcp(now, conn, &bytes),
             News::Sent => {
                 if let Some(connection) = self.connections.get(&conn) {
-                    self.peer.tcp_backlog(conn, connection.unsent());
+                    self.peer.tcp_backlog(now, conn, connection.unsent());
                 }
             }
             News::Closed => {
@@ -335,6 +368,13 @@ impl Driver {
                     Destination::Udp(to) => {
                         self.blocked = Some((to, transmit.segment, 0));
                         self.unblock();
+                    }
+                    Destination::Rtcp(to) => {
+                        // A report that finds no room is as good as lost on the way, and the next one follows.
+                        let batch = SendBatch { to, bytes: &self.batch, segment: transmit.segment };
+                        if let Some(rtcp) = &self.rtcp {
+                            rtcp.try_send(&batch);
+                        }
                     }
                     Destination::Tcp(conn) => self.write(now, conn),
                 }
@@ -366,7 +406,7 @@ impl Driver {
     fn write(&mut self, now: Instant, conn: ConnId) {
         let Some(connection) = self.connections.get(&conn) else { return };
         if connection.send(&self.batch) {
-            self.peer.tcp_backlog(conn, connection.unsent());
+            self.peer.tcp_backlog(now, conn, connection.unsent());
         } else {
             tracing::info!("the other side does not read its control connection any more");
             self.connections.remove(&conn);

@@ -8,9 +8,11 @@ use visavis_net::plan::{Path, SrtpProfile};
 use visavis_session::call::{EndReason, Lost, Purpose};
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
+use visavis_session::player::Reason;
 use visavis_session::sas::Sas;
 
 use super::carriers::Chosen;
+use super::players::Watching;
 
 /// One thing that happened. At most 256 wait; beyond that the oldest of those goes first that a peer can cause at will:
 /// [`Event::Notice`] and [`Event::Recording`].
@@ -123,6 +125,18 @@ pub enum Event {
     Notice {
         /// A sentence for a person.
         text: String,
+    },
+    /// A plain player watches our stream.
+    PlayerJoined {
+        /// What is known of it.
+        player: Watching,
+    },
+    /// It does not any more.
+    PlayerLeft {
+        /// What is known of it.
+        player: Watching,
+        /// Why.
+        reason: Reason,
     },
     /// The call or stream is over.
     Ended {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use visavis_net::buf::{PacketBuf, Pool};
 use visavis_net::carrier::Carrier;
 use visavis_net::carrier::quic::{self, Stream};
-use visavis_net::carrier::tcp_udp::Frame;
+use visavis_net::carrier::tcp_udp::{Frame, Framer};
 use visavis_net::plan::{Direction, Path, SrtpProfile, StreamPlan};
 use visavis_net::quota::Rate;
 use visavis_net::rtp::codec::MediaKind;
@@ -19,6 +19,7 @@ use visavis_session::call::{self, BackInput, Call, CallId, Channel, Input, NextI
 use visavis_session::handshake::keys::Binding;
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
+use visavis_session::player;
 
 use super::carriers::{Chosen, Why};
 use super::command::Dial;
@@ -59,6 +60,8 @@ pub(super) enum Happening {
     Resumes(Vec<u8>),
     /// This is of no more use.
     Left(Line),
+    /// The first message on a connection that we accepted is none of ours: it is a player's.
+    Player(Vec<u8>),
 }
 
 pub(super) struct Leg {
@@ -108,6 +111,8 @@ pub(super) struct Leg {
     pub(super) recorded: bool,
     /// How often the owner was told of that.
     pub(super) recorded_told: u32,
+    /// Whether who made its connection may be a plain player, which its first message tells.
+    pub(super) sorted: bool,
     /// The connection closes when everything said has been sent.
     pub(super) over: bool,
     /// The source of the peer's RTCP, and of its first datagram.
@@ -146,6 +151,7 @@ impl Leg {
             budget: None,
             recorded: false,
             recorded_told: 0,
+            sorted: false,
             over: false,
             remote_ssrc: None,
             told_alive: None,
@@ -254,13 +260,13 @@ impl Leg {
     }
 
     /// Sends one encoded frame, if this leg may send and carries such a stream.
-    pub(super) fn send(&mut self, now: Instant, kind: MediaKind, frame: &Arc<OutFrame>) {
+    pub(super) fn send(&mut self, now: Instant, frame: &Arc<OutFrame>) {
         // Pictures for somebody who is most likely gone would take the place of others'; sound goes on, so that who comes back is heard.
-        let wasted = kind == MediaKind::Video && self.call.is_quiet();
+        let wasted = frame.codec.kind() == MediaKind::Video && self.call.is_quiet();
         if !self.may_send || !self.plays || wasted {
             return;
         }
-        let ssrc = self.streams(Direction::Send).find(|plan| plan.codec.kind() == kind).map(|plan| plan.ssrc);
+        let ssrc = self.streams(Direction::Send).find(|plan| plan.codec == frame.codec).map(|plan| plan.ssrc);
         if let (Some(ssrc), Some(session)) = (ssrc, &mut self.session) {
             // A picture dropped by the pacer is counted there.
             let _ = session.send(now, ssrc, Arc::clone(frame));
@@ -283,7 +289,7 @@ impl Leg {
         while let Some((channel, connection)) = self.connection(source) {
             match (channel, connection.framer.next(pool)) {
                 (Channel::Primary, Ok(Some(Frame::Rtsp(message)))) => {
-                    if let Some(named) = self.names_a_call(&message) {
+                    if let Some(named) = self.names_a_call(&message).or_else(|| self.is_of_a_player(&message)) {
                         // What is behind it goes wherever the connection goes.
                         out.push(named);
                         return;
@@ -330,6 +336,22 @@ impl Leg {
         let back = Call::bind_request(message).filter(|_| self.is_untouched());
         let back = back.map(|call_id| Happening::DialledBack(call_id, message.to_vec()));
         back.or_else(|| Call::is_resume_request(message).then(|| Happening::Resumes(message.to_vec())))
+    }
+
+    /// Likewise, if it has nothing to do with a call.
+    fn is_of_a_player(&self, message: &[u8]) -> Option<Happening> {
+        let sorted = self.sorted && self.is_untouched() && !player::is_for_a_call(message);
+        sorted.then(|| Happening::Player(message.to_vec()))
+    }
+
+    /// Whether nothing has arrived on the connection of one that may be a plain player.
+    pub(super) fn is_unread(&self) -> bool {
+        self.sorted && self.is_untouched() && self.line.primary.framer.buffered() == 0
+    }
+
+    /// What has arrived on the connection and was not looked at.
+    pub(super) fn into_framer(self) -> Framer {
+        self.line.primary.framer
     }
 
     /// A control connection is gone.

@@ -17,17 +17,19 @@ use visavis_net::buf::{PacketBuf, Pool};
 use visavis_net::carrier::Carrier;
 use visavis_net::carrier::quic::{Endpoint, Id as QuicId, is_quic};
 use visavis_net::plan::Path;
-use visavis_net::rtp::codec::{Codec, MediaKind};
+use visavis_net::rtp::codec::Codec;
 use visavis_net::rtp::ids::Ssrc;
 use visavis_net::rtp::session::OutFrame;
 use visavis_net::rtp::time::WallClock;
 use visavis_session::call::{self, Call, EndReason};
 use visavis_session::identity::Fingerprint;
+use visavis_session::player::Ports;
 
 mod admit;
 mod dial;
 mod media;
 mod news;
+mod players;
 mod quic;
 mod redial;
 mod rings;
@@ -46,6 +48,7 @@ use super::config::{Admission, Config, Keep};
 use super::event::Event;
 use super::leg::{Happening, Leg, Line, Source, Way};
 use super::meter::Meter;
+use super::players::Players;
 use super::snapshot::{Phase, Snapshot, Viewer};
 
 /// Names a connection between a [`Peer`] and the shell around it.
@@ -103,6 +106,8 @@ pub struct Transmit {
 pub enum Destination {
     /// Our one UDP port to this address.
     Udp(SocketAddr),
+    /// Our port for RTCP of players that have a port of their own for it.
+    Rtcp(SocketAddr),
     /// A control connection.
     Tcp(ConnId),
 }
@@ -139,6 +144,8 @@ pub struct Peer {
     /// Our call gave way to theirs, which is on its way to us.
     yielded: Option<Yielded>,
     strangers: Strangers,
+    /// Plain players, if the owner grants them anything.
+    players: Option<Players>,
     media: MediaState,
     meter: Meter,
     /// Memory for what comes of one input, empty in between.
@@ -150,9 +157,10 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A peer at rest. `listen_port` is our port, TCP and UDP alike, as others reach it.
+    /// A peer at rest. `ports` are ours as others reach them: that of RTP is TCP's as well, that of RTCP is for players alone.
     #[must_use]
-    pub fn new(config: Arc<Config>, listen_port: u16, clock: WallClock, seed: [u8; 32]) -> Self {
+    pub fn new(config: Arc<Config>, ports: Ports, clock: WallClock, seed: [u8; 32]) -> Self {
+        let listen_port = ports.rtp;
         let call_config = Arc::new(call::Config {
             identity: Arc::clone(&config.identity),
             suites: config.suites.clone(),
@@ -172,6 +180,7 @@ impl Peer {
         let pool = Pool::new(1024);
         let mut rng = ChaCha20Rng::from_seed(seed);
         let quic = quic::endpoint(&config, &pool, &mut rng);
+        let players = players::of(&config, ports, clock, &mut rng);
         Self {
             strangers: Strangers::new(config.admission.addresses()),
             admission: config.admission.clone(),
@@ -192,6 +201,7 @@ impl Peer {
             by_quic: BTreeMap::new(),
             focus: None,
             yielded: None,
+            players,
             media: MediaState::default(),
             meter: Meter::default(),
             happenings: Vec::new(),
@@ -224,7 +234,8 @@ impl Peer {
     }
 
     fn has_nobody(&self) -> bool {
-        self.legs.is_empty() && self.dialling.is_none() && self.yielded.is_none()
+        let players = self.players.as_ref().is_some_and(|players| !players.is_empty());
+        self.legs.is_empty() && self.dialling.is_none() && self.yielded.is_none() && !players
     }
 
     fn ask(&mut self, now: Instant, id: ConnId, ask: impl FnOnce(&mut Call)) {
@@ -238,32 +249,44 @@ impl Peer {
     /// of that address or of all.
     pub fn accept(&mut self, now: Instant, remote: SocketAddr) -> Option<ConnId> {
         let handshakes: Vec<_> = self.quic.iter().flat_map(Endpoint::handshakes).collect();
-        if !self.strangers.admit(now, remote, &handshakes, self.legs.values()) {
+        let sorted = self.lets_players_in(now, remote);
+        if !self.strangers.admit(now, remote, sorted, &handshakes, self.legs.values()) {
             return None;
         }
         let conn = self.name_connection();
         let call = Call::answer(now, &mut self.draw(), Arc::clone(&self.call_config), None);
         let chosen = Chosen { carrier: Carrier::TcpUdp, why: Why::Caller };
-        self.legs.insert(conn, Leg::new(call, Line::new(conn, remote, None, false), chosen, None));
+        let mut leg = Leg::new(call, Line::new(conn, remote, None, false), chosen, None);
+        leg.sorted = sorted;
+        self.legs.insert(conn, leg);
         Some(conn)
     }
 
     /// Bytes arrived on a connection.
     pub fn tcp(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
         let pool = self.pool.clone();
+        if self.is_of_player(now, conn, bytes) {
+            return;
+        }
         let id = self.leg_of(conn);
         self.with_leg(now, id, |leg, out| leg.control(now, Source::Tcp(conn), bytes, &pool, out));
     }
 
     /// A connection was closed by the other side or failed.
     pub fn tcp_closed(&mut self, now: Instant, conn: ConnId) {
+        if self.player_closed(now, conn) {
+            return;
+        }
         let id = self.leg_of(conn);
         self.others.remove(&conn);
         self.with_leg(now, id, |leg, out| leg.closed(now, Source::Tcp(conn), out));
     }
 
     /// How many bytes of a connection the shell still holds.
-    pub fn tcp_backlog(&mut self, conn: ConnId, unsent: usize) {
+    pub fn tcp_backlog(&mut self, now: Instant, conn: ConnId, unsent: usize) {
+        if let Some(players) = self.players.as_mut().filter(|players| players.has(conn)) {
+            return players.backlog(now, conn, unsent);
+        }
         let id = self.leg_of(conn);
         if let Some(leg) = self.legs.get_mut(&id).filter(|leg| leg.is_on(conn)) {
             leg.set_backlog(unsent);
@@ -274,6 +297,9 @@ impl Peer {
     pub fn udp(&mut self, now: Instant, from: SocketAddr, packet: PacketBuf) {
         if packet.first().is_some_and(|first| is_quic(*first)) {
             return self.quic_datagram(now, from, &packet);
+        }
+        if self.player_datagram(now, from, &packet) {
+            return;
         }
         let id = match self.routes.get(&from) {
             Some(id) => *id,
@@ -293,13 +319,14 @@ impl Peer {
     }
 
     /// One encoded frame of ours, for everyone who may have it.
-    pub fn send(&mut self, now: Instant, kind: MediaKind, frame: &Arc<OutFrame>) {
-        if !self.media.lets_out(kind, frame.captured) {
+    pub fn send(&mut self, now: Instant, frame: &Arc<OutFrame>) {
+        if !self.media.lets_out(frame.codec.kind(), frame.captured) {
             return;
         }
         for leg in self.legs.values_mut() {
-            leg.send(now, kind, frame);
+            leg.send(now, frame);
         }
+        self.send_to_players(now, frame);
     }
 
     /// What the shell has to do, oldest first.
@@ -312,6 +339,9 @@ impl Peer {
         loop {
             if let Some(transmit) = self.quic.as_mut().and_then(|quic| quic.poll_transmit(now, out)) {
                 return Some(Transmit { to: Destination::Udp(transmit.to), segment: transmit.segment });
+            }
+            if let Some(transmit) = self.poll_players(now, out) {
+                return Some(transmit);
             }
             let Some((way, segment)) = self.poll_legs(now, out) else {
                 // Those that go may have connections to close.
@@ -352,7 +382,8 @@ impl Peer {
         let yielded = self.yielded.as_ref().map(|yielded| yielded.until);
         let dialling = self.dialling.as_ref().and_then(Dialling::poll_timeout);
         let quic = self.quic.as_ref().and_then(Endpoint::poll_timeout);
-        let others = [yielded, dialling, quic, self.redial_due(), self.strangers.poll_timeout()];
+        let players = self.players.as_ref().and_then(Players::poll_timeout);
+        let others = [yielded, dialling, quic, players, self.redial_due(), self.strangers.poll_timeout()];
         self.legs.values().filter_map(Leg::poll_timeout).chain(others.into_iter().flatten()).min()
     }
 
@@ -362,6 +393,7 @@ impl Peer {
             self.tell_ended(EndReason::Glare);
         }
         self.strangers.handle_timeout(now);
+        self.players_timeout(now);
         if let Some(quic) = &mut self.quic {
             quic.handle_timeout(now);
             self.quic_events(now);
@@ -377,12 +409,12 @@ impl Peer {
 
     /// How the call stands, but for what only the pipelines know. Rates are since the last snapshot.
     pub fn snapshot(&mut self, now: Instant) -> Snapshot {
-        let viewers = self.viewers(now);
+        let (viewers, players) = (self.viewers(now), self.players_watching(now));
         let Some(leg) =
             self.focus.and_then(|id| self.legs.get(&id)).or_else(|| self.legs.values().find(|leg| leg.may_send))
         else {
             let phase = if self.dialling.is_some() { Phase::Dialling } else { Phase::Idle };
-            return Snapshot { phase, viewers, muted: self.media.muted(), ..Snapshot::default() };
+            return Snapshot { phase, viewers, players, muted: self.media.muted(), ..Snapshot::default() };
         };
         let mut snapshot = Snapshot {
             phase: leg.phase(),
@@ -394,6 +426,7 @@ impl Peer {
             recording: self.media.recording,
             recorded: self.legs.values().any(|leg| leg.recorded),
             viewers,
+            players,
             muted: self.media.muted(),
             peer_muted: leg.muted,
             ..Snapshot::default()
@@ -423,6 +456,7 @@ impl Peer {
                 Happening::DialledBack(call_id, bind) => self.dialled_back(now, id, call_id, &bind),
                 Happening::Resumes(request) => self.asked_to_resume(now, id, &request),
                 Happening::Left(line) => self.leave(now, &line),
+                Happening::Player(message) => self.is_a_player(now, id, &message, false),
             }
         }
         self.happenings = happenings;

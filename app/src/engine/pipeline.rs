@@ -1,33 +1,33 @@
 //! The four pipelines of a call as plain steps: a thread of the engine or the simulator calls them with the time.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+mod send;
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use visavis_media::codec::opus;
-use visavis_media::device::audio::AudioSource;
 use visavis_media::device::audio_sink::AudioSink;
 use visavis_media::device::lasting::{Lasting, Turn};
-use visavis_media::device::video::VideoSource;
 use visavis_media::device::video_sink::VideoSink;
-use visavis_media::device::{AudioSinkSpec, AudioSourceSpec, DeviceError, VideoSinkSpec, VideoSourceSpec};
-use visavis_media::encode::{EncodeStats, VideoEncoder};
-use visavis_media::mean::Mean;
-use visavis_media::pcm::{BLOCK, BLOCK_TIME, FRAME, FRAME_TIME};
+use visavis_media::device::{AudioSinkSpec, DeviceError, VideoSinkSpec};
+use visavis_media::pcm::{BLOCK, BLOCK_TIME};
 use visavis_media::playout::{Playout, PlayoutConfig};
 use visavis_media::sync::{ClockMap, PlayPoint};
 use visavis_media::video_playout::VideoPlayout;
 use visavis_net::payload;
-use visavis_net::payload::jpeg::{Depacketizer, Packetizer};
+use visavis_net::payload::jpeg::Depacketizer;
 use visavis_net::rtp::codec::MediaKind;
 use visavis_net::rtp::ids::Ssrc;
-use visavis_net::rtp::session::{FramePool, MAX_PAYLOAD, OutFrame, Received};
+use visavis_net::rtp::session::{OutFrame, Received};
 use visavis_net::rtp::time::{ClockRate, NtpTime, RtpTime, WallClock};
 
 use super::config::Quality;
 use super::figures::{Growth, SoundFigures};
+use super::formats::Wanted;
 use super::keep::Tap;
 use super::mute::Mute;
+
+pub use self::send::{SendAudio, SendVideo};
 
 /// What the pipelines, the driver and the status line tell each other without waiting.
 #[derive(Debug, Default)]
@@ -36,6 +36,10 @@ pub struct Figures {
     pub budget: AtomicU32,
     /// The loss that sound is protected against, in percent; none when 0.
     pub expected_loss: AtomicU32,
+    /// What is encoded.
+    pub wanted: Wanted,
+    /// Somebody waits for a picture of H.264 that a decoder can begin with.
+    pub key_wanted: AtomicBool,
     /// Pictures handed to the network.
     pub pictures_sent: AtomicU64,
     /// Pictures shown, or complete where they are not shown.
@@ -127,190 +131,6 @@ pub trait Play {
     /// # Errors
     /// When the file cannot be completed.
     fn finish(self, now: Instant) -> Result<(), DeviceError>;
-}
-
-/// Sound out: a source, Opus, and the RTP clock of its samples.
-pub struct SendAudio {
-    source: Lasting<AudioSource>,
-    encoder: opus::Encoder,
-    pcm: [i16; FRAME],
-    start: Option<Instant>,
-    clock: SampleClock,
-    frames: FramePool,
-    framing: Mean,
-    overrun: Growth,
-}
-
-impl SendAudio {
-    /// Opens the source.
-    ///
-    /// # Errors
-    /// When the source or the encoder cannot be started.
-    pub fn open(spec: &AudioSourceSpec, quality: &Quality, now: Instant) -> Result<Self, DeviceError> {
-        let encoder = opus::Encoder::new(quality.opus_bitrate, 0).map_err(|error| codec("Opus", &error))?;
-        let source = AudioSource::lasting(spec, now)?;
-        Ok(Self {
-            source,
-            encoder,
-            pcm: [0; FRAME],
-            start: None,
-            clock: SampleClock::default(),
-            frames: FramePool::default(),
-            framing: Mean::over(50),
-            overrun: Growth::default(),
-        })
-    }
-}
-
-impl Capture for SendAudio {
-    fn started(&self) -> Option<Instant> {
-        self.start
-    }
-
-    fn turn(&mut self, now: Instant) -> Option<Turn> {
-        self.source.turn(now)
-    }
-
-    fn next_due(&self) -> Option<Instant> {
-        self.source.device().map(AudioSource::next_due)
-    }
-
-    fn step(&mut self, now: Instant, figures: &Figures) -> Result<Option<Arc<OutFrame>>, DeviceError> {
-        let Some(source) = self.source.device_mut() else { return Ok(None) };
-        let captured = match source.read(now, &mut self.pcm) {
-            Ok(Some(captured)) => captured,
-            Ok(None) => return Ok(None),
-            Err(error) => return self.source.lost(now, error).map(|()| None),
-        };
-        let (system, missed) = (source.system(), source.missed());
-        self.framing.push(now.saturating_duration_since(captured + FRAME_TIME + system));
-        figures.sound.captured(system, self.framing.get(), self.overrun.of(missed));
-        if !figures.hears(captured) {
-            self.pcm.fill(0);
-        }
-        if self.source.is_real() {
-            self.start.get_or_insert(captured);
-        }
-        let loss = figures.expected_loss.load(Ordering::Relaxed).min(100) as u8;
-        if loss != self.encoder.expected_loss() {
-            self.encoder.set_expected_loss(loss).map_err(|error| codec("Opus", &error))?;
-        }
-        let packet = self.encoder.encode(&self.pcm).map_err(|error| codec("Opus", &error))?;
-        let time = self.clock.time(captured);
-        let frame = self.frames.make(time, captured, |frame| {
-            frame.payloads.push(packet.into());
-            Ok(())
-        });
-        frame.map(Some)
-    }
-}
-
-/// The RTP clock of captured sound: it counts samples, not seconds (RFC 7587 §4.1), and passes over what was not captured.
-///
-/// A microphone that runs slow or fast is no gap, however far its count and the wall clock have come apart: sender
-/// reports tell the receiver, who evens it out.
-#[derive(Debug, Default)]
-struct SampleClock {
-    /// When the next frame begins if nothing is missing before it, and its time.
-    next: Option<(Instant, RtpTime)>,
-}
-
-impl SampleClock {
-    /// Frames further apart than this have a gap between them: more than a callback's jitter, less than anybody misses.
-    const GAP: Duration = Duration::from_millis(100);
-
-    /// The time of the next frame, captured then.
-    fn time(&mut self, captured: Instant) -> RtpTime {
-        let (expected, mut time) = self.next.unwrap_or((captured, RtpTime(0)));
-        let missing = captured.saturating_duration_since(expected);
-        if missing > Self::GAP {
-            time = time.add(ClockRate::OPUS.ticks(missing));
-        }
-        self.next = Some((captured + FRAME_TIME, time.add(FRAME as u32)));
-        time
-    }
-}
-
-/// Pictures out: a source, JPEG within the byte budget, RFC 2435.
-pub struct SendVideo {
-    source: Lasting<VideoSource>,
-    encoder: VideoEncoder,
-    packetizer: Packetizer,
-    frames: FramePool,
-    /// What RTP time counts from.
-    origin: Instant,
-    start: Option<Instant>,
-}
-
-impl SendVideo {
-    /// Opens the source. `origin` is what RTP time counts from: the same for as long as the stream lasts, however often its
-    /// camera is closed and opened again.
-    ///
-    /// # Errors
-    /// When the source or the encoder cannot be started.
-    pub fn open(spec: &VideoSourceSpec, quality: &Quality, origin: Instant, now: Instant) -> Result<Self, DeviceError> {
-        Ok(Self {
-            encoder: VideoEncoder::new(quality.jpeg_quality).map_err(|error| codec("JPEG", &error))?,
-            source: VideoSource::lasting(spec, now)?,
-            packetizer: Packetizer::new(MAX_PAYLOAD),
-            frames: FramePool::default(),
-            origin,
-            start: None,
-        })
-    }
-}
-
-impl Drop for SendVideo {
-    fn drop(&mut self) {
-        let EncodeStats { encoded, forwarded, dropped, damaged, .. } = self.encoder.stats();
-        tracing::debug!(encoded, forwarded, dropped, damaged, "pictures sent");
-    }
-}
-
-impl Capture for SendVideo {
-    fn started(&self) -> Option<Instant> {
-        self.start
-    }
-
-    fn turn(&mut self, now: Instant) -> Option<Turn> {
-        self.source.turn(now)
-    }
-
-    fn next_due(&self) -> Option<Instant> {
-        self.source.device().and_then(VideoSource::next_due)
-    }
-
-    fn step(&mut self, now: Instant, figures: &Figures) -> Result<Option<Arc<OutFrame>>, DeviceError> {
-        let Some(source) = self.source.device_mut() else { return Ok(None) };
-        let picture = match source.next(now) {
-            Ok(Some(picture)) => picture,
-            Ok(None) => return Ok(None),
-            Err(error) => return self.source.lost(now, error).map(|()| None),
-        };
-        let budget = figures.budget.load(Ordering::Relaxed);
-        if budget != 0 {
-            self.encoder.set_budget(budget);
-        }
-        let encoded = self.encoder.step(&picture).map_err(|error| codec("JPEG", &error))?;
-        let Some(encoded) = encoded else { return Ok(None) };
-        self.start.get_or_insert(encoded.captured);
-        let captured = encoded.captured;
-        let time = RtpTime(ClockRate::VIDEO.ticks(captured.saturating_duration_since(self.origin)));
-        let frame = self.frames.make(time, captured, |frame| {
-            frame.marker = true;
-            self.packetizer.packetize(&encoded.jpeg, &mut frame.payloads)
-        });
-        match frame {
-            Ok(frame) => {
-                figures.pictures_sent.fetch_add(1, Ordering::Relaxed);
-                Ok(Some(frame))
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a picture cannot be sent");
-                Ok(None)
-            }
-        }
-    }
 }
 
 /// Sound in: the jitter buffer and what plays it.

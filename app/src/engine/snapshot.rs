@@ -9,6 +9,7 @@ use visavis_session::identity::Fingerprint;
 
 use super::carriers::Chosen;
 use super::mute::Muted;
+use super::players::Watching;
 
 /// The latest state, replaced four times a second while a call lasts.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +50,8 @@ pub struct Snapshot {
     pub recorded: bool,
     /// Who watches now, the one who came first first.
     pub viewers: Vec<Viewer>,
+    /// The plain players among those who watch.
+    pub players: Vec<Watching>,
 }
 
 /// Somebody who watches our stream.

@@ -40,7 +40,6 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 /// One encoded frame of ours.
 pub(super) struct Encoded {
-    pub(super) kind: MediaKind,
     /// When what it is made of was taken from its source.
     pub(super) taken: Instant,
     pub(super) frame: Arc<OutFrame>,
@@ -102,6 +101,8 @@ impl Media {
         match output {
             MediaOutput::StartSending => self.start_sending(),
             MediaOutput::StopSending => self.stop_sending(),
+            MediaOutput::Formats(formats) => self.figures.wanted.set(formats),
+            MediaOutput::KeyPicture => self.figures.key_wanted.store(true, Ordering::Relaxed),
             MediaOutput::StartReceiving(plan) => self.start_playing(&plan),
             MediaOutput::StopReceiving => {
                 self.playing = [None, None];
@@ -215,7 +216,7 @@ impl Media {
                     match pipeline.step(now, &figures)? {
                         Some(frame) => {
                             reporter.started(pipeline.started());
-                            if frames.try_send(Encoded { kind, taken: now, frame }).is_err() {
+                            if frames.try_send(Encoded { taken: now, frame }).is_err() {
                                 figures.frames_dropped.fetch_add(1, Ordering::Relaxed);
                             }
                         }

@@ -1,5 +1,7 @@
 //! H.264 through openh264, constrained baseline: what every player decodes. ITU-T H.264, RFC 6184.
 
+mod quiet;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -115,7 +117,9 @@ fn open(bitrate: u32) -> Result<openh264::encoder::Encoder, H264Error> {
         .num_threads(1)
         // Levels as cameras and JPEG have them.
         .vui(VuiConfig::bt601().full_range(true));
-    Ok(openh264::encoder::Encoder::with_api_config(OpenH264API::from_source(), config)?)
+    let mut encoder = openh264::encoder::Encoder::with_api_config(OpenH264API::from_source(), config)?;
+    quiet::quiet(&mut encoder);
+    Ok(encoder)
 }
 
 /// A picture as the library wants to see it.

@@ -2,12 +2,13 @@ use bytes::Bytes;
 
 use super::*;
 use crate::buf::Payload;
+use crate::rtp::codec::Codec;
 use crate::rtp::time::RtpTime;
 use crate::testing::moment;
 
 fn frame(at: Instant, lens: &[usize]) -> Arc<OutFrame> {
     let payloads = lens.iter().map(|len| Payload::from(Bytes::from(vec![0; *len]))).collect();
-    Arc::new(OutFrame { time: RtpTime(0), captured: at, payloads, marker: true })
+    Arc::new(OutFrame { payloads, marker: true, ..OutFrame::empty(Codec::Jpeg, RtpTime(0), at) })
 }
 
 /// Everything that leaves until `end`, as times since `start` with counts of packets.

@@ -1,6 +1,7 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::rtp::codec::Codec;
 use crate::rtp::time::RtpTime;
 use crate::testing::moment;
 
@@ -103,7 +104,11 @@ fn departed(seq: u64, frame: &Arc<OutFrame>, at: Instant) -> Departed {
 }
 
 fn frame(at: Instant) -> Arc<OutFrame> {
-    Arc::new(OutFrame { time: RtpTime(0), captured: at, payloads: vec![Bytes::new().into()], marker: false })
+    Arc::new(OutFrame {
+        payloads: vec![Bytes::new().into()],
+        marker: false,
+        ..OutFrame::empty(Codec::Opus, RtpTime(0), at)
+    })
 }
 
 #[test]

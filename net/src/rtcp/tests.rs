@@ -115,7 +115,7 @@ proptest! {
                     Packet::ReceiverReport(report) => { report.report_blocks().map(ReportBlock::from).for_each(drop); }
                     Packet::Nack(_, nack) => { nack.entries().for_each(drop); }
                     Packet::Arrivals(arrivals) => arrivals.streams().for_each(|(_, _, metrics)| metrics.for_each(drop)),
-                    Packet::Probe(..) | Packet::Bye | Packet::Other => {}
+                    Packet::Probe(..) | Packet::KeyWanted | Packet::Bye | Packet::Other => {}
                 }
             }
         };

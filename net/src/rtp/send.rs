@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::codec::Codec;
 use super::header::{self, Header};
 use super::ids::{ExtSeq, Ssrc};
-use super::time::RtpTime;
+use super::time::{ClockRate, RtpTime};
 use crate::buf::{MAX_PACKET, MAX_SEALED, Payload};
 use crate::pacer::sealed_len;
+use crate::payload::h264::ParameterSets;
 use crate::plan::StreamPlan;
 use crate::repair::{Departed, Fate, History};
 use crate::rtcp::{ReportBlock, SenderInfo};
@@ -28,6 +30,8 @@ pub const MAX_PAYLOAD: usize = MAX_SEALED - header::LEN - srtp::TAG;
 /// and sealing it again is how a lost packet is repaired: with the same key it is the same packet, with the next a first one.
 #[derive(Clone, Debug)]
 pub struct OutFrame {
+    /// What its payloads are.
+    pub codec: Codec,
     /// On the encoder's own clock; the session adds the stream's random offset (RFC 3550 §5.1).
     pub time: RtpTime,
     /// When its first sample or line was captured, the moment `time` stands for.
@@ -37,6 +41,18 @@ pub struct OutFrame {
     /// Whether the last packet carries the marker: yes for pictures (RFC 2435 §3.1), and for the first
     /// sound after silence (RFC 3551 §4.1).
     pub marker: bool,
+    /// Whether a decoder can begin with it, as it can with all that is not H.264.
+    pub key: bool,
+    /// The parameter sets of a key picture of H.264.
+    pub sets: Option<ParameterSets>,
+}
+
+impl OutFrame {
+    /// Nothing yet, in this format and of this moment.
+    #[must_use]
+    pub const fn empty(codec: Codec, time: RtpTime, captured: Instant) -> Self {
+        Self { codec, time, captured, payloads: Vec::new(), marker: false, key: true, sets: None }
+    }
 }
 
 /// Frames whose memory is used again once every session has forgotten them. One for each encoder.
@@ -57,18 +73,19 @@ impl FramePool {
     /// Those of `fill`.
     pub fn make<E>(
         &mut self,
+        codec: Codec,
         time: RtpTime,
         captured: Instant,
         fill: impl FnOnce(&mut OutFrame) -> Result<(), E>,
     ) -> Result<Arc<OutFrame>, E> {
         let forgotten = self.made.front_mut().is_some_and(|oldest| Arc::get_mut(oldest).is_some());
         let oldest = if forgotten { self.made.pop_front() } else { None };
-        let mut frame =
-            oldest.unwrap_or_else(|| Arc::new(OutFrame { time, captured, payloads: Vec::new(), marker: false }));
+        let mut frame = oldest.unwrap_or_else(|| Arc::new(OutFrame::empty(codec, time, captured)));
         // Nobody else holds it.
         if let Some(frame) = Arc::get_mut(&mut frame) {
             frame.payloads.clear();
-            (frame.time, frame.captured, frame.marker) = (time, captured, false);
+            (frame.codec, frame.time, frame.captured) = (codec, time, captured);
+            (frame.marker, frame.key, frame.sets) = (false, true, None);
             fill(frame)?;
         }
         if self.made.len() < Self::LIMIT {
@@ -103,6 +120,25 @@ pub enum DropReason {
     Ended,
 }
 
+/// The newest frame of a stream that left: what ties its RTP clock to ours.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Latest {
+    /// As its packets have it.
+    pub(crate) time: RtpTime,
+    pub(crate) captured: Instant,
+}
+
+impl Latest {
+    /// The RTP time of another moment. RFC 3550 §6.4.1.
+    pub(crate) fn time_at(self, now: Instant, rate: ClockRate) -> RtpTime {
+        let elapsed = match now.checked_duration_since(self.captured) {
+            Some(later) => rate.ticks(later),
+            None => rate.ticks(self.captured.duration_since(now)).wrapping_neg(),
+        };
+        self.time.add(elapsed)
+    }
+}
+
 /// A stream we send.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
@@ -120,7 +156,7 @@ pub(crate) struct Outgoing {
     /// Frames that were queued but never left.
     pub(crate) dropped: u64,
     /// Time and capture of the newest frame that left.
-    latest: Option<(RtpTime, Instant)>,
+    latest: Option<Latest>,
     /// What the peer said about it last.
     pub(crate) report: Option<ReportBlock>,
 }
@@ -173,7 +209,7 @@ impl Outgoing {
         self.next = seq.next();
         self.packets += 1;
         self.octets += frame.payloads.get(index).map_or(0, Payload::len) as u64;
-        self.latest = Some((frame.time, frame.captured));
+        self.latest = Some(Latest { time: frame.time.add(self.offset), captured: frame.captured });
         self.history.record(Departed {
             seq,
             frame: Some(Arc::clone(frame)),
@@ -207,16 +243,10 @@ impl Outgoing {
 
     /// A sender report for this moment; `None` before the first packet.
     pub(crate) fn sender_info(&self, now: Instant, clock: &WallClock) -> Option<SenderInfo> {
-        let (time, captured) = self.latest?;
-        let rate = self.plan.codec.clock_rate();
-        let elapsed = match now.checked_duration_since(captured) {
-            Some(later) => rate.ticks(later),
-            None => rate.ticks(captured.duration_since(now)).wrapping_neg(),
-        };
         Some(SenderInfo {
             ssrc: self.plan.ssrc,
             ntp: clock.ntp(now),
-            time: time.add(self.offset).add(elapsed),
+            time: self.latest?.time_at(now, self.plan.codec.clock_rate()),
             packets: self.packets as u32,
             octets: self.octets as u32,
         })

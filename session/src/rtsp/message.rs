@@ -147,9 +147,9 @@ impl Ask {
     }
 }
 
-/// An answer under construction.
+/// An answer under construction, and lines of headers that it has several of.
 #[derive(Debug)]
-pub(crate) struct Answer(Response<Vec<u8>>);
+pub(crate) struct Answer(Response<Vec<u8>>, Vec<String>);
 
 impl Answer {
     pub(crate) fn new(status: StatusCode) -> Self {
@@ -158,7 +158,7 @@ impl Answer {
             // As RFC 2326 §7.1.1 spells it.
             response.set_reason_phrase("OK");
         }
-        Self(response)
+        Self(response, Vec::new())
     }
 
     pub(crate) fn ok() -> Self {
@@ -170,17 +170,32 @@ impl Answer {
         self
     }
 
+    /// One more header of a name that it may have already, on a line of its own: the grammar crate would write both on one, which not
+    /// every player takes apart.
+    pub(crate) fn append(mut self, name: &'static str, value: &str) -> Self {
+        self.1.push(format!("{name}: {value}\r\n"));
+        self
+    }
+
     pub(crate) fn body(self, content_type: &'static str, body: Vec<u8>) -> Self {
         let mut response = self.0.replace_body(body);
         response.insert_header(CONTENT_TYPE, content_type);
-        Self(response)
+        Self(response, self.1)
     }
 
     /// Numbers it as the request was and writes it out.
     pub(crate) fn write(mut self, cseq: u32) -> Vec<u8> {
         self.0.insert_header(CSEQ, cseq.to_string());
+        self.write_unnumbered()
+    }
+
+    /// Writes it out for a request that had no number that could be read.
+    pub(crate) fn write_unnumbered(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(512);
         let _ = self.0.write(&mut out);
+        if let Some(status) = out.windows(2).position(|window| window == b"\r\n") {
+            out.splice(status + 2..status + 2, self.1.concat().into_bytes());
+        }
         out
     }
 }

@@ -2,8 +2,10 @@ use std::time::Duration;
 
 use visavis_net::carrier::Carrier;
 use visavis_net::plan::SrtpProfile;
+use visavis_net::rtp::codec::Codec;
 use visavis_session::call::{EndReason, Lost, Purpose};
 use visavis_session::handshake::suite::Suite;
+use visavis_session::player::Reason;
 
 use super::*;
 use crate::engine::carriers::{Chosen, Why};
@@ -23,6 +25,19 @@ fn ana() -> Contacts {
 }
 
 /// Each kind of event but the short authentication string, which only a call can make.
+fn vlc() -> Watching {
+    Watching {
+        address: "192.0.2.9:40404".parse().expect("an address"),
+        user: Some("ana".to_owned()),
+        agent: Some("LibVLC/3.0.18".to_owned()),
+        formats: vec![Codec::H264, Codec::Opus],
+        interleaved: true,
+        secure: false,
+        connected_for: Duration::from_millis(61_204),
+        skipped: 3,
+    }
+}
+
 fn events() -> Vec<Event> {
     let address = ([192, 0, 2, 7], 8554).into();
     vec![
@@ -56,6 +71,8 @@ fn events() -> Vec<Event> {
         Event::Recording { by: None, on: false },
         Event::SnapshotWritten { path: "door.jpg".into() },
         Event::Notice { text: "say \"hello\"\n".to_owned() },
+        Event::PlayerJoined { player: vlc() },
+        Event::PlayerLeft { player: vlc(), reason: Reason::Stalled },
         Event::Ended {
             peer: Some(key()),
             reason: EndReason::HungUp { by_peer: true },
@@ -153,6 +170,7 @@ fn the_status_has_its_shape() {
         recording: true,
         recorded: true,
         viewers: vec![Viewer { peer: key(), connected_for: Duration::from_millis(2_500) }],
+        players: vec![vlc()],
         muted: Muted { microphone: true, camera: false },
         peer_muted: Muted { microphone: false, camera: true },
     };

@@ -57,7 +57,9 @@ impl Desk {
             Request::Hangup => match (&self.goal, &self.party) {
                 (Goal::Dial { .. }, _) | (Goal::Answer { .. }, Some(_)) => self.answer(Command::HangUp, "Hung up."),
                 (Goal::Answer { .. }, None) => Reply::refused(Refusal::NoCall, "there is no call to hang up"),
-                (Goal::Stream, _) if snapshot.viewers.is_empty() => Reply::refused(Refusal::NoCall, "nobody watches"),
+                (Goal::Stream, _) if snapshot.viewers.is_empty() && snapshot.players.is_empty() => {
+                    Reply::refused(Refusal::NoCall, "nobody watches")
+                }
                 (Goal::Stream, _) => self.answer(Command::HangUp, "Those who watched were sent away."),
             },
             Request::Mute { source, to } => self.mute(source, to),

@@ -77,7 +77,7 @@ impl Scene {
         };
         let wires = Wires { commands: commands_in, events: events_out, snapshot: snapshot_out };
         let chosen = options.chosen.iter().copied().collect();
-        let manner = Manner { duration: options.duration, chosen, hook: None };
+        let manner = Manner { duration: options.duration, chosen, hook: None, players: None };
         let running = tokio::spawn(run(goal, manner, book, screen, wires, outside));
         let keyboard = Some(keyboard);
         Self { commands, events, snapshot, interrupts, keyboard, control, out, err, profile, running, _dir: dir }

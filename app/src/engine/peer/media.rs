@@ -9,13 +9,19 @@ use visavis_net::rtp::time::{NtpTime, RtpTime};
 
 use super::{ConnId, Output, Peer};
 use crate::engine::event::Event;
+use crate::engine::formats::Formats;
 use crate::engine::mute::{Mute, Muted};
+use crate::engine::players::Players;
 
 /// What the media pipelines are told. They belong to the one call or watched stream in focus.
 #[derive(Debug)]
 pub enum MediaOutput {
     /// Somebody listens: capture and encode.
     StartSending,
+    /// These formats are wanted from now on, and no others.
+    Formats(Formats),
+    /// Somebody waits for a picture that a decoder can begin with.
+    KeyPicture,
     /// Nobody does any more.
     StopSending,
     /// This stream will arrive: be ready to play it, in the place of another one of its kind.
@@ -57,6 +63,9 @@ const MAX_RECORDED_TOLD: u32 = 20;
 #[derive(Debug, Default)]
 pub(super) struct MediaState {
     pub(super) sending: bool,
+    pub(super) formats: Option<Formats>,
+    /// Of these, what players take.
+    pub(super) of_players: Formats,
     pub(super) receiving: Vec<StreamPlan>,
     pub(super) recording: bool,
     pub(super) budget: Option<u32>,
@@ -157,7 +166,15 @@ impl Peer {
     pub(super) fn update_sending(&mut self) {
         // The first picture shall know what it may cost.
         self.share_budget();
-        let sending = self.legs.values().any(|leg| leg.may_send);
+        let call = self.legs.values().any(|leg| leg.may_send);
+        let players = self.players.as_ref().map_or(Formats::NONE, Players::formats);
+        let formats = if call { players.and(Formats::CALL) } else { players };
+        let sending = !formats.is_empty();
+        // What the encoders begin with, they know beforehand.
+        if sending && self.media.formats != Some(formats) {
+            self.media.formats = Some(formats);
+            self.outputs.push_back(Output::Media(MediaOutput::Formats(formats)));
+        }
         if sending != self.media.sending {
             self.media.sending = sending;
             let output = if sending { MediaOutput::StartSending } else { MediaOutput::StopSending };

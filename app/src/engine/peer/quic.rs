@@ -84,7 +84,8 @@ impl Peer {
     /// Whether a connection may stay whose handshake is done; whose address was proven before has been counted then.
     fn has_room_for(&mut self, now: Instant, remote: SocketAddr, proven: bool) -> bool {
         let handshakes: Vec<_> = self.quic.iter().flat_map(|quic| quic.handshakes()).collect();
-        self.legs.len() < MAX_LEGS && (proven || self.strangers.admit(now, remote, &handshakes, self.legs.values()))
+        self.legs.len() < MAX_LEGS
+            && (proven || self.strangers.admit(now, remote, false, &handshakes, self.legs.values()))
     }
 
     fn quic_accepted(&mut self, now: Instant, id: Id, remote: SocketAddr, exported: Exported) {

@@ -22,6 +22,9 @@ pub const MAX_HANDSHAKES: usize = MAX_LEGS / 2;
 /// New connections, each with one key agreement at most; the elliptic ones take a fraction of a millisecond.
 const CONNECTIONS: [Rate; 2] =
     [Rate { burst: 32, every: Duration::from_millis(500) }, Rate { burst: 256, every: Duration::from_millis(31) }];
+/// The same from where plain players may come: many watch from behind one address, and a recorder opens a stream for each of its uses.
+const PLAYERS: [Rate; 2] =
+    [Rate { burst: 256, every: Duration::from_millis(20) }, Rate { burst: 512, every: Duration::from_millis(5) }];
 /// Key agreements that take powers of MODP: milliseconds each.
 const POWERS: [Rate; 2] =
     [Rate { burst: 4, every: Duration::from_secs(2) }, Rate { burst: 16, every: Duration::from_millis(250) }];
@@ -121,7 +124,7 @@ impl Strangers {
         legs: impl ExactSizeIterator<Item = &'a Leg>,
     ) -> Verdict {
         if proven {
-            return if self.admit(now, remote, handshakes, legs) { Verdict::Accept } else { Verdict::Ignore };
+            return if self.admit(now, remote, false, handshakes, legs) { Verdict::Accept } else { Verdict::Ignore };
         }
         if handshakes.len() < UNPROVEN && take(&mut self.unproven, UNPROVEN_RATE, now) {
             return Verdict::Accept;
@@ -133,11 +136,12 @@ impl Strangers {
         Verdict::Ignore
     }
 
-    /// Whether one more connection may stay, `legs` being there already, and these `handshakes` of QUIC that have not come as far.
+    /// Whether one more connection may stay, which is `welcome` where the owner lets players in, `legs` being there already, and these `handshakes` of QUIC that have not come as far.
     pub(super) fn admit<'a>(
         &mut self,
         now: Instant,
         remote: SocketAddr,
+        welcome: bool,
         handshakes: &[SocketAddr],
         legs: impl ExactSizeIterator<Item = &'a Leg>,
     ) -> bool {
@@ -156,7 +160,9 @@ impl Strangers {
             && (strangers < MAX_HANDSHAKES || self.is_familiar(remote.ip()))
             && of_block < MAX_OF_BLOCK
             && strangers_of_block < MAX_HANDSHAKES_OF_BLOCK;
-        let admitted = room && self.share(remote.ip()).connections.take(now, remote.ip());
+        let share = self.share(remote.ip());
+        let connections = if welcome { &mut share.welcome } else { &mut share.connections };
+        let admitted = room && connections.take(now, remote.ip());
         if !admitted {
             let reason = if room { "they come too fast" } else { "too many are open" };
             self.refused.note(now, format!("{remote}: {reason}"));
@@ -200,6 +206,8 @@ fn take(full: &mut Option<Instant>, rate: Rate, now: Instant) -> bool {
 #[derive(Debug)]
 struct Share {
     connections: Quota,
+    /// From where players may come.
+    welcome: Quota,
     powers: Quota,
     /// When the bucket of [`INITIAL_RATE`] will be full.
     initials: Option<Instant>,
@@ -207,8 +215,9 @@ struct Share {
 
 impl Share {
     const fn new() -> Self {
-        let ([each, all], [each_power, all_powers]) = (CONNECTIONS, POWERS);
-        Self { connections: Quota::new(each, all), powers: Quota::new(each_power, all_powers), initials: None }
+        let ([each, all], [each_power, all_powers], [each_player, all_players]) = (CONNECTIONS, POWERS, PLAYERS);
+        let welcome = Quota::new(each_player, all_players);
+        Self { connections: Quota::new(each, all), welcome, powers: Quota::new(each_power, all_powers), initials: None }
     }
 }
 

@@ -31,6 +31,7 @@ impl Peer {
             Command::Shutdown => {
                 self.hang_up(now);
                 self.send_away(now, |_| true);
+                self.end_players(now);
             }
         }
     }
@@ -58,6 +59,7 @@ impl Peer {
             self.tell_ended(EndReason::Cancelled);
         } else {
             self.send_away(now, Leg::is_viewer);
+            self.end_players(now);
         }
     }
 

@@ -1,10 +1,14 @@
+use super::send::SampleClock;
 use super::*;
 use crate::engine::clock;
+use visavis_media::codec::opus;
+use visavis_media::device::AudioSourceSpec;
+use visavis_media::pcm::{FRAME, FRAME_TIME};
 
 #[test]
 fn a_microphone_that_runs_slow_or_fast_has_no_gaps_for_days() {
     for ppm in [-200.0, 0.0, 200.0] {
-        let (start, mut clock) = (clock::now(), SampleClock::default());
+        let (start, mut clock) = (clock::now(), SampleClock::new(ClockRate::OPUS));
         // Thirty hours: the drift amounts to 20 s, and the clock wraps once.
         for number in 0..30 * 3_600 * 50_u32 {
             let jitter = Duration::from_millis(u64::from(number * 7 % 11));
@@ -16,7 +20,7 @@ fn a_microphone_that_runs_slow_or_fast_has_no_gaps_for_days() {
 
 #[test]
 fn what_was_not_captured_is_passed_over() {
-    let (start, mut clock) = (clock::now(), SampleClock::default());
+    let (start, mut clock) = (clock::now(), SampleClock::new(ClockRate::OPUS));
     let frame = FRAME as u32;
     assert_eq!(clock.time(start), RtpTime(0));
     assert_eq!(clock.time(start + FRAME_TIME), RtpTime(frame));

@@ -165,7 +165,8 @@ impl Session {
                 }
             }
             Packet::Bye => self.pending.bye = true,
-            Packet::Other => {}
+            // Every picture of a call stands for itself.
+            Packet::KeyWanted | Packet::Other => {}
         }
     }
 

@@ -323,14 +323,14 @@ impl World {
 
     fn sound(&mut self, time: u32, len: usize) -> Sent {
         let payloads = vec![Payload::from(Bytes::from(vec![time as u8; len]))];
-        let frame = OutFrame { time: RtpTime(time), captured: self.now, payloads, marker: false };
+        let frame = OutFrame { payloads, marker: false, ..OutFrame::empty(Codec::Opus, RtpTime(time), self.now) };
         self.peers[0].send(self.now, SOUND, Arc::new(frame))
     }
 
     fn picture(&mut self, time: u32, bytes: usize) -> Sent {
         let data = Bytes::from(vec![time as u8; bytes]);
         let payloads = (0..bytes).step_by(1150).map(|at| Payload::from(data.slice(at..bytes.min(at + 1150)))).collect();
-        let frame = OutFrame { time: RtpTime(time), captured: self.now, payloads, marker: true };
+        let frame = OutFrame { payloads, marker: true, ..OutFrame::empty(Codec::Jpeg, RtpTime(time), self.now) };
         self.peers[0].send(self.now, PICTURES, Arc::new(frame))
     }
 

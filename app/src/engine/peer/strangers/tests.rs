@@ -48,7 +48,10 @@ fn whoever_writes_a_contacts_address_on_a_first_packet_cannot_spend_its_share() 
     let count = |wanted| verdicts.iter().filter(|verdict| **verdict == wanted).count();
     // A few are let on at ease, some may prove themselves, and the others get no answer.
     assert_eq!((count(Verdict::Accept), count(Verdict::Prove)), (16, 64));
-    assert!(strangers.admit(now, home, &[], nobody()), "the contact itself, over TCP or with a finished handshake");
+    assert!(
+        strangers.admit(now, home, false, &[], nobody()),
+        "the contact itself, over TCP or with a finished handshake"
+    );
     assert_eq!(strangers.judge(now, home, true, &[], nobody()), Verdict::Accept);
 }
 

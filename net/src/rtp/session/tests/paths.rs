@@ -164,7 +164,7 @@ fn frames_that_cannot_be_sent_say_why() {
     let mut world = World::new(17);
     let frame = |lens: &[usize]| {
         let payloads = lens.iter().map(|len| Payload::from(Bytes::from(vec![0; *len]))).collect();
-        Arc::new(OutFrame { time: RtpTime(0), captured: world.start, payloads, marker: false })
+        Arc::new(OutFrame { payloads, marker: false, ..OutFrame::empty(Codec::Opus, RtpTime(0), world.start) })
     };
     let (small, empty, huge) = (frame(&[10]), frame(&[]), frame(&[MAX_TOO_MUCH]));
     let now = world.now;

@@ -1,0 +1,102 @@
+//! What the owner grants to plain RTSP players, and to whom.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use visavis_session::auth::Users;
+
+/// From where players may come. Ordered: each has the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// This machine.
+    Loopback,
+    /// And networks that are not reached from the Internet: RFC 1918, RFC 3927, RFC 4193, RFC 4291 §2.5.6.
+    Lan,
+    /// And everywhere else.
+    Any,
+}
+
+impl Scope {
+    /// The narrowest that an address is in.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            address if address.is_loopback() => Self::Loopback,
+            IpAddr::V4(v4) if v4.is_private() || v4.is_link_local() => Self::Lan,
+            IpAddr::V6(v6) if v6.is_unique_local() || v6.is_unicast_link_local() => Self::Lan,
+            IpAddr::V4(_) | IpAddr::V6(_) => Self::Any,
+        }
+    }
+}
+
+/// The grant: nothing is served to players without one.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// From where they may come.
+    pub from: Scope,
+    /// Who may watch; whoever comes from there, without names and passwords.
+    pub users: Option<Users>,
+    /// Whether those from beyond the local network may watch without TLS, for everybody on the way to see.
+    pub in_clear: bool,
+    /// For how long, from the start.
+    pub lasts: Option<Duration>,
+    /// The first word of the path of their URLs.
+    pub name: String,
+    /// What TLS is done with; without it there is none.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+impl Grant {
+    /// Whether somebody at this address may watch at all.
+    #[must_use]
+    pub fn covers(&self, address: IpAddr) -> bool {
+        Scope::of(address) <= self.from
+    }
+
+    /// Whether somebody at this address may watch without TLS.
+    #[must_use]
+    pub fn covers_clear(&self, address: IpAddr) -> bool {
+        self.covers(address) && (self.in_clear || Scope::of(address) < Scope::Any)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_where_they_are() {
+        for (address, scope) in [
+            ("127.0.0.1", Scope::Loopback),
+            ("::1", Scope::Loopback),
+            ("::ffff:127.0.0.1", Scope::Loopback),
+            ("192.168.1.7", Scope::Lan),
+            ("10.9.8.7", Scope::Lan),
+            ("172.31.0.1", Scope::Lan),
+            ("169.254.1.1", Scope::Lan),
+            ("fe80::1", Scope::Lan),
+            ("fd00::1", Scope::Lan),
+            ("172.32.0.1", Scope::Any),
+            ("8.8.8.8", Scope::Any),
+            ("2001:db8::1", Scope::Any),
+            ("::ffff:8.8.8.8", Scope::Any),
+            // A provider's network behind its own NAT: others are in it. RFC 6598.
+            ("100.64.0.1", Scope::Any),
+        ] {
+            assert_eq!(Scope::of(address.parse().expect("an address")), scope, "{address}");
+        }
+    }
+
+    #[test]
+    fn in_the_clear_is_for_the_local_network() {
+        let grant = |from, in_clear| Grant { from, users: None, in_clear, lasts: None, name: "x".into(), tls: None };
+        let [here, lan, far] =
+            ["127.0.0.1", "192.168.1.7", "8.8.8.8"].map(|address| address.parse::<IpAddr>().expect("an address"));
+        let any = grant(Scope::Any, false);
+        assert!(any.covers(far) && any.covers_clear(lan) && !any.covers_clear(far));
+        assert!(grant(Scope::Any, true).covers_clear(far));
+        let local = grant(Scope::Loopback, true);
+        assert!(local.covers_clear(here) && !local.covers(lan) && !local.covers_clear(far));
+    }
+}

@@ -1,0 +1,511 @@
+//! The conversation with a plain RTSP player that the owner lets watch: VLC, ffplay, GStreamer, a recorder. RFC 2326.
+//!
+//! One connection, one session on it at most. Nothing here is sealed: who may speak like this, and from where, is the owner's
+//! decision, and whether it goes over TLS is for whoever carries the bytes.
+
+mod description;
+mod target;
+mod transport;
+mod types;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand_core::Rng;
+use rtsp_types::{Method, Request, StatusCode};
+use visavis_net::carrier::tcp_udp::FrameError;
+use visavis_net::payload::h264::ParameterSets;
+use visavis_net::rtp::codec::{Codec, MediaKind};
+
+pub use self::target::Choice;
+use self::target::Target;
+pub use self::transport::{Ports, Transport};
+pub use self::types::{Event, Leave, Place, Program, Reason, Start};
+use crate::error::PeerFault;
+use crate::rtsp::auth::{Guard, Seen, Verdict};
+use crate::rtsp::client::track;
+use crate::rtsp::message::{self, Answer, FEATURE, Incoming, SDP};
+
+/// A player of which nothing is heard for so long is gone. RFC 2326 §12.37.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
+/// Who connects has something to say, and something to watch.
+pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a camera may take to give a first picture before its stream is described without.
+pub const DESCRIBE_LIMIT: Duration = Duration::from_secs(2);
+/// How long PLAY waits for a picture to begin with before it is answered without its number.
+pub const PLAY_LIMIT: Duration = Duration::from_secs(3);
+/// Requests that bring nothing about, refused ones among them, before we hang up.
+const MAX_FAULTS: u32 = 32;
+/// Bytes of a player's name that are kept.
+const MAX_AGENT: usize = 64;
+
+/// An answer that waits for something.
+#[derive(Debug)]
+struct Pending {
+    cseq: u32,
+    until: Instant,
+    what: Waiting,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    Description { choice: Choice, base: String },
+    Pictures { base: String },
+}
+
+/// The one RTSP session of a connection.
+#[derive(Debug)]
+struct Session {
+    id: String,
+    choice: Choice,
+    /// By [`MediaKind`].
+    tracks: [Option<Transport>; 2],
+    playing: bool,
+}
+
+/// One player.
+#[derive(Debug)]
+pub struct Player {
+    place: Place,
+    program: Arc<Program>,
+    seen: Seen,
+    user: Option<String>,
+    agent: Option<String>,
+    session: Option<Session>,
+    pending: Option<Pending>,
+    /// When it was heard of last.
+    heard: Instant,
+    faults: u32,
+    out: Vec<u8>,
+    events: VecDeque<Event>,
+    over: bool,
+}
+
+/// What a request is answered with, and what follows.
+type Outcome = Result<Answer, Answer>;
+
+impl Player {
+    /// Somebody who has just connected.
+    #[must_use]
+    pub fn new(now: Instant, place: Place, program: Arc<Program>) -> Self {
+        Self {
+            place,
+            program,
+            seen: Seen::new(place.conn, place.from, place.secure),
+            user: None,
+            agent: None,
+            session: None,
+            pending: None,
+            heard: now,
+            faults: 0,
+            out: Vec::new(),
+            events: VecDeque::new(),
+            over: false,
+        }
+    }
+
+    /// The name under which it may watch, if it gave one.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// What it calls itself.
+    #[must_use]
+    pub fn agent(&self) -> Option<&str> {
+        self.agent.as_deref()
+    }
+
+    /// Whether an answer is due before the next request is looked at: they go out in order.
+    #[must_use]
+    pub const fn is_waiting(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Whether nothing follows.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// What it wants, the oldest first.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Takes what is to be sent to it.
+    pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
+        let any = !self.out.is_empty();
+        out.append(&mut self.out);
+        any
+    }
+
+    /// It gave a sign of life that is no request: a report on its reception, or that it read what was sent.
+    pub const fn alive(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// Takes one whole message. `guard` knows who may watch; without one, whoever gets here may.
+    pub fn message(&mut self, now: Instant, rng: &mut impl Rng, guard: Option<&mut Guard>, leave: Leave, bytes: &[u8]) {
+        if self.over {
+            return;
+        }
+        let request = match message::parse(bytes) {
+            Ok(Incoming::Request(request)) => request,
+            // An answer to nothing that we asked.
+            Ok(Incoming::Response(_)) => return self.fault(None),
+            Err(fault) => {
+                let status = match fault {
+                    PeerFault::TooLarge { .. } => StatusCode::RequestMessageBodyTooLarge,
+                    _ if bytes.windows(9).any(|window| window == b" RTSP/2.0") => StatusCode::RTSPVersionNotSupported,
+                    _ => StatusCode::BadRequest,
+                };
+                self.out.extend_from_slice(&Answer::new(status).write_unnumbered());
+                return self.end(Reason::Fault(fault));
+            }
+        };
+        let Ok(cseq) = message::cseq(&request) else {
+            self.out.extend_from_slice(&Answer::new(StatusCode::BadRequest).write_unnumbered());
+            return self.end(Reason::Fault(PeerFault::Missing("CSeq")));
+        };
+        self.heard = now;
+        if self.agent.is_none() {
+            self.agent = message::value(&request, "User-Agent").map(printable);
+        }
+        let outcome = match self.admit(now, rng, guard, leave, &request) {
+            Ok(()) => self.answer(now, rng, leave, cseq, &request),
+            Err(refusal) => Some(Err(refusal)),
+        };
+        let (answer, fault) = match outcome {
+            Some(Ok(answer)) => (answer, false),
+            Some(Err(refusal)) => (refusal, true),
+            None => return,
+        };
+        self.out.extend_from_slice(&answer.write(cseq));
+        if fault {
+            self.fault(Some(request.method()));
+        }
+    }
+
+    /// Whether a request is looked at.
+    fn admit(
+        &mut self,
+        now: Instant,
+        rng: &mut impl Rng,
+        guard: Option<&mut Guard>,
+        leave: Leave,
+        request: &Request<Vec<u8>>,
+    ) -> Result<(), Answer> {
+        if let Some(required) = message::value(request, "Require") {
+            // Features that we do not know. RFC 2326 §12.32.
+            return Err(Answer::new(StatusCode::OptionNotSupported).header("Unsupported", printable(required)));
+        }
+        if !leave.clear && !self.place.secure {
+            return Err(Answer::new(StatusCode::Forbidden));
+        }
+        // Players ask for the methods before they have a name to give.
+        let Some(guard) = guard.filter(|_| *request.method() != Method::Options) else { return Ok(()) };
+        let uri = request.request_uri().map_or("*", |url| url.as_str());
+        let method: &str = request.method().into();
+        let authorization = message::value(request, "Authorization");
+        match guard.check(now, &mut self.seen, method, uri, authorization) {
+            Verdict::Granted(user) => {
+                self.user = Some(user);
+                Ok(())
+            }
+            Verdict::TooMany => Err(Answer::new(StatusCode::ServiceUnavailable).header("Retry-After", "2")),
+            // A player over its connection may not ask again for that, and what it wants does no harm.
+            Verdict::Challenge { stale: true } if self.user.is_some() && is_harmless(request.method()) => Ok(()),
+            Verdict::Challenge { stale } => Err(unauthorized(guard.challenge(now, &mut self.seen, stale, rng))),
+            Verdict::Wrong => {
+                tracing::info!(from = %self.place.from, "a player gave a wrong name or password");
+                Err(unauthorized(guard.challenge(now, &mut self.seen, false, rng)))
+            }
+        }
+    }
+
+    /// `None` if the answer waits.
+    fn answer(
+        &mut self,
+        now: Instant,
+        rng: &mut impl Rng,
+        leave: Leave,
+        cseq: u32,
+        request: &Request<Vec<u8>>,
+    ) -> Option<Outcome> {
+        if let Some(named) = message::value(request, SESSION)
+            && self.session.as_ref().is_none_or(|session| named.split(';').next().map(str::trim) != Some(&session.id))
+        {
+            return Some(Err(Answer::new(StatusCode::SessionNotFound)));
+        }
+        let target = Target::of(&self.program, request);
+        let outcome = match (request.method(), target) {
+            (Method::Options, _) => Ok(Answer::ok().header(PUBLIC, METHODS)),
+            // Signs of life. RFC 2326 §10.8.
+            (Method::GetParameter | Method::SetParameter, _) => Ok(self.with_session(Answer::ok())),
+            (_, Target::Nothing | Target::Server) => Err(Answer::new(StatusCode::NotFound)),
+            (Method::Describe, Target::Whole(choice)) => {
+                let what = Waiting::Description { choice, base: base(request) };
+                self.pending = Some(Pending { cseq, until: now + DESCRIBE_LIMIT, what });
+                self.events.push_back(Event::Describe(choice));
+                return None;
+            }
+            (Method::Describe, Target::Track(..)) => Err(Answer::new(StatusCode::NotFound)),
+            (Method::Setup, Target::Track(choice, kind)) => self.setup(rng, leave, request, choice, kind),
+            (Method::Setup, Target::Whole(choice)) => match only(choice) {
+                Some(kind) => self.setup(rng, leave, request, choice, kind),
+                None => Err(Answer::new(StatusCode::AggregateOperationNotAllowed)),
+            },
+            (Method::Play, _) => match self.play(request, target) {
+                Ok(()) => {
+                    let what = Waiting::Pictures { base: base(request) };
+                    self.pending = Some(Pending { cseq, until: now + PLAY_LIMIT, what });
+                    self.events.push_back(Event::Play);
+                    return None;
+                }
+                Err(refusal) => refusal,
+            },
+            (Method::Pause, _) => self.pause(target),
+            (Method::Teardown, _) => self.teardown(target),
+            (Method::Announce | Method::Record | Method::Redirect | Method::PlayNotify, _) => {
+                Err(Answer::new(StatusCode::MethodNotAllowed).header("Allow", METHODS))
+            }
+            (Method::Extension(_), _) => Err(Answer::new(StatusCode::NotImplemented).header(PUBLIC, METHODS)),
+        };
+        Some(outcome)
+    }
+
+    fn setup(
+        &mut self,
+        rng: &mut impl Rng,
+        leave: Leave,
+        request: &Request<Vec<u8>>,
+        choice: Choice,
+        kind: MediaKind,
+    ) -> Outcome {
+        let Some(codec) = choice.codec(kind) else { return Err(Answer::new(StatusCode::NotFound)) };
+        if !leave.room && self.session.is_none() {
+            // The word that RTSP has for it. RFC 2326 §11.3.4.
+            return Err(Answer::new(StatusCode::NotEnoughBandwidth));
+        }
+        let tracks = self.session.as_ref().map_or([None; 2], |session| session.tracks);
+        let others = || tracks.iter().enumerate().filter(|(n, _)| *n != kind as usize).filter_map(|(_, other)| *other);
+        let free = |channel: &u8| {
+            let candidate = Transport::Interleaved { rtp: *channel, rtcp: channel + 1 };
+            !others().any(|other| other.collides(candidate))
+        };
+        let free = [0, 2, 4].into_iter().find(free).unwrap_or(6);
+        let Some(offered) = message::value(request, TRANSPORT) else {
+            return Err(Answer::new(StatusCode::BadRequest));
+        };
+        // Datagrams cannot be kept from others' eyes as TLS keeps the rest.
+        let Some(transport) = Transport::choose(offered, free, !self.place.secure) else {
+            return Err(Answer::new(StatusCode::UnsupportedTransport));
+        };
+        if others().any(|other| other.collides(transport)) {
+            return Err(Answer::new(StatusCode::UnsupportedTransport));
+        }
+        let session = self.session.get_or_insert_with(|| Session {
+            id: format!("{:016x}", rng.next_u64()),
+            choice,
+            tracks: [None; 2],
+            playing: false,
+        });
+        if session.playing {
+            return Err(Answer::new(StatusCode::MethodNotValidInThisState));
+        }
+        if session.choice != choice {
+            return Err(Answer::new(StatusCode::AggregateOperationNotAllowed));
+        }
+        session.tracks[kind as usize] = Some(transport);
+        self.events.push_back(Event::Setup(codec, transport));
+        let granted = transport.write(self.place.ports, self.program.ssrc(codec));
+        Ok(self.with_session(Answer::ok()).header(TRANSPORT, granted))
+    }
+
+    fn play(&mut self, request: &Request<Vec<u8>>, target: Target) -> Result<(), Outcome> {
+        let session = self.aggregate(target).map_err(Err)?;
+        let live = message::value(request, RANGE).is_none_or(|range| range.trim_start().starts_with("npt"));
+        if !live {
+            return Err(Err(Answer::new(StatusCode::InvalidRange)));
+        }
+        // What flows goes on flowing, and is answered like the first time. RFC 2326 §10.5.
+        session.playing = true;
+        Ok(())
+    }
+
+    fn pause(&mut self, target: Target) -> Outcome {
+        self.aggregate(target)?.playing = false;
+        self.events.push_back(Event::Pause);
+        Ok(self.with_session(Answer::ok()))
+    }
+
+    fn teardown(&mut self, target: Target) -> Outcome {
+        let answer = |player: &Self| player.with_session(Answer::ok());
+        if let (Target::Track(choice, kind), Some(session)) = (target, &mut self.session)
+            && session.choice == choice
+            && session.tracks[kind as usize].take().is_some()
+        {
+            self.events.push_back(Event::Leave(kind));
+            if session.tracks.iter().any(Option::is_some) {
+                return Ok(answer(self));
+            }
+        } else {
+            self.aggregate(target)?;
+        }
+        let answer = answer(self);
+        self.session = None;
+        self.end(Reason::Left);
+        Ok(answer)
+    }
+
+    /// The session, for a request about all of it: a player may name its only track instead.
+    fn aggregate(&mut self, target: Target) -> Result<&mut Session, Answer> {
+        let Some(session) = &mut self.session else { return Err(Answer::new(StatusCode::MethodNotValidInThisState)) };
+        if target.choice() != Some(session.choice) {
+            return Err(Answer::new(StatusCode::NotFound));
+        }
+        match target {
+            Target::Track(..) if session.tracks.iter().flatten().count() > 1 => {
+                Err(Answer::new(StatusCode::OnlyAggregateOperationAllowed))
+            }
+            _ => Ok(session),
+        }
+    }
+
+    /// Says what there is, if that was asked; `sets` are those of H.264, if pictures have been encoded.
+    pub fn describe(&mut self, sets: Option<&ParameterSets>) {
+        let Some(Pending { cseq, what: Waiting::Description { choice, base }, .. }) =
+            self.pending.take_if(|pending| matches!(pending.what, Waiting::Description { .. }))
+        else {
+            return;
+        };
+        let id = self.program.ssrcs[0].0;
+        let answer = Answer::ok().header("Content-Base", base).body(SDP, description::write(choice, sets, id));
+        self.out.extend_from_slice(&answer.write(cseq));
+    }
+
+    /// Says where what flows begins, if it was asked for.
+    pub fn begin(&mut self, starts: &[Start]) {
+        let Some(Pending { cseq, what: Waiting::Pictures { base }, .. }) =
+            self.pending.take_if(|pending| matches!(pending.what, Waiting::Pictures { .. }))
+        else {
+            return;
+        };
+        let info =
+            |start: &Start| format!("url={base}{};seq={};rtptime={}", track(start.kind), start.seq.0, start.time.0);
+        let mut answer = self.with_session(Answer::ok()).header(RANGE, "npt=now-");
+        if !starts.is_empty() {
+            answer = answer.header("RTP-Info", starts.iter().map(info).collect::<Vec<_>>().join(","));
+        }
+        self.out.extend_from_slice(&answer.write(cseq));
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let patience = if self.session.is_some() { TIMEOUT } else { HELLO_TIMEOUT };
+        let silence = (!self.over).then(|| self.heard + patience);
+        [silence, self.pending.as_ref().map(|pending| pending.until)].into_iter().flatten().min()
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.pending.as_ref().is_some_and(|pending| pending.until <= now) {
+            self.describe(None);
+            self.begin(&[]);
+        }
+        if self.poll_timeout().is_some_and(|due| due <= now) {
+            self.end(Reason::Silent);
+        }
+    }
+
+    /// It is to go, for this reason.
+    pub fn end(&mut self, reason: Reason) {
+        if !self.over {
+            self.over = true;
+            self.pending = None;
+            self.events.push_back(Event::Over(reason));
+        }
+    }
+
+    /// What it sends cannot be cut into messages: says so where RTSP has a word for it, and ends.
+    pub fn refuse(&mut self, error: FrameError) {
+        let status = match error {
+            FrameError::BodyTooLong(_) => Some(StatusCode::RequestMessageBodyTooLarge),
+            FrameError::HeadTooLong | FrameError::ContentLength | FrameError::NotRtsp(_) => {
+                Some(StatusCode::BadRequest)
+            }
+            _ => None,
+        };
+        if let Some(status) = status.filter(|_| !self.over) {
+            self.out.extend_from_slice(&Answer::new(status).write_unnumbered());
+        }
+        self.end(Reason::Fault(PeerFault::Malformed("RTSP framing")));
+    }
+
+    /// A request that brought nothing about.
+    fn fault(&mut self, method: Option<&Method>) {
+        self.faults += 1;
+        if self.faults >= MAX_FAULTS {
+            tracing::info!(from = %self.place.from, ?method, "a player was refused too often");
+            self.end(Reason::Refused);
+        }
+    }
+
+    fn with_session(&self, answer: Answer) -> Answer {
+        match &self.session {
+            Some(session) => answer.header(SESSION, format!("{};timeout={}", session.id, TIMEOUT.as_secs())),
+            None => answer,
+        }
+    }
+}
+
+/// Whether a request can be granted to who was let in before on the same connection, whatever became of its nonce.
+fn is_harmless(method: &Method) -> bool {
+    matches!(method, Method::GetParameter | Method::SetParameter | Method::Teardown)
+}
+
+fn unauthorized(challenges: Vec<String>) -> Answer {
+    challenges
+        .into_iter()
+        .fold(Answer::new(StatusCode::Unauthorized), |answer, challenge| answer.append("WWW-Authenticate", &challenge))
+}
+
+/// The kind of a presentation with one track.
+fn only(choice: Choice) -> Option<MediaKind> {
+    let mut codecs = choice.codecs();
+    codecs.next().filter(|_| codecs.next().is_none()).map(Codec::kind)
+}
+
+/// The request's own URL, as what track names are relative to. RFC 2326 appendix C.1.1.
+fn base(request: &Request<Vec<u8>>) -> String {
+    let url = request.request_uri().map_or("", |url| url.as_str());
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    format!("{}/", url.trim_end_matches('/'))
+}
+
+/// What a player says of itself, fit for a log and a screen.
+fn printable(text: &str) -> String {
+    text.chars().filter(|character| character.is_ascii_graphic() || *character == ' ').take(MAX_AGENT).collect()
+}
+
+/// Whether a message asks for something that only a call of ours can mean: whoever sends it is no player.
+#[must_use]
+pub fn is_for_a_call(message: &[u8]) -> bool {
+    let text = message.split(|byte| *byte == b'\n').take(64);
+    text.map(<[u8]>::trim_ascii).any(|line| {
+        let Some((name, value)) = line.split_at_checked("Require:".len()) else { return false };
+        name.eq_ignore_ascii_case(b"Require:") && value.trim_ascii() == FEATURE.as_bytes()
+    })
+}
+
+const METHODS: &str = "OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, TEARDOWN, GET_PARAMETER, SET_PARAMETER";
+const PUBLIC: &str = "Public";
+const RANGE: &str = "Range";
+const SESSION: &str = "Session";
+const TRANSPORT: &str = "Transport";
+
+#[cfg(test)]
+mod tests;

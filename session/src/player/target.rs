@@ -1,0 +1,143 @@
+//! What a player's URL names: the stream, the formats that it wants, and perhaps one track of it.
+
+use rtsp_types::Request;
+use visavis_net::rtp::codec::{Codec, MediaKind};
+
+use super::Program;
+use crate::rtsp::client::track;
+
+/// The formats of one presentation. Each has a URL of its own, so that a player need not be taught to choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Choice {
+    /// How pictures come, if they do.
+    pub video: Option<Codec>,
+    /// How sound comes, if it does.
+    pub audio: Option<Codec>,
+}
+
+impl Choice {
+    /// What players get that ask for nothing: H.264 and Opus, as far as there are pictures and sound.
+    pub(crate) fn of(program: &Program) -> Self {
+        Self { video: program.video.then_some(Codec::H264), audio: program.audio.then_some(Codec::Opus) }
+    }
+
+    /// The codec of one kind.
+    #[must_use]
+    pub const fn codec(&self, kind: MediaKind) -> Option<Codec> {
+        match kind {
+            MediaKind::Video => self.video,
+            MediaKind::Audio => self.audio,
+        }
+    }
+
+    /// Pictures first, as players list them.
+    pub fn codecs(&self) -> impl Iterator<Item = Codec> {
+        [self.video, self.audio].into_iter().flatten()
+    }
+
+    /// Takes one word of a path; `false` if it is none of ours.
+    fn take(&mut self, program: &Program, word: &str) -> bool {
+        let (slot, there, codec) = match word {
+            "h264" => (&mut self.video, program.video, Some(Codec::H264)),
+            "mjpeg" => (&mut self.video, program.video, Some(Codec::Jpeg)),
+            "opus" => (&mut self.audio, program.audio, Some(Codec::Opus)),
+            "pcmu" => (&mut self.audio, program.audio, Some(Codec::Pcmu)),
+            "silent" => (&mut self.audio, true, None),
+            _ => return false,
+        };
+        *slot = codec.filter(|_| there);
+        true
+    }
+}
+
+/// What a request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// The server itself: `*`.
+    Server,
+    /// All tracks of a presentation.
+    Whole(Choice),
+    /// One of them.
+    Track(Choice, MediaKind),
+    /// Nothing that is here.
+    Nothing,
+}
+
+impl Target {
+    /// Words of a path that are looked at.
+    const MAX_WORDS: usize = 8;
+
+    /// The path is the program's name, words for formats, and perhaps a track; a query says nothing.
+    pub(super) fn of(program: &Program, request: &Request<Vec<u8>>) -> Self {
+        let Some(url) = request.request_uri() else { return Self::Server };
+        Self::of_path(program, url.path())
+    }
+
+    fn of_path(program: &Program, path: &str) -> Self {
+        let mut words = path.split('/').filter(|word| !word.is_empty());
+        if words.next() != Some(program.name.as_str()) {
+            return Self::Nothing;
+        }
+        let mut choice = Choice::of(program);
+        let mut words = words.take(Self::MAX_WORDS).peekable();
+        while let Some(word) = words.next() {
+            let kind = [MediaKind::Video, MediaKind::Audio].into_iter().find(|kind| track(*kind) == word);
+            match kind {
+                Some(kind) if words.peek().is_none() && choice.codec(kind).is_some() => {
+                    return Self::Track(choice, kind);
+                }
+                None if choice.take(program, word) => {}
+                Some(_) | None => return Self::Nothing,
+            }
+        }
+        if choice.codecs().next().is_some() { Self::Whole(choice) } else { Self::Nothing }
+    }
+
+    pub(super) fn choice(self) -> Option<Choice> {
+        match self {
+            Self::Whole(choice) | Self::Track(choice, _) => Some(choice),
+            Self::Server | Self::Nothing => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn program(video: bool, audio: bool) -> Program {
+        Program { name: "door".to_owned(), video, audio, ssrcs: Program::ssrcs_from([1, 2, 3, 4]) }
+    }
+
+    #[test]
+    fn every_format_has_a_path() {
+        let both = program(true, true);
+        let choice = |video, audio| Choice { video, audio };
+        for (path, expected) in [
+            ("/door", choice(Some(Codec::H264), Some(Codec::Opus))),
+            ("/door/", choice(Some(Codec::H264), Some(Codec::Opus))),
+            ("//door//h264/opus", choice(Some(Codec::H264), Some(Codec::Opus))),
+            ("/door/mjpeg", choice(Some(Codec::Jpeg), Some(Codec::Opus))),
+            ("/door/pcmu/mjpeg", choice(Some(Codec::Jpeg), Some(Codec::Pcmu))),
+            ("/door/silent", choice(Some(Codec::H264), None)),
+        ] {
+            assert_eq!(Target::of_path(&both, path), Target::Whole(expected), "{path}");
+            let track = format!("{path}/video");
+            assert_eq!(Target::of_path(&both, &track), Target::Track(expected, MediaKind::Video), "{track}");
+        }
+        for path in
+            ["", "/", "/cellar", "/door/h265", "/door/video/audio", "/door/silent/audio", "/Door", "/door/mjpeg/x"]
+        {
+            assert_eq!(Target::of_path(&both, path), Target::Nothing, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_captured_is_not_offered() {
+        let sound = Choice { video: None, audio: Some(Codec::Opus) };
+        assert_eq!(Target::of_path(&program(false, true), "/door/mjpeg"), Target::Whole(sound));
+        assert_eq!(Target::of_path(&program(false, true), "/door/video"), Target::Nothing);
+        assert_eq!(Target::of_path(&program(false, true), "/door/silent"), Target::Nothing);
+        assert_eq!(Target::of_path(&program(false, false), "/door"), Target::Nothing);
+    }
+}

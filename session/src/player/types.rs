@@ -1,0 +1,125 @@
+//! What a player is told and what it tells.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use rand_core::Rng;
+use visavis_net::rtp::codec::{Codec, MediaKind};
+use visavis_net::rtp::ids::{SeqNo, Ssrc};
+use visavis_net::rtp::time::RtpTime;
+
+use super::{Choice, Ports, Transport};
+use crate::error::PeerFault;
+
+/// What an owner offers to players.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The first word of the path of its URLs.
+    pub name: String,
+    /// Whether there are pictures.
+    pub video: bool,
+    /// Whether there is sound.
+    pub audio: bool,
+    /// The source of each format's stream, as [`Self::ssrc`] has them.
+    pub(super) ssrcs: [Ssrc; 4],
+}
+
+impl Program {
+    /// A program whose streams have sources drawn from `rng`.
+    #[must_use]
+    pub fn new(name: String, video: bool, audio: bool, rng: &mut impl Rng) -> Self {
+        // Apart in their lowest bits, so that no two are the same.
+        let ssrcs = std::array::from_fn(|n| rng.next_u32() & !3 | n as u32);
+        Self { name, video, audio, ssrcs: Self::ssrcs_from(ssrcs) }
+    }
+
+    pub(super) fn ssrcs_from(numbers: [u32; 4]) -> [Ssrc; 4] {
+        numbers.map(Ssrc)
+    }
+
+    /// The source of the stream of one format: the same for all players, who get the same packets.
+    #[must_use]
+    pub const fn ssrc(&self, codec: Codec) -> Ssrc {
+        self.ssrcs[codec as usize]
+    }
+}
+
+/// Where a connection comes from and what carries it.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Names the connection among all that share a [`Guard`].
+    pub conn: u64,
+    /// The address of the player.
+    pub from: IpAddr,
+    /// Whether it is over TLS.
+    pub secure: bool,
+    /// Our ports for datagrams.
+    pub ports: Ports,
+}
+
+/// What the owner allows a connection at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leave {
+    /// Whether it may speak without TLS.
+    pub clear: bool,
+    /// Whether one more may watch.
+    pub room: bool,
+}
+
+/// What a player wants, for the owner of its [`Player`] to bring about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It asks what there is: answer with [`Player::describe`].
+    Describe(Choice),
+    /// A track has a way.
+    Setup(Codec, Transport),
+    /// What is set up may flow: answer with [`Player::begin`].
+    Play,
+    /// It wants nothing for a while.
+    Pause,
+    /// It does not want this kind any more.
+    Leave(MediaKind),
+    /// The conversation is over.
+    Over(Reason),
+}
+
+/// Why a conversation with a player is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It said so, or closed the connection.
+    Left,
+    /// Nothing was heard of it.
+    Silent,
+    /// It did not read what was sent to it.
+    Stalled,
+    /// It does not speak RTSP, or not well.
+    Fault(PeerFault),
+    /// It does not know a name and a password.
+    Refused,
+    /// The owner ended it.
+    Ended,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Left => f.write_str("it left"),
+            Self::Silent => f.write_str("nothing was heard of it any more"),
+            Self::Stalled => f.write_str("it did not read what was sent to it"),
+            Self::Fault(fault) => fault.fmt(f),
+            Self::Refused => f.write_str("it gave no name and password that may watch"),
+            Self::Ended => f.write_str("the stream ended"),
+        }
+    }
+}
+
+/// Where a track begins, for `RTP-Info`. RFC 2326 §12.33.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Which.
+    pub kind: MediaKind,
+    /// The number of its first packet.
+    pub seq: SeqNo,
+    /// The time of that packet.
+    pub time: RtpTime,
+}
