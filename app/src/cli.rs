@@ -225,8 +225,10 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
             let auto = Allow::together(&args.allow);
             match auto {
                 Auto::Anyone => screen.error("whoever reaches this port can watch, known or not"),
-                Auto::Contacts if book.contacts().known().next().is_none() => {
-                    screen.error("nobody can watch: you have no contacts with a key; add some, or use --allow");
+                Auto::Contacts if book.contacts().known().next().is_none() && args.players.allow_players.is_none() => {
+                    screen.error(
+                        "nobody can watch: you have no contacts with a key; add some, or use --allow or --allow-players",
+                    );
                 }
                 Auto::Nobody | Auto::Contacts | Auto::Listed(_) => {}
             }

@@ -80,6 +80,8 @@ pub(super) struct Players {
     guard: Option<Guard>,
     program: Arc<Program>,
     ports: Ports,
+    /// What packets of players are taken from.
+    pool: Pool,
     max_viewers: usize,
     /// Visavis peers that watch as well.
     others: usize,
@@ -118,6 +120,7 @@ impl Players {
             grant: grant.clone(),
             program: Arc::new(program),
             ports,
+            pool: Pool::new(16),
             max_viewers,
             others: 0,
             rng,
@@ -182,7 +185,6 @@ impl Players {
         framer: Framer,
         first: &[u8],
         secure: bool,
-        pool: &Pool,
     ) {
         let idle = self.viewers.values().filter(|viewer| viewer.watching_since.is_none()).count();
         if self.viewers.len() >= MAX_PLAYERS || idle >= MAX_IDLE {
@@ -200,15 +202,15 @@ impl Players {
         let player = Player::new(now, place, Arc::clone(&self.program));
         self.viewers.insert(conn, Viewer::new(player, framer, tls, remote));
         if secure {
-            self.tcp(now, conn, first, pool);
+            self.tcp(now, conn, first);
         } else {
             self.message(now, conn, first);
-            self.go_on(now, conn, pool);
+            self.go_on(now, conn);
         }
     }
 
     /// Bytes arrived on a connection.
-    pub(super) fn tcp(&mut self, now: Instant, conn: ConnId, bytes: &[u8], pool: &Pool) {
+    pub(super) fn tcp(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
         let Some(viewer) = self.viewers.get_mut(&conn) else { return };
         match &mut viewer.tls {
             None => viewer.framer.push(bytes),
@@ -221,16 +223,16 @@ impl Players {
                 viewer.framer.push(&plain);
             }
         }
-        self.go_on(now, conn, pool);
+        self.go_on(now, conn);
     }
 
     /// Looks at what has arrived, up to where an answer has to wait.
-    fn go_on(&mut self, now: Instant, conn: ConnId, pool: &Pool) {
+    fn go_on(&mut self, now: Instant, conn: ConnId) {
         while let Some(viewer) = self.viewers.get_mut(&conn) {
             if viewer.player.is_waiting() || viewer.player.is_over() {
                 break;
             }
-            match viewer.framer.next(pool) {
+            match viewer.framer.next(&self.pool) {
                 Ok(Some(Frame::Rtsp(message))) => self.message(now, conn, &message),
                 Ok(Some(Frame::Media { channel, packet })) => {
                     let codec = viewer.tracks().find(|track| match track.transport {
@@ -426,6 +428,7 @@ impl Players {
         }
         for conn in beginning {
             self.begin(now, conn, Some(start));
+            self.go_on(now, conn);
         }
         if wants_key {
             self.want_key(now);
@@ -443,7 +446,7 @@ impl Players {
         for conn in asking {
             if let Some(viewer) = self.viewers.get_mut(&conn) {
                 viewer.player.describe(self.sets.as_ref());
-                self.act(now, conn);
+                self.go_on(now, conn);
             }
         }
     }
@@ -480,7 +483,7 @@ impl Players {
     }
 
     /// Does what is due.
-    pub(super) fn handle_timeout(&mut self, now: Instant, pool: &Pool) {
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
         if self.until.is_some_and(|until| until <= now) {
             self.end(now);
         }
@@ -499,7 +502,7 @@ impl Players {
                 viewer.player.handle_timeout(now);
             }
             // An answer that waited for something is out, and the next request can be looked at.
-            self.go_on(now, conn, pool);
+            self.go_on(now, conn);
         }
         if self.report_at.is_some_and(|at| at <= now) {
             self.report_to_all(now);

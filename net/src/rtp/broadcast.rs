@@ -56,8 +56,9 @@ impl Broadcast {
     pub fn fill(&mut self, frame: &OutFrame, burst: &mut Burst) {
         if let Some(latest) = self.latest {
             let rate = self.codec.clock_rate();
-            let off = frame.time.add(self.offset).since(latest.time_at(frame.captured, rate));
-            if off.unsigned_abs() > rate.0 {
+            let time = frame.time.add(self.offset);
+            let off = time.since(latest.time_at(frame.captured, rate));
+            if off.unsigned_abs() > rate.0 || time.since(latest.time) < 0 {
                 self.offset = self.offset.wrapping_sub(off as u32);
             }
         }

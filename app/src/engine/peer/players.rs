@@ -37,7 +37,7 @@ impl Peer {
     pub(super) fn is_of_player(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) -> bool {
         let Some(players) = &mut self.players else { return false };
         if players.has(conn) {
-            players.tcp(now, conn, bytes, &self.pool);
+            players.tcp(now, conn, bytes);
             self.settle_players(now);
             return true;
         }
@@ -55,7 +55,7 @@ impl Peer {
         let (Some(leg), Some(players)) = (self.legs.remove(&id), &mut self.players) else { return };
         players.set_others(others);
         let remote = leg.remote;
-        players.accept(now, id, remote, leg.into_framer(), first, secure, &self.pool);
+        players.accept(now, id, remote, leg.into_framer(), first, secure);
         self.settle_players(now);
     }
 
@@ -99,7 +99,7 @@ impl Peer {
 
     pub(super) fn players_timeout(&mut self, now: Instant) {
         if let Some(players) = &mut self.players {
-            players.handle_timeout(now, &self.pool);
+            players.handle_timeout(now);
             self.settle_players(now);
         }
     }

@@ -54,13 +54,18 @@ fn the_clock_runs_on_when_an_encoder_begins_anew() {
     let again = OutFrame { payloads: first.payloads.clone(), ..OutFrame::empty(Codec::H264, RtpTime(0), captured) };
     stream.fill(&again, &mut burst);
     assert_eq!(burst.time().since(before), 60 * 90_000);
+    let soon = captured + Duration::from_millis(10);
+    stream.fill(&OutFrame { payloads: Vec::new(), ..OutFrame::empty(Codec::H264, RtpTime(900), soon) }, &mut burst);
+    let back = soon + Duration::from_millis(5);
+    stream.fill(&OutFrame { payloads: Vec::new(), ..OutFrame::empty(Codec::H264, RtpTime(0), back) }, &mut burst);
+    assert_eq!(burst.time().since(before), 60 * 90_000 + 15 * 90, "never back, however little");
     // A camera's own clock may drift, and is believed.
     let late = captured + Duration::from_millis(500);
     stream.fill(
-        &OutFrame { payloads: first.payloads, ..OutFrame::empty(Codec::H264, RtpTime(44_000), late) },
+        &OutFrame { payloads: first.payloads, ..OutFrame::empty(Codec::H264, RtpTime(43_000), late) },
         &mut burst,
     );
-    assert_eq!(burst.time().since(before), 60 * 90_000 + 44_000);
+    assert_eq!(burst.time().since(before), 60 * 90_000 + 15 * 90 + 43_000);
 }
 
 #[test]

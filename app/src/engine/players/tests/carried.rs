@@ -1,0 +1,154 @@
+//! Over TLS, with a client of the library's own.
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
+use std::io::{Read, Write};
+
+use super::*;
+use crate::profile::Profile;
+
+/// A player over TLS that trusts whoever answers.
+struct Client {
+    tls: ClientConnection,
+    heard: Vec<u8>,
+}
+
+/// What is tested here is what is said, not who says it.
+#[derive(Debug)]
+struct Anyone(Arc<rustls::crypto::CryptoProvider>);
+
+impl rustls::client::danger::ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &[rustls::pki_types::CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: rustls::pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        Ok(rustls::client::danger::ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &rustls::pki_types::CertificateDer<'_>,
+        signature: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &rustls::pki_types::CertificateDer<'_>,
+        signature: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl Client {
+    fn new(version: &'static rustls::SupportedProtocolVersion) -> Self {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[version])
+            .expect("spoken")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+            .with_no_client_auth();
+        let name = ServerName::try_from("localhost").expect("a name");
+        let tls = ClientConnection::new(Arc::new(config), name).expect("a client");
+        Self { tls, heard: Vec::new() }
+    }
+
+    /// Lets both talk until neither has anything to say.
+    fn talk(&mut self, scene: &mut Scene) {
+        loop {
+            let mut bytes = Vec::new();
+            while self.tls.wants_write() {
+                self.tls.write_tls(&mut bytes).expect("written");
+            }
+            if !bytes.is_empty() {
+                let id = ConnId(2);
+                if scene.players.has(id) {
+                    // In small pieces, as a network may have it.
+                    for piece in bytes.chunks(100) {
+                        scene.players.tcp(scene.now, id, piece);
+                    }
+                } else {
+                    assert_eq!(bytes[0], FIRST_BYTE);
+                    let framer = Framer::new();
+                    scene.players.accept(scene.now, id, place(2), framer, &bytes, true);
+                }
+            }
+            let answer = scene.taken("tcp 2");
+            if bytes.is_empty() && answer.is_empty() {
+                return;
+            }
+            let (mut answer, mut plain) = (&answer[..], vec![0; 32 * 1024]);
+            while !answer.is_empty() {
+                self.tls.read_tls(&mut answer).expect("read");
+                self.tls.process_new_packets().expect("a sound peer");
+                while let Ok(len @ 1..) = self.tls.reader().read(&mut plain) {
+                    self.heard.extend_from_slice(&plain[..len]);
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, scene: &mut Scene, method: &str, path: &str, headers: &str) {
+        let request = format!("{method} rtsps://a/door{path} RTSP/1.0\r\nCSeq: 3\r\n{headers}\r\n");
+        self.tls.writer().write_all(request.as_bytes()).expect("written");
+        self.talk(scene);
+    }
+
+    fn text(&mut self) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut self.heard)).into_owned()
+    }
+}
+
+fn secured() -> (tempfile::TempDir, Scene) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let profile = Profile::open(Some(dir.path().join("profile"))).expect("a profile");
+    let grant = Grant { tls: Some(profile.certificate().expect("made").tls()), ..granted() };
+    (dir, Scene::with(&grant, 9))
+}
+
+#[test]
+fn sound_and_pictures_go_through_tls() {
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let (_dir, mut scene) = secured();
+        let mut client = Client::new(version);
+        client.ask(&mut scene, "OPTIONS", "", "");
+        assert!(client.text().starts_with("RTSP/1.0 200"));
+        client.ask(&mut scene, "SETUP", "/video", &format!("Transport: {UDP}\r\n"));
+        assert!(client.text().starts_with("RTSP/1.0 461"), "datagrams would not be sealed");
+        client.ask(&mut scene, "SETUP", "/video", &format!("Transport: {TCP}\r\n"));
+        client.ask(&mut scene, "PLAY", "", "");
+        client.heard.clear();
+        scene.frame(Codec::H264, true, &[1000; 30]);
+        client.talk(&mut scene);
+        let packets = client.heard.windows(4).filter(|window| *window == [b'$', 0, 3, 244]).count();
+        assert_eq!(packets, 30);
+        assert!(scene.players.list(scene.now)[0].secure);
+        client.ask(&mut scene, "TEARDOWN", "", "");
+        assert!(client.text().contains("RTSP/1.0 200") && scene.players.is_empty());
+        assert!(client.tls.process_new_packets().expect("sound").peer_has_closed(), "and is told that nothing follows");
+    }
+}
+
+#[test]
+fn what_is_no_tls_ends_the_connection() {
+    let (_dir, mut scene) = secured();
+    scene.players.accept(scene.now, ConnId(2), place(2), Framer::new(), &[0x16, 3, 1, 0, 4, 1, 2, 3, 4], true);
+    scene.settle();
+    assert!(scene.players.is_empty());
+    assert!(matches!(scene.happened.last(), Some(Happening::Close(_))));
+}
