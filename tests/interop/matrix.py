@@ -1,0 +1,273 @@
+"""Has every client play every kind of stream from an RTSP server, and prints a table in Markdown. Started by ./run."""
+
+import argparse
+import fnmatch
+import json
+import os
+import re
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import clients
+from frames import Clip, make_clip
+
+HERE = Path(__file__).resolve().parent
+TOP = HERE.parent.parent
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", TOP / "target"))
+
+TRANSPORTS, VIDEOS, AUDIOS = ("udp", "tcp", "rtsps"), ("mjpeg", "h264"), ("opus", "none")
+PATHS = {
+    ("h264", "opus"): "/stream",
+    ("h264", "none"): "/stream/h264/silent",
+    ("h264", "pcmu"): "/stream/pcmu",
+    ("mjpeg", "opus"): "/stream/mjpeg",
+    ("mjpeg", "none"): "/stream/mjpeg/silent",
+}
+SHARE, LIKENESS = 0.99, 0.95
+
+# Cells that a client cannot do, and the words that it has for that. Any other that cannot be done is a failure, and so is one
+# of these that fails with other words. Where one works after all, that is told.
+CANNOT = [
+    ("vlc,rtsps", r"unable to open the MRL 'rtsps:"),
+]
+# Debian builds VLC without live555, its RTSP client (bug 981439): all that is left are clients for two other dialects. Only
+# true where there is no such module; ./vlc-live555 can build one.
+CANNOT_WITHOUT_LIVE555 = [("vlc", r"unable to open the MRL|satip stream error")]
+
+
+def cells(quick, patterns):
+    """The cells to run: peer, transport, video, audio."""
+    chosen = []
+    for p, peer in enumerate(clients.PEERS):
+        for t, transport in enumerate(TRANSPORTS):
+            if quick:
+                # One each: pictures of either kind by turns, a third of them without sound.
+                chosen.append((peer, transport, VIDEOS[(p + t) % 2], AUDIOS[(p + t) % 3 == 2]))
+                continue
+            chosen += [(peer, transport, *path) for path in PATHS]
+    patterns = patterns or ["*"]
+    # G.711 is an extra: only who asks for it by its name gets it.
+    extra = {pattern for pattern in patterns if pattern.endswith(",pcmu")}
+    return [cell for cell in chosen if any(matches(cell, pattern) for pattern in (patterns if cell[3] in AUDIOS else extra))]
+
+
+def matches(cell, pattern):
+    """Whether a cell is one of PEER,TRANSPORT,VIDEO,AUDIO, each a shell pattern; what is left out is anything."""
+    words = pattern.split(",")
+    words += ["*"] * (4 - len(words))
+    return all(fnmatch.fnmatchcase(*pair) for pair in zip(cell, words))
+
+
+def free_ports():
+    """Two TCP ports that nobody has at the moment."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+class Server:
+    """The server under test: started when it is needed, and again after it ended."""
+
+    def __init__(self, kind, files, folder):
+        self.kind, self.files, self.folder = kind, files, folder
+        self.process, self.starts = None, 0
+
+    def command(self):
+        pictures, sound = map(str, self.files)
+        plain, tls = free_ports()
+        if self.kind == "gst":
+            self.ports = plain, tls
+            command = ["/usr/bin/python3", str(HERE / "gst_server.py"), "--port", str(plain), "--tls-port", str(tls)]
+            return [*command, "--tls-folder", str(self.folder), "--video", pictures, "--audio", sound]
+        self.ports = plain, plain
+        program = os.environ.get("VISAVIS", str(TARGET / "release" / "visavis"))
+        if not shutil.which(program):
+            sys.exit(f"interop: there is no {program}: cargo build --release --package visavis, or say where with VISAVIS")
+        command = [program, "--profile", str(self.folder / "profile"), "--json", "stream", "--port", str(plain)]
+        return [*command, "--video", pictures, "--audio", sound, "--allow-players", "loopback"]
+
+    def start(self):
+        if self.process and self.process.poll() is None:
+            return
+        self.stop()
+        self.starts += 1
+        log = self.folder / f"server-{self.starts}.log"
+        self.events = (self.folder / f"server-{self.starts}.events").open("wb", buffering=0)
+        with log.open("w") as errors:
+            # Its standard input ends with this process, however that ends.
+            self.process = subprocess.Popen(self.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, bufsize=0)
+        deadline, line = time.monotonic() + 20, b""
+        while b'"listening"' not in line:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.process.stdout], [], [], left)[0]:
+                line = b""
+            else:
+                line = self.process.stdout.readline()
+                self.events.write(line)
+            if not line:
+                self.stop()
+                sys.exit(f"interop: the server does not listen: {last_line(log)}")
+        # The rest of what it tells is only kept. A pipe that nobody reads would stop it.
+        subprocess.Popen(["cat"], stdin=self.process.stdout, stdout=self.events)
+        self.process.stdout.close()
+
+    def stop(self):
+        """Has it leave; gives its exit status."""
+        if not self.process:
+            return 0
+        process, self.process = self.process, None
+        try:
+            # As its user would. One that does not listen to that sees its input end.
+            process.stdin.write(b"quit\n")
+            process.stdin.close()
+        except BrokenPipeError:
+            pass
+        for way in (lambda: None, process.terminate, process.kill):
+            way()
+            try:
+                return process.wait(5)
+            except subprocess.TimeoutExpired:
+                pass
+        return process.wait()
+
+    def url(self, cell):
+        scheme, port = ("rtsps", self.ports[1]) if cell[1] == "rtsps" else ("rtsp", self.ports[0])
+        return f"{scheme}://127.0.0.1:{port}{PATHS[cell[2:]]}"
+
+    def faults(self):
+        """What it said that no server should."""
+        for log in sorted(self.folder.glob("server-*.log")):
+            for line in log.read_text(errors="replace").splitlines():
+                if "panicked" in line or "too slow" in line:
+                    yield f"{log.name}: {line}"
+
+
+def last_line(path):
+    lines = path.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it says nothing"
+
+
+def plain(line, most=110):
+    """A line of a log as it fits a table: without addresses of memory, and without what would end a column."""
+    line = re.sub(r"( @)? ?\[?\b0x[0-9a-f]+\b|^\[[0-9a-f]{16}\] ", "", line).replace("|", "/").strip()
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def judge(cell, outcome, seconds, cannot):
+    """What a cell comes to: ok, FAILED …, or cannot: ….."""
+    pictures, complaints = outcome.pictures, outcome.complaints
+    if not pictures.pictures:
+        for pattern, words in cannot:
+            if matches(cell, pattern):
+                for line in complaints:
+                    if re.search(words, line):
+                        return f"cannot: {plain(line)}"
+        return f"FAILED no pictures: {plain(complaints[0] if complaints else (outcome.log.splitlines() or [''])[-1])}"
+    faults = []
+    if not pictures.got:
+        return f"FAILED none of {pictures.pictures} pictures has a number that can be read"
+    if pictures.seconds < 0.95 * seconds:
+        faults.append(f"pictures of {pictures.seconds:.1f} s only")
+    if pictures.share < SHARE:
+        most, at = max(pictures.gaps)
+        faults.append(f"{pictures.expected - pictures.got} pictures missing, {most} of them after {at:.1f} s")
+    if pictures.unreadable:
+        faults.append(f"{pictures.unreadable} pictures damaged")
+    if pictures.backwards:
+        faults.append(f"{pictures.backwards} pictures out of order")
+    if pictures.ssim < LIKENESS:
+        faults.append("pictures too unlike")
+    faults.append(pictures.range_fault())
+    if cell[3] != "none" and cell[0] != "opencv":
+        faults.append(outcome.sound.fault(pictures.seconds))
+    if complaints:
+        faults.append(f"{len(complaints)} complaints: {plain(complaints[0])}")
+    if outcome.stayed:
+        faults.append("the client could not leave")
+    faults = [fault for fault in faults if fault]
+    if faults:
+        return "FAILED " + "; ".join(faults)
+    expected = any(matches(cell, pattern) for pattern, _words in cannot)
+    return "ok, though it was thought to be unable" if expected else "ok"
+
+
+def row(cell, outcome, verdict):
+    pictures = outcome.pictures
+    figures = [f"{pictures.got}/{pictures.expected}", f"{100 * pictures.share:.1f}", f"{pictures.ssim:.3f}"]
+    if not pictures.got:
+        figures = ["–"] * 3
+    sound = "–" if cell[3] == "none" else "not taken" if cell[0] == "opencv" else f"{outcome.sound.seconds:.1f}"
+    return "| " + " | ".join([*cell, *figures, sound, verdict]) + " |"
+
+
+def live555():
+    """Whether VLC has its RTSP client here."""
+    own = TARGET / "interop" / "vlc"
+    places = [*os.environ.get("VLC_PLUGIN_PATH", "").split(":"), *map(str, Path("/usr/lib").glob("*/vlc/plugins"))]
+    if (own / "liblive555_plugin.so").exists():
+        os.environ["VLC_PLUGIN_PATH"] = ":".join(filter(None, [os.environ.get("VLC_PLUGIN_PATH"), str(own)]))
+        return True
+    return any(next(Path(place).rglob("liblive555_plugin.so"), None) for place in places if place)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="run", description="Clients of others against an RTSP server.")
+    parser.add_argument("--seconds", type=float, help="of pictures, for each cell (15; 5 with --quick)")
+    parser.add_argument("--only", action="append", metavar="PEER,TRANSPORT,VIDEO,AUDIO", help="these cells only, by shell patterns")
+    parser.add_argument("--quick", action="store_true", help="each client once by each transport")
+    parser.add_argument("--server", choices=("visavis", "gst"), default="visavis", help="which server (%(default)s)")
+    options = parser.parse_args()
+    seconds = options.seconds or (5 if options.quick else 15)
+    if seconds < 3:
+        parser.error("--seconds takes 3 or more: less sound cannot be compared")
+    chosen = cells(options.quick, options.only)
+    if not chosen:
+        parser.error("no cell is like that")
+
+    folder = TARGET / "interop"
+    folder.mkdir(parents=True, exist_ok=True)
+    files = make_clip(folder)
+    clip = Clip(*files)
+    out = folder / options.server
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    cannot = CANNOT if live555() else CANNOT + CANNOT_WITHOUT_LIVE555
+    server = Server(options.server, files, out)
+    server.start()
+    verdicts = []
+    print(f"Server: {options.server}, {seconds:g} s of pictures for each cell\n")
+    print("| client | transport | video | audio | got/expected | % | SSIM | sound, s | |")
+    print("| --- | --- | --- | --- | ---: | ---: | ---: | ---: | --- |", flush=True)
+    try:
+        for cell in chosen:
+            server.start()
+            outcome = clients.run(clients.PEERS[cell[0]], server.url(cell), cell, seconds, clip, out / ("-".join(cell) + ".log"))
+            verdict = judge(cell, outcome, seconds, cannot)
+            if server.process.poll() is not None:
+                verdict = f"FAILED the server ended with status {server.process.returncode}: {verdict}"
+            verdicts.append(verdict)
+            print(row(cell, outcome, verdict), flush=True)
+    finally:
+        status = server.stop()
+    failed = sum(verdict.startswith("FAILED") for verdict in verdicts)
+    unable = sum(verdict.startswith("cannot") for verdict in verdicts)
+    print(f"\n{len(verdicts)} cells: {len(verdicts) - failed - unable} ok, {failed} failed, {unable} that a client cannot do")
+    faults = list(server.faults())
+    if status != 0:
+        faults.append(f"the server ended with status {status}")
+    for fault in faults:
+        print(f"FAILED {fault}")
+    if failed or faults:
+        print(f"interop: what clients and server said is in {out}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
