@@ -10,6 +10,7 @@ mod hook;
 mod json;
 mod levels;
 mod media;
+mod metrics;
 mod output;
 mod outside;
 mod players;
@@ -111,6 +112,8 @@ enum Failure {
     Randomness(#[from] getrandom::Error),
     #[error("cannot write the man pages to {}: {source}", folder.display())]
     Pages { folder: PathBuf, source: std::io::Error },
+    #[error("--metrics {address}: {error}")]
+    Metrics { address: SocketAddr, error: std::io::Error },
     #[error("cannot start: {0}")]
     Runtime(std::io::Error),
     #[cfg(unix)]
@@ -133,7 +136,7 @@ impl Failure {
             )) => Exit::Usage,
             Self::Device(_) => Exit::Device,
             Self::Profile(_) | Self::Players(_) | Self::Engine(_) | Self::Randomness(_) => Exit::Failed,
-            Self::Runtime(_) | Self::Pages { .. } => Exit::Failed,
+            Self::Runtime(_) | Self::Pages { .. } | Self::Metrics { .. } => Exit::Failed,
             #[cfg(unix)]
             Self::Client(ClientError::NotRunning) => Exit::NotRunning,
             #[cfg(unix)]
@@ -264,6 +267,8 @@ struct Setup {
     duration: Option<Duration>,
     /// Whether others of the same owner may have a say.
     control: bool,
+    /// Where to say how it goes.
+    metrics: Option<SocketAddr>,
 }
 
 impl Setup {
@@ -290,6 +295,7 @@ impl Setup {
             reconnect: network.reconnect,
             duration: running.duration,
             control: !running.no_control,
+            metrics: running.metrics,
         }
     }
 
@@ -353,6 +359,11 @@ fn converse(
     let manner = Manner { duration: setup.duration, chosen: media.chosen, hook: setup.hook, players: offer };
     let exit = runtime.block_on(async {
         let engine = Engine::spawn(config)?;
+        if let Some(address) = setup.metrics {
+            let failed = |error| Failure::Metrics { address, error };
+            let address = metrics::serve(address, engine.snapshot.clone()).await.map_err(failed)?;
+            screen.line(&format!("Metrics are at http://{address}/metrics."));
+        }
         let wires = Wires { commands: engine.commands, events: engine.events, snapshot: engine.snapshot };
         #[cfg(unix)]
         let (requests, answers) = claim.as_ref().map(server::serve).transpose().map_err(Failure::Runtime)?.unzip();

@@ -117,6 +117,12 @@ impl Player {
         self.agent.as_deref()
     }
 
+    /// Requests that brought nothing about.
+    #[must_use]
+    pub const fn refused(&self) -> u32 {
+        self.faults
+    }
+
     /// Whether an answer is due before the next request is looked at: they go out in order.
     #[must_use]
     pub const fn is_waiting(&self) -> bool {

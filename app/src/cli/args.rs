@@ -400,6 +400,9 @@ pub(crate) struct Running {
     /// Stay out of reach of `visavis hangup` and the like; one more with the same profile may run then
     #[arg(long)]
     pub(crate) no_control: bool,
+    /// Say how it goes in Prometheus' format at http://ADDRESS/metrics, to whoever reaches it
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

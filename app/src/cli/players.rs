@@ -102,7 +102,8 @@ impl Offer {
     }
 
     fn url(&self, address: SocketAddr) -> String {
-        let far = Scope::of(address.ip()) == Scope::Any && !self.in_clear;
+        // From beyond, an address of everybody's is reached; the others are reached from here alone.
+        let far = self.from == Scope::Any && Scope::of(address.ip(), &[]) == Scope::Any && !self.in_clear;
         let scheme = if far { "rtsps" } else { "rtsp" };
         let login = if self.login { "NAME:PASSWORD@" } else { "" };
         format!("{scheme}://{login}{}/{}", without_scope(address), self.name)

@@ -14,6 +14,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use visavis_media::mean::Mean;
 use visavis_net::buf::Pool;
+use visavis_net::io::interfaces;
 use visavis_net::io::tcp::{Accepted, Listener, MAX_ACCEPTED};
 use visavis_net::io::udp::{Datagram, RecvBatch, SendBatch, Socket};
 use visavis_net::rtp::codec::MediaKind;
@@ -29,6 +30,9 @@ use super::threads::{Encoded, Media};
 
 /// The snapshot is renewed this often.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The networks of this machine are looked at this often, while players may come from there.
+const NETWORKS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Events the owner has not taken yet. Beyond that the oldest goes first that a peer can cause at will.
 const EVENT_BACKLOG: usize = 256;
@@ -87,6 +91,8 @@ pub(super) struct Driver {
     resting: Option<Instant>,
     /// It was said that connections cannot be accepted, and none has been since.
     told_unaccepted: bool,
+    /// When the networks of this machine were looked at.
+    networks_at: Option<Instant>,
     /// Set when the owner asked for the end: the moment at which it comes in any case.
     stop_at: Option<Instant>,
 }
@@ -195,6 +201,7 @@ impl Driver {
             sending: Mean::over(50),
             resting: None,
             told_unaccepted: false,
+            networks_at: None,
             stop_at: None,
         };
         (driver, inbox)
@@ -291,9 +298,18 @@ impl Driver {
             }
             Rare::Rtcp(datagram) => self.peer.rtcp(now, datagram.from, &datagram.packet),
             Rare::Snapshot => {
+                self.look_at_networks(now);
                 self.forget_ended();
                 self.renew_snapshot(now);
             }
+        }
+    }
+
+    /// Networks come and go.
+    fn look_at_networks(&mut self, now: Instant) {
+        if self.rtcp.is_some() && self.networks_at.is_none_or(|at| now.duration_since(at) >= NETWORKS_INTERVAL) {
+            self.networks_at = Some(now);
+            self.peer.attached(interfaces::networks().unwrap_or_default());
         }
     }
 

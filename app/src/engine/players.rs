@@ -16,6 +16,7 @@ use rand_chacha::ChaCha20Rng;
 
 use visavis_net::buf::Pool;
 use visavis_net::carrier::tcp_udp::{Frame, Framer};
+use visavis_net::io::interfaces::Network;
 use visavis_net::payload::h264::ParameterSets;
 use visavis_net::rtp::broadcast;
 use visavis_net::rtp::codec::{Codec, MediaKind};
@@ -31,6 +32,7 @@ use self::tls::Tls;
 use self::viewer::{Flow, STALL_LIMIT, Viewer};
 use super::formats::Formats;
 use super::peer::{ConnId, Destination};
+use super::snapshot::Served;
 
 /// Players at once, whatever the owner allows.
 pub const MAX_PLAYERS: usize = 1024;
@@ -80,6 +82,8 @@ pub(super) struct Players {
     guard: Option<Guard>,
     program: Arc<Program>,
     ports: Ports,
+    /// The networks of this machine.
+    attached: Vec<Network>,
     /// What packets of players are taken from.
     pool: Pool,
     max_viewers: usize,
@@ -99,6 +103,7 @@ pub(super) struct Players {
     report_at: Option<Instant>,
     sets: Option<ParameterSets>,
     key_asked: Option<Instant>,
+    served: Served,
     happenings: VecDeque<Happening>,
 }
 
@@ -120,6 +125,7 @@ impl Players {
             grant: grant.clone(),
             program: Arc::new(program),
             ports,
+            attached: Vec::new(),
             pool: Pool::new(16),
             max_viewers,
             others: 0,
@@ -132,13 +138,14 @@ impl Players {
             report_at: None,
             sets: None,
             key_asked: None,
+            served: Served::default(),
             happenings: VecDeque::new(),
         }
     }
 
     /// Whether somebody at this address is let in now.
     pub(super) fn covers(&self, now: Instant, address: IpAddr) -> bool {
-        self.grant.covers(address) && self.until.is_none_or(|until| now < until)
+        self.grant.covers(Scope::of(address, &self.attached)) && self.until.is_none_or(|until| now < until)
     }
 
     /// Whether TLS is spoken.
@@ -160,9 +167,20 @@ impl Players {
         self.viewers.values().filter(|viewer| viewer.watching_since.is_some()).count()
     }
 
+    /// This machine is attached to these networks.
+    pub(super) fn set_attached(&mut self, attached: Vec<Network>) {
+        self.attached = attached;
+    }
+
     /// So many others watch.
     pub(super) fn set_others(&mut self, others: usize) {
         self.others = others;
+    }
+
+    /// What they have had, since the start.
+    pub(super) fn served(&self) -> Served {
+        let (packets, bytes) = self.outflow.sent();
+        Served { packets, bytes, ..self.served }
     }
 
     /// The formats that are needed now.
@@ -259,10 +277,12 @@ impl Players {
         let watching = self.watching();
         let Some(viewer) = self.viewers.get_mut(&conn) else { return };
         let leave = Leave {
-            clear: self.grant.covers_clear(viewer.remote.ip()),
+            clear: self.grant.covers_clear(Scope::of(viewer.remote.ip(), &self.attached)),
             room: watching + self.others < self.max_viewers && self.until.is_none_or(|until| now < until),
         };
+        let before = viewer.player.refused();
         viewer.player.message(now, &mut self.rng, self.guard.as_mut(), leave, message);
+        self.served.refused += u64::from(viewer.player.refused() - before);
         self.act(now, conn);
     }
 
@@ -391,6 +411,7 @@ impl Players {
         viewer.player.begin(&flowing.iter().filter_map(start).collect::<Vec<_>>());
         if viewer.watching_since.is_none() {
             viewer.watching_since = Some(now);
+            self.served.joined += 1;
             self.happenings.extend(watching(viewer, now).map(Happening::Joined));
         }
         self.dirty.insert(conn);
@@ -423,7 +444,7 @@ impl Players {
                     wants_key |= viewer.is_drained();
                 }
             } else {
-                viewer.keep_up(codec, burst.len());
+                self.served.skipped += u64::from(viewer.keep_up(codec, burst.len()));
             }
         }
         for conn in beginning {

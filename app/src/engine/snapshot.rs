@@ -52,6 +52,23 @@ pub struct Snapshot {
     pub viewers: Vec<Viewer>,
     /// The plain players among those who watch.
     pub players: Vec<Watching>,
+    /// What players have had, since the start.
+    pub served: Served,
+}
+
+/// What plain players have had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// How many began to watch.
+    pub joined: u64,
+    /// Requests that were refused.
+    pub refused: u64,
+    /// RTP packets handed to them.
+    pub packets: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+    /// Pictures that they did not read fast enough for.
+    pub skipped: u64,
 }
 
 /// Somebody who watches our stream.

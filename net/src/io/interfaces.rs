@@ -50,6 +50,46 @@ pub fn local_addresses() -> io::Result<Vec<LocalAddress>> {
     Ok(worth_telling(all.collect()))
 }
 
+/// A network that this host is attached to: an address in it and the bits of that which all in it share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Our address there.
+    pub ip: IpAddr,
+    /// Bits of the prefix.
+    pub prefix: u32,
+}
+
+impl Network {
+    /// Whether an address is in it.
+    #[must_use]
+    pub fn has(&self, address: IpAddr) -> bool {
+        let same = |ours: u128, theirs: u128, bits: u32| {
+            let shift = bits - self.prefix.min(bits);
+            ours.checked_shr(shift).unwrap_or(0) == theirs.checked_shr(shift).unwrap_or(0)
+        };
+        match (self.ip.to_canonical(), address.to_canonical()) {
+            (IpAddr::V4(ours), IpAddr::V4(theirs)) => same(ours.to_bits().into(), theirs.to_bits().into(), 32),
+            (IpAddr::V6(ours), IpAddr::V6(theirs)) => same(ours.to_bits(), theirs.to_bits(), 128),
+            _ => false,
+        }
+    }
+}
+
+/// The networks that this host is directly attached to, its own loopback among them.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn networks() -> io::Result<Vec<Network>> {
+    let known = webrtc_util::ifaces::ifaces()?.into_iter().filter_map(|interface| {
+        let prefix = match interface.mask?.ip() {
+            IpAddr::V4(mask) => mask.to_bits().leading_ones(),
+            IpAddr::V6(mask) => mask.to_bits().leading_ones(),
+        };
+        Some(Network { ip: interface.addr?.ip(), prefix })
+    });
+    Ok(known.collect())
+}
+
 fn worth_telling(mut all: Vec<LocalAddress>) -> Vec<LocalAddress> {
     all.retain(|address| !address.ip.is_unspecified() && !address.ip.is_multicast());
     for address in &mut all {
@@ -124,6 +164,24 @@ mod tests {
     fn a_link_local_address_keeps_its_scope() {
         let link_local = address("eth0", "fe80::7", 2);
         assert_eq!(link_local.with_port(5), "[fe80::7%2]:5".parse().expect("an address"));
+    }
+
+    #[test]
+    fn a_network_has_its_addresses() {
+        let network = |ip: &str, prefix| Network { ip: ip.parse().expect("an address"), prefix };
+        let has = |network: Network, ip: &str| network.has(ip.parse().expect("an address"));
+        let v4 = network("192.0.2.7", 25);
+        assert!(has(v4, "192.0.2.127") && has(v4, "::ffff:192.0.2.1") && !has(v4, "192.0.2.128"));
+        let v6 = network("2001:db8:1::7", 64);
+        assert!(has(v6, "2001:db8:1::99:1") && !has(v6, "2001:db8:2::7") && !has(v6, "192.0.2.7"));
+        assert!(has(network("192.0.2.7", 32), "192.0.2.7") && !has(network("192.0.2.7", 32), "192.0.2.6"));
+        assert!(has(network("192.0.2.7", 0), "8.8.8.8"));
+    }
+
+    #[test]
+    fn this_host_is_attached_to_itself() {
+        let all = networks().expect("told");
+        assert!(all.iter().any(|network| network.has("127.0.0.1".parse().expect("an address"))), "{all:?}");
     }
 
     #[test]

@@ -161,7 +161,8 @@ fn a_player_watches() {
 #[test]
 fn what_is_known_of_the_pictures_is_said() {
     let mut scene = Scene::new();
-    let unit = [&[0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x1f, 1][..], &[0, 0, 0, 1, 0x68, 0xce, 2], &[0, 0, 1, 0x65, 9]].concat();
+    let unit =
+        [&[0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x1f, 1][..], &[0, 0, 0, 1, 0x68, 0xce, 2], &[0, 0, 1, 0x65, 9]].concat();
     let sets = ParameterSets::find(&unit).expect("both");
     assert!(scene.raw(&format!("DESCRIBE {URL} RTSP/1.0\r\nCSeq: 1\r\n\r\n")).is_none(), "it waits for them");
     assert!(scene.player.is_waiting());

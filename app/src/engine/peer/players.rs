@@ -7,6 +7,7 @@ use std::time::Instant;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use visavis_media::device::{AudioSourceSpec, VideoSourceSpec};
+use visavis_net::io::interfaces::Network;
 use visavis_net::rtp::session::OutFrame;
 use visavis_net::rtp::time::WallClock;
 use visavis_session::player::Ports;
@@ -28,6 +29,13 @@ pub(super) fn of(config: &Config, ports: Ports, clock: WallClock, rng: &mut ChaC
 }
 
 impl Peer {
+    /// The networks that this machine is attached to, which is who counts as local.
+    pub fn attached(&mut self, networks: Vec<Network>) {
+        if let Some(players) = &mut self.players {
+            players.set_attached(networks);
+        }
+    }
+
     /// Whether somebody who connects from there may be a player.
     pub(super) fn lets_players_in(&self, now: Instant, remote: SocketAddr) -> bool {
         self.players.as_ref().is_some_and(|players| players.covers(now, remote.ip()))

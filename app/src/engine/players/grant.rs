@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use visavis_net::io::interfaces::Network;
 use visavis_session::auth::Users;
 
 /// From where players may come. Ordered: each has the ones before it.
@@ -11,18 +12,21 @@ use visavis_session::auth::Users;
 pub enum Scope {
     /// This machine.
     Loopback,
-    /// And networks that are not reached from the Internet: RFC 1918, RFC 3927, RFC 4193, RFC 4291 §2.5.6.
+    /// And the networks that this machine is attached to, and those that are not reached from the Internet: RFC 1918, RFC 3927,
+    /// RFC 4193, RFC 4291 §2.5.6.
     Lan,
     /// And everywhere else.
     Any,
 }
 
 impl Scope {
-    /// The narrowest that an address is in.
+    /// The narrowest that an address is in, `attached` being the networks of this machine.
     #[must_use]
-    pub fn of(address: IpAddr) -> Self {
+    pub fn of(address: IpAddr, attached: &[Network]) -> Self {
         match address.to_canonical() {
             address if address.is_loopback() => Self::Loopback,
+            // A network without a prefix, as some tunnels have it, is everybody's.
+            address if attached.iter().any(|network| network.prefix > 0 && network.has(address)) => Self::Lan,
             IpAddr::V4(v4) if v4.is_private() || v4.is_link_local() => Self::Lan,
             IpAddr::V6(v6) if v6.is_unique_local() || v6.is_unicast_link_local() => Self::Lan,
             IpAddr::V4(_) | IpAddr::V6(_) => Self::Any,
@@ -48,16 +52,16 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// Whether somebody at this address may watch at all.
+    /// Whether somebody from there may watch at all.
     #[must_use]
-    pub fn covers(&self, address: IpAddr) -> bool {
-        Scope::of(address) <= self.from
+    pub fn covers(&self, scope: Scope) -> bool {
+        scope <= self.from
     }
 
-    /// Whether somebody at this address may watch without TLS.
+    /// Whether somebody from there may watch without TLS.
     #[must_use]
-    pub fn covers_clear(&self, address: IpAddr) -> bool {
-        self.covers(address) && (self.in_clear || Scope::of(address) < Scope::Any)
+    pub fn covers_clear(&self, scope: Scope) -> bool {
+        self.covers(scope) && (self.in_clear || scope < Scope::Any)
     }
 }
 
@@ -84,19 +88,26 @@ mod tests {
             // A provider's network behind its own NAT: others are in it. RFC 6598.
             ("100.64.0.1", Scope::Any),
         ] {
-            assert_eq!(Scope::of(address.parse().expect("an address")), scope, "{address}");
+            assert_eq!(Scope::of(address.parse().expect("an address"), &[]), scope, "{address}");
         }
+    }
+
+    #[test]
+    fn who_is_next_door_is_local() {
+        let attached = [("2001:db8:1::7", 64), ("198.51.100.7", 24), ("203.0.113.7", 0)]
+            .map(|(ip, prefix)| Network { ip: ip.parse().expect("an address"), prefix });
+        let of = |address: &str| Scope::of(address.parse().expect("an address"), &attached);
+        assert_eq!([of("2001:db8:1::9"), of("198.51.100.200"), of("::1")], [Scope::Lan, Scope::Lan, Scope::Loopback]);
+        assert_eq!([of("2001:db8:2::9"), of("198.51.101.1")], [Scope::Any, Scope::Any]);
     }
 
     #[test]
     fn in_the_clear_is_for_the_local_network() {
         let grant = |from, in_clear| Grant { from, users: None, in_clear, lasts: None, name: "x".into(), tls: None };
-        let [here, lan, far] =
-            ["127.0.0.1", "192.168.1.7", "8.8.8.8"].map(|address| address.parse::<IpAddr>().expect("an address"));
         let any = grant(Scope::Any, false);
-        assert!(any.covers(far) && any.covers_clear(lan) && !any.covers_clear(far));
-        assert!(grant(Scope::Any, true).covers_clear(far));
+        assert!(any.covers(Scope::Any) && any.covers_clear(Scope::Lan) && !any.covers_clear(Scope::Any));
+        assert!(grant(Scope::Any, true).covers_clear(Scope::Any));
         let local = grant(Scope::Loopback, true);
-        assert!(local.covers_clear(here) && !local.covers(lan) && !local.covers_clear(far));
+        assert!(local.covers_clear(Scope::Loopback) && !local.covers(Scope::Lan) && !local.covers_clear(Scope::Any));
     }
 }

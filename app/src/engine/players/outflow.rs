@@ -50,6 +50,8 @@ pub(super) struct Outflow {
     streams: [Stream; 4],
     /// Bursts whose memory is used again.
     spare: Vec<Burst>,
+    /// Packets and bytes handed out.
+    sent: (u64, u64),
     clock: WallClock,
     /// What our sources call themselves; it means nothing.
     cname: String,
@@ -62,7 +64,7 @@ impl Outflow {
             jobs: VecDeque::new(),
         };
         let streams = CODECS.map(&mut stream);
-        Self { streams, spare: Vec::new(), clock, cname: format!("{:016x}", rng.next_u64()) }
+        Self { streams, spare: Vec::new(), sent: (0, 0), clock, cname: format!("{:016x}", rng.next_u64()) }
     }
 
     /// Makes the packets of a frame. They are handed out once [`Self::queue`] has them.
@@ -112,6 +114,8 @@ impl Outflow {
         for codec in ORDER {
             while let Some(job) = self.streams[codec as usize].jobs.front_mut().filter(|job| job.due <= now) {
                 if let Some(transmit) = job.hand_out(codec, viewers, out) {
+                    self.sent.0 += job.at_hand() as u64;
+                    self.sent.1 += out.len() as u64;
                     return Some(transmit);
                 }
                 if job.go_on(now) {
@@ -122,6 +126,11 @@ impl Outflow {
             }
         }
         None
+    }
+
+    /// Packets and bytes handed out.
+    pub(super) const fn sent(&self) -> (u64, u64) {
+        self.sent
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -154,6 +163,11 @@ impl Job {
             }
         }
         None
+    }
+
+    /// How many packets are at hand.
+    fn at_hand(&self) -> usize {
+        self.burst.train(self.from).map_or(0, |train| train.end - self.from)
     }
 
     /// Everybody has the packets at hand: goes on with the next; `false` if there are none.

@@ -114,15 +114,19 @@ impl Viewer {
     }
 
     /// Looks at whether so many bytes more of a format find room on its connection; where they do not, its tracks wait for the next
-    /// key picture.
-    pub(super) fn keep_up(&mut self, codec: Codec, len: usize) {
+    /// key picture. Whether a picture is skipped.
+    pub(super) fn keep_up(&mut self, codec: Codec, len: usize) -> bool {
         let flows = self
             .track(codec)
             .is_some_and(|track| track.flow == Flow::On && matches!(track.transport, Transport::Interleaved { .. }));
-        if flows && self.unsent + len > MAX_BACKLOG.max(2 * len) {
-            self.skipped += u64::from(codec.kind() == MediaKind::Video);
+        let behind = flows && self.unsent + len > MAX_BACKLOG.max(2 * len);
+        if behind {
             self.turn(|flow| flow == Flow::On, Flow::Waiting);
         }
+        let waits = self.watching_since.is_some() && self.track(codec).is_some_and(|track| track.flow == Flow::Waiting);
+        let skipped = waits && codec.kind() == MediaKind::Video;
+        self.skipped += u64::from(skipped);
+        skipped
     }
 
     /// Whether nothing keeps it from taking a key picture.

@@ -56,7 +56,8 @@ fn what_was_is_not_what_is_live() {
     let mut scene = Scene::new();
     scene.setup("/video", UDP);
     let session = scene.session();
-    for (range, status) in [("npt=0.000-", 200), ("npt=now-", 200), ("clock=20260101T000000Z-", 457), ("smpte=0-", 457)] {
+    for (range, status) in [("npt=0.000-", 200), ("npt=now-", 200), ("clock=20260101T000000Z-", 457), ("smpte=0-", 457)]
+    {
         assert_eq!(scene.status("PLAY", "", &format!("{session}Range: {range}\r\n")), status, "{range}");
     }
 }
