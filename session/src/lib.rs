@@ -6,6 +6,7 @@
 pub mod admission;
 mod base64;
 pub mod call;
+pub mod camera;
 pub mod error;
 pub mod handshake;
 pub mod identity;

@@ -14,12 +14,13 @@ use std::time::{Duration, Instant};
 
 use rand_core::Rng;
 use rtsp_types::{Method, Request, StatusCode};
-use visavis_net::carrier::tcp_udp::FrameError;
+use visavis_net::carrier::tcp_udp::{CONTROL_CHANNEL, FrameError};
 use visavis_net::payload::h264::ParameterSets;
 use visavis_net::rtp::codec::{Codec, MediaKind};
 
 pub use self::target::Choice;
 use self::target::Target;
+pub(crate) use self::transport::pair;
 pub use self::transport::{Ports, Transport};
 pub use self::types::{Event, Leave, Place, Program, Reason, Start};
 use crate::error::PeerFault;
@@ -31,11 +32,13 @@ use crate::rtsp::message::{self, Answer, FEATURE, Incoming, SDP};
 pub const TIMEOUT: Duration = Duration::from_secs(60);
 /// Who connects has something to say, and something to watch.
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// Whoever has set nothing up so long after connecting is sent away, however much it says meanwhile.
+pub const SETUP_LIMIT: Duration = Duration::from_secs(30);
 /// How long a camera may take to give a first picture before its stream is described without.
 pub const DESCRIBE_LIMIT: Duration = Duration::from_secs(2);
 /// How long PLAY waits for a picture to begin with before it is answered without its number.
 pub const PLAY_LIMIT: Duration = Duration::from_secs(3);
-/// Requests that bring nothing about, refused ones among them, before we hang up.
+/// Requests in a row that bring nothing about, refused ones among them, before we hang up.
 const MAX_FAULTS: u32 = 32;
 /// Bytes of a player's name that are kept.
 const MAX_AGENT: usize = 64;
@@ -74,9 +77,11 @@ pub struct Player {
     agent: Option<String>,
     session: Option<Session>,
     pending: Option<Pending>,
-    /// When it was heard of last.
+    /// When it connected, and when it was heard of last.
+    since: Instant,
     heard: Instant,
     faults: u32,
+    faults_in_a_row: u32,
     out: Vec<u8>,
     events: VecDeque<Event>,
     over: bool,
@@ -97,8 +102,10 @@ impl Player {
             agent: None,
             session: None,
             pending: None,
+            since: now,
             heard: now,
             faults: 0,
+            faults_in_a_row: 0,
             out: Vec::new(),
             events: VecDeque::new(),
             over: false,
@@ -115,6 +122,12 @@ impl Player {
     #[must_use]
     pub fn agent(&self) -> Option<&str> {
         self.agent.as_deref()
+    }
+
+    /// Whether something is set up.
+    #[must_use]
+    pub const fn has_session(&self) -> bool {
+        self.session.is_some()
     }
 
     /// Requests that brought nothing about.
@@ -162,6 +175,11 @@ impl Player {
             // An answer to nothing that we asked.
             Ok(Incoming::Response(_)) => return self.fault(None),
             Err(fault) => {
+                if let (PeerFault::Malformed("RTSP message"), Some(cseq)) = (&fault, message::cseq_of_unread(bytes)) {
+                    // A URL or a name that cannot be read is no reason to hang up.
+                    self.out.extend_from_slice(&Answer::new(StatusCode::BadRequest).write(cseq));
+                    return self.fault(None);
+                }
                 let status = match fault {
                     PeerFault::TooLarge { .. } => StatusCode::RequestMessageBodyTooLarge,
                     _ if bytes.windows(9).any(|window| window == b" RTSP/2.0") => StatusCode::RTSPVersionNotSupported,
@@ -188,9 +206,13 @@ impl Player {
             Some(Err(refusal)) => (refusal, true),
             None => return,
         };
+        let stale = message::is_stale(&answer);
         self.out.extend_from_slice(&answer.write(cseq));
-        if fault {
-            self.fault(Some(request.method()));
+        match fault {
+            true if !stale => self.fault(Some(request.method())),
+            // Methods are asked for by anybody, and as often as one likes.
+            false if *request.method() != Method::Options => self.faults_in_a_row = 0,
+            true | false => {}
         }
     }
 
@@ -222,7 +244,7 @@ impl Player {
             }
             Verdict::TooMany => Err(Answer::new(StatusCode::ServiceUnavailable).header("Retry-After", "2")),
             // A player over its connection may not ask again for that, and what it wants does no harm.
-            Verdict::Challenge { stale: true } if self.user.is_some() && is_harmless(request.method()) => Ok(()),
+            Verdict::Challenge { .. } if self.user.is_some() && is_harmless(request.method()) => Ok(()),
             Verdict::Challenge { stale } => Err(unauthorized(guard.challenge(now, &mut self.seen, stale, rng))),
             Verdict::Wrong => {
                 tracing::info!(from = %self.place.from, "a player gave a wrong name or password");
@@ -263,9 +285,10 @@ impl Player {
                 Some(kind) => self.setup(rng, leave, request, choice, kind),
                 None => Err(Answer::new(StatusCode::AggregateOperationNotAllowed)),
             },
+            (Method::Play, _) if !leave.room => Err(Answer::new(StatusCode::NotEnoughBandwidth)),
             (Method::Play, _) => match self.play(request, target) {
                 Ok(()) => {
-                    let what = Waiting::Pictures { base: base(request) };
+                    let what = Waiting::Pictures { base: base_of(request, target) };
                     self.pending = Some(Pending { cseq, until: now + PLAY_LIMIT, what });
                     self.events.push_back(Event::Play);
                     return None;
@@ -301,17 +324,22 @@ impl Player {
             let candidate = Transport::Interleaved { rtp: *channel, rtcp: channel + 1 };
             !others().any(|other| other.collides(candidate))
         };
-        let free = [0, 2, 4].into_iter().find(free).unwrap_or(6);
+        let free = [0, 2].into_iter().find(free).unwrap_or(4);
         let Some(offered) = message::value(request, TRANSPORT) else {
             return Err(Answer::new(StatusCode::BadRequest));
         };
         // Datagrams cannot be kept from others' eyes as TLS keeps the rest.
-        let Some(transport) = Transport::choose(offered, free, !self.place.secure) else {
-            return Err(Answer::new(StatusCode::UnsupportedTransport));
+        let taken = |transport: &Transport| others().any(|other| other.collides(*transport));
+        let transport = match Transport::choose(offered, free, !self.place.secure) {
+            // Channels are for us to say. RFC 2326 §12.39.
+            Some(Transport::Interleaved { rtp, rtcp })
+                if rtp.max(rtcp) >= CONTROL_CHANNEL || taken(&Transport::Interleaved { rtp, rtcp }) =>
+            {
+                Transport::Interleaved { rtp: free, rtcp: free + 1 }
+            }
+            Some(transport) if !taken(&transport) => transport,
+            Some(_) | None => return Err(Answer::new(StatusCode::UnsupportedTransport)),
         };
-        if others().any(|other| other.collides(transport)) {
-            return Err(Answer::new(StatusCode::UnsupportedTransport));
-        }
         let session = self.session.get_or_insert_with(|| Session {
             id: format!("{:016x}", rng.next_u64()),
             choice,
@@ -388,7 +416,9 @@ impl Player {
             return;
         };
         let id = self.program.ssrcs[0].0;
-        let answer = Answer::ok().header("Content-Base", base).body(SDP, description::write(choice, sets, id));
+        self.faults_in_a_row = 0;
+        let v6 = self.place.from.is_ipv6();
+        let answer = Answer::ok().header("Content-Base", base).body(SDP, description::write(choice, sets, id, v6));
         self.out.extend_from_slice(&answer.write(cseq));
     }
 
@@ -399,6 +429,7 @@ impl Player {
         else {
             return;
         };
+        self.faults_in_a_row = 0;
         let info =
             |start: &Start| format!("url={base}{};seq={};rtptime={}", track(start.kind), start.seq.0, start.time.0);
         let mut answer = self.with_session(Answer::ok()).header(RANGE, "npt=now-");
@@ -411,8 +442,11 @@ impl Player {
     /// When [`Self::handle_timeout`] wants to be called next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let patience = if self.session.is_some() { TIMEOUT } else { HELLO_TIMEOUT };
-        let silence = (!self.over).then(|| self.heard + patience);
+        let patience = match self.session {
+            Some(_) => self.heard + TIMEOUT,
+            None => (self.heard + HELLO_TIMEOUT).min(self.since + SETUP_LIMIT),
+        };
+        let silence = (!self.over).then_some(patience);
         [silence, self.pending.as_ref().map(|pending| pending.until)].into_iter().flatten().min()
     }
 
@@ -453,8 +487,9 @@ impl Player {
 
     /// A request that brought nothing about.
     fn fault(&mut self, method: Option<&Method>) {
-        self.faults += 1;
-        if self.faults >= MAX_FAULTS {
+        self.faults = self.faults.saturating_add(1);
+        self.faults_in_a_row += 1;
+        if self.faults_in_a_row >= MAX_FAULTS {
             tracing::info!(from = %self.place.from, ?method, "a player was refused too often");
             self.end(Reason::Refused);
         }
@@ -490,6 +525,16 @@ fn base(request: &Request<Vec<u8>>) -> String {
     let url = request.request_uri().map_or("", |url| url.as_str());
     let url = url.split(['?', '#']).next().unwrap_or_default();
     format!("{}/", url.trim_end_matches('/'))
+}
+
+/// The same of a request that may name its only track.
+fn base_of(request: &Request<Vec<u8>>, target: Target) -> String {
+    let base = base(request);
+    let name = match target {
+        Target::Track(_, kind) => format!("{}/", track(kind)),
+        Target::Whole(_) | Target::Server | Target::Nothing => return base,
+    };
+    base.strip_suffix(&name).map_or_else(|| base.clone(), str::to_owned)
 }
 
 /// What a player says of itself, fit for a log and a screen.

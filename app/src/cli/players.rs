@@ -206,6 +206,7 @@ mod tests {
             secure: false,
             connected_for: Duration::ZERO,
             skipped: 0,
+            loss: 0.0,
         };
         assert_eq!(called(&player), "LibVLC at 192.168.1.9");
         assert_eq!(how(&player), "H.264 and Opus over UDP");

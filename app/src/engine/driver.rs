@@ -25,11 +25,15 @@ use super::command::Command;
 use super::event::Event;
 use super::peer::{ConnId, Destination, MAX_LEGS, MediaOutput, Output, Peer};
 use super::pipeline::Figures;
+use super::players::MAX_PLAYERS;
 use super::snapshot::Snapshot;
 use super::threads::{Encoded, Media};
 
 /// The snapshot is renewed this often.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Timers are looked at this often at most while the kernel has no room for datagrams.
+const BLOCKED_INTERVAL: Duration = Duration::from_millis(2);
 
 /// The networks of this machine are looked at this often, while players may come from there.
 const NETWORKS_INTERVAL: Duration = Duration::from_secs(10);
@@ -44,8 +48,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const COMPLETION: Duration = Duration::from_secs(2);
 
 /// Reads and writes of connections, with those of connections on their way out. A stranger who comes on top is cut off at
-/// once. Below what a process may have open by default.
-const MAX_TASKS: usize = 3 * MAX_LEGS;
+/// once. There are two for each connection, so that their descriptors are below what a process may have open by default.
+const MAX_TASKS: usize = 3 * MAX_LEGS + 2 * MAX_PLAYERS;
 
 /// After connections none of which may stay, the next are taken this much later. A flood then costs [`MAX_ACCEPTED`] refusals
 /// in that time at most, however fast it comes; who waits behind it is taken with the rest, or tries again.
@@ -223,7 +227,10 @@ impl Driver {
                 break;
             }
             self.resting.take_if(|until| *until <= clock::now());
-            let due = [self.peer.poll_timeout(), self.stop_at, self.resting].into_iter().flatten().min();
+            // While the kernel has no room for datagrams, what is to be sent is late and cannot leave earlier for our looking.
+            let idle = self.blocked.is_some().then(|| clock::now() + BLOCKED_INTERVAL);
+            let due = self.peer.poll_timeout().map(|due| idle.map_or(due, |idle| due.max(idle)));
+            let due = [due, self.stop_at, self.resting].into_iter().flatten().min();
             if let Some(due) = due.map(Into::into).filter(|due| *due != timer.deadline()) {
                 timer.as_mut().reset(due);
             }
@@ -462,7 +469,15 @@ impl Driver {
             return;
         }
         if self.backlog.len() >= EVENT_BACKLOG {
-            let at_will = |event: &Event| matches!(event, Event::Notice { .. } | Event::Recording { .. });
+            let at_will = |event: &Event| {
+                matches!(
+                    event,
+                    Event::Notice { .. }
+                        | Event::Recording { .. }
+                        | Event::PlayerJoined { .. }
+                        | Event::PlayerLeft { .. }
+                )
+            };
             let dropped = self.backlog.iter().position(at_will).unwrap_or(0);
             self.backlog.remove(dropped);
         }

@@ -15,7 +15,7 @@ use super::carriers::Chosen;
 use super::players::Watching;
 
 /// One thing that happened. At most 256 wait; beyond that the oldest of those goes first that a peer can cause at will:
-/// [`Event::Notice`] and [`Event::Recording`].
+/// [`Event::Notice`], [`Event::Recording`], [`Event::PlayerJoined`] and [`Event::PlayerLeft`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {

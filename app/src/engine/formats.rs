@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use visavis_net::rtp::codec::Codec;
+use visavis_net::rtp::codec::{Codec, MediaKind};
 
 /// A set of formats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +30,15 @@ impl Formats {
     #[must_use]
     pub const fn has(self, codec: Codec) -> bool {
         self.0 & 1 << codec as u8 != 0
+    }
+
+    /// Whether one of this kind is among them.
+    #[must_use]
+    pub const fn has_kind(self, kind: MediaKind) -> bool {
+        match kind {
+            MediaKind::Audio => self.has(Codec::Opus) || self.has(Codec::Pcmu),
+            MediaKind::Video => self.has(Codec::Jpeg) || self.has(Codec::H264),
+        }
     }
 
     /// Whether there is any.

@@ -19,7 +19,6 @@ use visavis_session::call::{self, BackInput, Call, CallId, Channel, Input, NextI
 use visavis_session::handshake::keys::Binding;
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
-use visavis_session::player;
 
 use super::carriers::{Chosen, Why};
 use super::command::Dial;
@@ -60,8 +59,8 @@ pub(super) enum Happening {
     Resumes(Vec<u8>),
     /// This is of no more use.
     Left(Line),
-    /// The first message on a connection that we accepted is none of ours: it is a player's.
-    Player(Vec<u8>),
+    /// The first message on a connection that may be a player's, which it tells.
+    Sorts(Vec<u8>),
 }
 
 pub(super) struct Leg {
@@ -289,7 +288,7 @@ impl Leg {
         while let Some((channel, connection)) = self.connection(source) {
             match (channel, connection.framer.next(pool)) {
                 (Channel::Primary, Ok(Some(Frame::Rtsp(message)))) => {
-                    if let Some(named) = self.names_a_call(&message).or_else(|| self.is_of_a_player(&message)) {
+                    if let Some(named) = self.names_a_call(&message).or_else(|| self.sorts(&message)) {
                         // What is behind it goes wherever the connection goes.
                         out.push(named);
                         return;
@@ -338,10 +337,17 @@ impl Leg {
         back.or_else(|| Call::is_resume_request(message).then(|| Happening::Resumes(message.to_vec())))
     }
 
-    /// Likewise, if it has nothing to do with a call.
-    fn is_of_a_player(&self, message: &[u8]) -> Option<Happening> {
-        let sorted = self.sorted && self.is_untouched() && !player::is_for_a_call(message);
-        sorted.then(|| Happening::Player(message.to_vec()))
+    /// Likewise, on a connection that is yet to be told from a player's.
+    fn sorts(&self, message: &[u8]) -> Option<Happening> {
+        let first = self.sorted && self.is_untouched();
+        first.then(|| Happening::Sorts(message.to_vec()))
+    }
+
+    /// It is a call's, `first` being its first message.
+    pub(super) fn is_a_call(&mut self, now: Instant, first: &[u8], pool: &Pool, out: &mut Vec<Happening>) {
+        self.sorted = false;
+        self.input(now, Input::Rtsp(first), out);
+        self.control(now, Source::Tcp(self.line.primary.id), &[], pool, out);
     }
 
     /// Whether nothing has arrived on the connection of one that may be a plain player.

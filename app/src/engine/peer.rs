@@ -298,11 +298,9 @@ impl Peer {
         if packet.first().is_some_and(|first| is_quic(*first)) {
             return self.quic_datagram(now, from, &packet);
         }
-        if self.player_datagram(now, from, &packet) {
-            return;
-        }
-        let id = match self.routes.get(&from) {
-            Some(id) => *id,
+        let id = match self.routes.get(&from).copied() {
+            Some(id) => id,
+            None if self.player_datagram(now, from, &packet) => return,
             None => match self.claimed_by(&packet) {
                 Some(id) => id,
                 None => return,
@@ -458,7 +456,7 @@ impl Peer {
                 Happening::DialledBack(call_id, bind) => self.dialled_back(now, id, call_id, &bind),
                 Happening::Resumes(request) => self.asked_to_resume(now, id, &request),
                 Happening::Left(line) => self.leave(now, &line),
-                Happening::Player(message) => self.is_a_player(now, id, &message, false),
+                Happening::Sorts(message) => self.sort(now, id, &message),
             }
         }
         self.happenings = happenings;

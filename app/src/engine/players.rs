@@ -18,6 +18,7 @@ use visavis_net::buf::Pool;
 use visavis_net::carrier::tcp_udp::{Frame, Framer};
 use visavis_net::io::interfaces::Network;
 use visavis_net::payload::h264::ParameterSets;
+use visavis_net::quota::{Block, Rate};
 use visavis_net::rtp::broadcast;
 use visavis_net::rtp::codec::{Codec, MediaKind};
 use visavis_net::rtp::session::OutFrame;
@@ -34,10 +35,15 @@ use super::formats::Formats;
 use super::peer::{ConnId, Destination};
 use super::snapshot::Served;
 
-/// Players at once, whatever the owner allows.
-pub const MAX_PLAYERS: usize = 1024;
-/// Connections of players that watch nothing yet.
-const MAX_IDLE: usize = 256;
+/// Players at once, whatever the owner allows: with the legs of calls, below the descriptors that a process has by default.
+pub const MAX_PLAYERS: usize = 512;
+/// Connections of players that have set nothing up, in total and of one [`Block`]. The oldest one goes for one more.
+const MAX_IDLE: usize = 128;
+const MAX_IDLE_OF_BLOCK: usize = 16;
+/// A format is encoded for so long after nobody needs it: who looks and then watches finds its camera open.
+const LINGER: Duration = Duration::from_secs(5);
+/// Players that come and go are told one by one up to this often; the status has them all.
+const NEWS: Rate = Rate { burst: 50, every: Duration::from_secs(1) };
 
 /// Sender reports go out this often. RFC 3550 §6.2.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
@@ -57,7 +63,7 @@ pub(super) enum Happening {
 }
 
 /// A player that watches.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Watching {
     /// Where it is.
     pub address: SocketAddr,
@@ -75,6 +81,8 @@ pub struct Watching {
     pub connected_for: Duration,
     /// Pictures that it did not read fast enough for.
     pub skipped: u64,
+    /// Part of its packets that were lost lately, as it says, 0 to 1.
+    pub loss: f32,
 }
 
 pub(super) struct Players {
@@ -103,6 +111,13 @@ pub(super) struct Players {
     report_at: Option<Instant>,
     sets: Option<ParameterSets>,
     key_asked: Option<Instant>,
+    /// When a key picture is to be asked for that could not be at once.
+    key_due: Option<Instant>,
+    /// Until when each format is encoded that nobody needs any more, by codec.
+    lingering: [Option<Instant>; 4],
+    formats: Formats,
+    /// When the bucket of [`NEWS`] will be full.
+    news: Option<Instant>,
     served: Served,
     happenings: VecDeque<Happening>,
 }
@@ -138,6 +153,10 @@ impl Players {
             report_at: None,
             sets: None,
             key_asked: None,
+            key_due: None,
+            lingering: [None; 4],
+            formats: Formats::NONE,
+            news: None,
             served: Served::default(),
             happenings: VecDeque::new(),
         }
@@ -162,9 +181,9 @@ impl Players {
         self.viewers.is_empty()
     }
 
-    /// How many watch.
-    pub(super) fn watching(&self) -> usize {
-        self.viewers.values().filter(|viewer| viewer.watching_since.is_some()).count()
+    /// How many have a place among those who watch.
+    pub(super) fn places(&self) -> usize {
+        self.viewers.values().filter(|viewer| viewer.has_place()).count()
     }
 
     /// This machine is attached to these networks.
@@ -183,9 +202,24 @@ impl Players {
         Served { packets, bytes, ..self.served }
     }
 
-    /// The formats that are needed now.
+    /// The formats that are to be encoded now.
     pub(super) fn formats(&self) -> Formats {
-        self.viewers.values().map(Viewer::formats).fold(Formats::NONE, Formats::and)
+        self.formats
+    }
+
+    /// Looks at which formats are needed: those of all players, and those that were until a moment ago.
+    fn update_formats(&mut self, now: Instant) {
+        let needed = self.viewers.values().map(|viewer| viewer.formats(now)).fold(Formats::NONE, Formats::and);
+        let mut formats = needed;
+        for codec in [Codec::Opus, Codec::Jpeg, Codec::H264, Codec::Pcmu] {
+            let until = &mut self.lingering[codec as usize];
+            if needed.has(codec) {
+                *until = Some(now + LINGER);
+            } else if until.take_if(|until| *until <= now).is_none() && until.is_some() {
+                formats = formats.with(codec);
+            }
+        }
+        self.formats = formats;
     }
 
     /// All that watch.
@@ -204,8 +238,8 @@ impl Players {
         first: &[u8],
         secure: bool,
     ) {
-        let idle = self.viewers.values().filter(|viewer| viewer.watching_since.is_none()).count();
-        if self.viewers.len() >= MAX_PLAYERS || idle >= MAX_IDLE {
+        self.make_room(now, remote.ip());
+        if self.viewers.len() >= MAX_PLAYERS {
             tracing::info!(%remote, "a player was sent away: too many are connected");
             return self.happenings.push_back(Happening::Close(conn));
         }
@@ -224,6 +258,28 @@ impl Players {
         } else {
             self.message(now, conn, first);
             self.go_on(now, conn);
+        }
+    }
+
+    /// Sends away who has been connected longest of those that have set nothing up, where there are too many of them.
+    fn make_room(&mut self, now: Instant, from: IpAddr) {
+        let idle = || self.viewers.iter().filter(|(_, viewer)| !viewer.has_place() && !viewer.player.is_over());
+        let block = Block::of(from);
+        let here = || idle().filter(|(_, viewer)| block.is_some() && Block::of(viewer.remote.ip()) == block);
+        let oldest = if here().count() >= MAX_IDLE_OF_BLOCK {
+            here().next()
+        } else {
+            idle().next().filter(|_| idle().count() >= MAX_IDLE)
+        };
+        if let Some(conn) = oldest.map(|(conn, _)| *conn) {
+            self.end_one(now, conn, Reason::Silent);
+        }
+    }
+
+    fn end_one(&mut self, now: Instant, conn: ConnId, reason: Reason) {
+        if let Some(viewer) = self.viewers.get_mut(&conn) {
+            viewer.player.end(reason);
+            self.act(now, conn);
         }
     }
 
@@ -247,11 +303,16 @@ impl Players {
     /// Looks at what has arrived, up to where an answer has to wait.
     fn go_on(&mut self, now: Instant, conn: ConnId) {
         while let Some(viewer) = self.viewers.get_mut(&conn) {
-            if viewer.player.is_waiting() || viewer.player.is_over() {
+            let busy = viewer.player.is_waiting() || viewer.player.is_over() || viewer.resume_at.is_some();
+            // What is left waits in the framer, which takes no more than so much.
+            if busy {
                 break;
             }
             match viewer.framer.next(&self.pool) {
-                Ok(Some(Frame::Rtsp(message))) => self.message(now, conn, &message),
+                Ok(Some(Frame::Rtsp(message))) => {
+                    viewer.may_ask(now);
+                    self.message(now, conn, &message);
+                }
                 Ok(Some(Frame::Media { channel, packet })) => {
                     let codec = viewer.tracks().find(|track| match track.transport {
                         Transport::Interleaved { rtp, rtcp } => channel == rtp || channel == rtcp,
@@ -274,11 +335,11 @@ impl Players {
     }
 
     fn message(&mut self, now: Instant, conn: ConnId, message: &[u8]) {
-        let watching = self.watching();
+        let others = self.viewers.iter().filter(|(other, viewer)| **other != conn && viewer.has_place()).count();
         let Some(viewer) = self.viewers.get_mut(&conn) else { return };
         let leave = Leave {
             clear: self.grant.covers_clear(Scope::of(viewer.remote.ip(), &self.attached)),
-            room: watching + self.others < self.max_viewers && self.until.is_none_or(|until| now < until),
+            room: others + self.others < self.max_viewers && self.until.is_none_or(|until| now < until),
         };
         let before = viewer.player.refused();
         viewer.player.message(now, &mut self.rng, self.guard.as_mut(), leave, message);
@@ -288,39 +349,42 @@ impl Players {
 
     /// The connection is gone.
     pub(super) fn closed(&mut self, now: Instant, conn: ConnId) {
-        if let Some(viewer) = self.viewers.get_mut(&conn) {
-            viewer.player.end(Reason::Left);
-            self.act(now, conn);
-        }
+        self.end_one(now, conn, Reason::Left);
     }
 
     /// How many bytes of a connection the shell still holds.
     pub(super) fn backlog(&mut self, now: Instant, conn: ConnId, unsent: usize) {
         let Some(viewer) = self.viewers.get_mut(&conn) else { return };
         viewer.set_unsent(now, unsent);
+        if viewer.player.is_over() {
+            self.act(now, conn);
+        }
     }
 
     /// A datagram arrived at one of our ports; `false` if it is not from a player.
     pub(super) fn datagram(&mut self, now: Instant, from: SocketAddr, packet: &[u8]) -> bool {
         let Some(conn) = self.sources.get(&from).copied() else { return false };
         let codecs: Vec<_> = self.viewers.get(&conn).iter().flat_map(|v| v.tracks()).map(|track| track.codec).collect();
+        let mut any = false;
         for codec in codecs {
-            self.heard(now, conn, codec, packet);
+            any |= self.heard(now, conn, codec, packet);
         }
         self.act(now, conn);
-        true
+        // Others may be behind the same address, and what they send is for somebody else.
+        any
     }
 
-    /// A player says something about a track.
-    fn heard(&mut self, now: Instant, conn: ConnId, codec: Codec, packet: &[u8]) {
+    /// A player says something about a track, if that is what it is.
+    fn heard(&mut self, now: Instant, conn: ConnId, codec: Codec, packet: &[u8]) -> bool {
         let (Some(viewer), Some(heard)) = (self.viewers.get_mut(&conn), self.outflow.hear(codec, packet)) else {
-            return;
+            return false;
         };
         viewer.player.alive(now);
         viewer.loss = heard.loss.unwrap_or(viewer.loss);
-        if heard.key_wanted && codec == Codec::H264 {
+        if heard.key_wanted && codec == Codec::H264 && viewer.may_want_key(now) {
             self.want_key(now);
         }
+        true
     }
 
     /// Does what a player wants.
@@ -329,24 +393,24 @@ impl Players {
             let Some(wish) = viewer.player.poll_event() else { break };
             match wish {
                 Wish::Describe(choice) => {
-                    let unknown = choice.video == Some(Codec::H264) && self.sets.is_none();
-                    if unknown {
-                        // Its camera begins, and the first picture tells.
-                        viewer.looks_at = Some(choice);
-                    } else {
+                    viewer.look_at(now, choice);
+                    // Otherwise its camera begins, and the first picture tells.
+                    if choice.video != Some(Codec::H264) || self.sets.is_some() {
                         viewer.player.describe(self.sets.as_ref());
                     }
                 }
                 Wish::Setup(codec, transport) => {
-                    viewer.looks_at = None;
                     let before = viewer.leave(codec.kind());
-                    viewer.set_up(codec, transport);
+                    viewer.set_up(now, codec, transport);
                     let sources: Vec<_> = viewer.sources(transport).collect();
                     self.forget(conn, before.map(|track| track.transport));
-                    self.sources.extend(sources.into_iter().map(|source| (source, conn)));
+                    for source in sources {
+                        // Who has a port keeps it: two cannot, and the first is believed.
+                        self.sources.entry(source).or_insert(conn);
+                    }
                 }
                 Wish::Play if viewer.tracks().any(|track| track.flow == Flow::On) => {
-                    viewer.turn(|flow| flow == Flow::Off, Flow::On);
+                    viewer.turn(|flow| flow == Flow::Off, Flow::Waiting);
                     self.begin(now, conn, None);
                 }
                 Wish::Play => {
@@ -355,7 +419,7 @@ impl Players {
                         self.want_key(now);
                     }
                 }
-                Wish::Pause => viewer.turn(|_| true, Flow::Off),
+                Wish::Pause => viewer.pause(now),
                 Wish::Leave(kind) => {
                     let left = viewer.leave(kind);
                     self.forget(conn, left.map(|track| track.transport));
@@ -368,6 +432,7 @@ impl Players {
         {
             self.dirty.insert(conn);
         }
+        self.update_formats(now);
     }
 
     fn forget(&mut self, conn: ConnId, transport: Option<Transport>) {
@@ -386,7 +451,7 @@ impl Players {
             self.report_to(conn, codec, &bye);
         }
         let Some(viewer) = self.viewers.get(&conn) else { return };
-        if let Some(watching) = watching(viewer, now) {
+        if let Some(watching) = watching(viewer, now).filter(|_| viewer.told) {
             self.happenings.push_back(Happening::Left(watching, reason));
         }
         self.sources.retain(|_, owner| *owner != conn);
@@ -395,24 +460,32 @@ impl Players {
 
     /// A key picture is made soon.
     fn want_key(&mut self, now: Instant) {
-        if self.key_asked.is_none_or(|asked| now.saturating_duration_since(asked) >= KEY_INTERVAL) {
-            self.key_asked = Some(now);
-            self.happenings.push_back(Happening::KeyWanted);
+        match self.key_asked.map(|asked| asked + KEY_INTERVAL).filter(|next| *next > now) {
+            // One more does for all who ask meanwhile.
+            Some(next) => self.key_due = Some(next),
+            None => {
+                (self.key_asked, self.key_due) = (Some(now), None);
+                self.happenings.push_back(Happening::KeyWanted);
+            }
         }
     }
 
-    /// What a player asked for flows from here on: says so, and where; `first` is where the frame is that it begins with.
-    fn begin(&mut self, now: Instant, conn: ConnId, first: Option<Start>) {
+    /// What a player asked for flows from here on: says so, and where; `first` is where the frame is that it begins with, and when that was captured.
+    fn begin(&mut self, now: Instant, conn: ConnId, first: Option<(Start, Instant)>) {
         let Some(viewer) = self.viewers.get_mut(&conn) else { return };
         let flowing: Vec<_> = viewer.tracks().filter(|track| track.flow == Flow::On).map(|track| track.codec).collect();
         let start = |codec: &Codec| {
-            first.filter(|first| first.kind == codec.kind()).or_else(|| self.outflow.start(now, *codec))
+            let (frame, captured) = (first.map(|(start, _)| start), first.map_or(now, |(_, captured)| captured));
+            frame.filter(|frame| frame.kind == codec.kind()).or_else(|| self.outflow.start(captured, *codec))
         };
         viewer.player.begin(&flowing.iter().filter_map(start).collect::<Vec<_>>());
         if viewer.watching_since.is_none() {
             viewer.watching_since = Some(now);
             self.served.joined += 1;
-            self.happenings.extend(watching(viewer, now).map(Happening::Joined));
+            let after = NEWS.take(self.news, now);
+            self.news = after.or(self.news);
+            viewer.told = after.is_some();
+            self.happenings.extend(watching(viewer, now).filter(|_| after.is_some()).map(Happening::Joined));
         }
         self.dirty.insert(conn);
         self.report_at.get_or_insert(now + REPORT_INTERVAL);
@@ -438,23 +511,28 @@ impl Players {
         for (conn, viewer) in &mut self.viewers {
             if viewer.begins_with(codec) {
                 if frame.key && viewer.is_drained() {
-                    viewer.turn(|flow| flow == Flow::Waiting, Flow::On);
+                    viewer.begin(codec, |codec| self.outflow.next_frame(codec));
                     beginning.push(*conn);
-                } else {
-                    wants_key |= viewer.is_drained();
+                } else if codec.kind() == MediaKind::Video {
+                    self.served.skipped += u64::from(viewer.pass_by());
+                    // Who is too slow waits for one that is made anyway, or others would pay for it.
+                    wants_key |= viewer.is_drained() && viewer.may_want_key(now);
                 }
             } else {
                 self.served.skipped += u64::from(viewer.keep_up(codec, burst.len()));
             }
         }
         for conn in beginning {
-            self.begin(now, conn, Some(start));
+            self.begin(now, conn, Some((start, frame.captured)));
             self.go_on(now, conn);
         }
         if wants_key {
             self.want_key(now);
         }
-        self.outflow.queue(now, codec, burst);
+        if self.outflow.queue(now, codec, burst) && codec == Codec::H264 {
+            // What follows builds on what went.
+            self.want_key(now);
+        }
     }
 
     /// The parameter sets are these: whoever has asked is told.
@@ -463,7 +541,7 @@ impl Players {
             self.sets = Some(sets.clone());
         }
         let asking: Vec<_> =
-            self.viewers.iter().filter(|(_, viewer)| viewer.looks_at.is_some()).map(|(conn, _)| *conn).collect();
+            self.viewers.iter().filter(|(_, viewer)| viewer.player.is_waiting()).map(|(conn, _)| *conn).collect();
         for conn in asking {
             if let Some(viewer) = self.viewers.get_mut(&conn) {
                 viewer.player.describe(self.sets.as_ref());
@@ -476,14 +554,13 @@ impl Players {
     pub(super) fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<(Destination, usize)> {
         while let Some(conn) = self.dirty.pop_first() {
             let Some(viewer) = self.viewers.get_mut(&conn) else { continue };
-            let over = viewer.player.is_over();
-            if let Some(tls) = viewer.tls.as_mut().filter(|_| over) {
-                tls.close();
-            }
-            viewer.flush(out);
-            if over {
+            if viewer.player.is_over() {
+                viewer.finish(out);
                 self.viewers.remove(&conn);
                 self.happenings.push_back(Happening::Close(conn));
+                self.update_formats(now);
+            } else {
+                viewer.flush(out);
             }
             if !out.is_empty() {
                 return Some((Destination::Tcp(conn), out.len()));
@@ -500,7 +577,9 @@ impl Players {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let viewers = self.viewers.values().filter_map(Viewer::poll_timeout).min();
         let until = self.until.filter(|_| !self.viewers.is_empty());
-        [self.outflow.poll_timeout(), viewers, until, self.report_at].into_iter().flatten().min()
+        let lingering = self.lingering.iter().flatten().min().copied();
+        let all = [self.outflow.poll_timeout(), viewers, until, self.report_at, self.key_due, lingering];
+        all.into_iter().flatten().min()
     }
 
     /// Does what is due.
@@ -516,11 +595,17 @@ impl Players {
             .collect();
         for conn in due {
             let Some(viewer) = self.viewers.get_mut(&conn) else { continue };
-            let stuck = viewer.stuck_since.is_some_and(|since| since + STALL_LIMIT <= now);
-            if stuck {
+            viewer.handle_timeout(now);
+            let waited = viewer.player.is_waiting();
+            if viewer.stuck_since.is_some_and(|since| since + STALL_LIMIT <= now) {
                 viewer.player.end(Reason::Stalled);
             } else {
                 viewer.player.handle_timeout(now);
+            }
+            if waited && !viewer.player.is_waiting() && viewer.tracks().any(|track| track.flow == Flow::Waiting) {
+                // No picture came in time: the camera is off, or away. What there is, it gets.
+                viewer.begin_without_pictures(|codec| self.outflow.next_frame(codec));
+                self.begin(now, conn, None);
             }
             // An answer that waited for something is out, and the next request can be looked at.
             self.go_on(now, conn);
@@ -528,15 +613,16 @@ impl Players {
         if self.report_at.is_some_and(|at| at <= now) {
             self.report_to_all(now);
         }
+        if self.key_due.take_if(|due| *due <= now).is_some() {
+            self.want_key(now);
+        }
+        self.update_formats(now);
     }
 
     /// Everybody is to go.
     pub(super) fn end(&mut self, now: Instant) {
         for conn in self.viewers.keys().copied().collect::<Vec<_>>() {
-            if let Some(viewer) = self.viewers.get_mut(&conn) {
-                viewer.player.end(Reason::Ended);
-                self.act(now, conn);
-            }
+            self.end_one(now, conn, Reason::Ended);
         }
     }
 
@@ -571,12 +657,12 @@ impl Players {
         let Some(transport) = viewer.track(codec).map(|track| track.transport) else { return };
         match transport {
             Transport::Udp { rtp, rtcp } => {
-                let to = SocketAddr::new(viewer.remote.ip(), rtcp);
+                let to = viewer.at(rtcp);
                 let to = if rtp == rtcp { Destination::Udp(to) } else { Destination::Rtcp(to) };
                 self.reports.push_back((to, bytes.to_vec()));
             }
             Transport::Interleaved { rtcp, .. } => {
-                broadcast::interleave(bytes, rtcp, &mut viewer.outbox);
+                viewer.say(|outbox| broadcast::interleave(bytes, rtcp, outbox));
                 self.dirty.insert(conn);
             }
         }
@@ -598,6 +684,7 @@ fn watching(viewer: &Viewer, now: Instant) -> Option<Watching> {
         secure: viewer.tls.is_some(),
         connected_for: now.saturating_duration_since(since),
         skipped: viewer.skipped,
+        loss: viewer.loss,
     })
 }
 

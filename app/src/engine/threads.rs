@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use visavis_media::device::lasting::Turn;
 use visavis_media::device::{AudioSourceSpec, DeviceError, VideoSourceSpec};
 use visavis_net::plan::StreamPlan;
-use visavis_net::rtp::codec::MediaKind;
+use visavis_net::rtp::codec::{Codec, MediaKind};
 use visavis_net::rtp::ids::Ssrc;
 use visavis_net::rtp::session::{OutFrame, Received};
 use visavis_net::rtp::time::{NtpTime, RtpTime, WallClock};
@@ -101,7 +101,10 @@ impl Media {
         match output {
             MediaOutput::StartSending => self.start_sending(),
             MediaOutput::StopSending => self.stop_sending(),
-            MediaOutput::Formats(formats) => self.figures.wanted.set(formats),
+            MediaOutput::Formats(formats) => {
+                self.figures.wanted.set(formats);
+                self.open_and_close();
+            }
             MediaOutput::KeyPicture => self.figures.key_wanted.store(true, Ordering::Relaxed),
             MediaOutput::StartReceiving(plan) => self.start_playing(&plan),
             MediaOutput::StopReceiving => {
@@ -138,15 +141,32 @@ impl Media {
 
     fn start_sending(&mut self) {
         // One beginning for both: files and the synthetic scene are in step with each other.
-        let (start, quality) = (clock::now(), self.config.quality);
-        self.sending = Some(start);
-        let audio = self.config.sources.audio.clone();
-        if audio != AudioSourceSpec::None {
-            self.microphone =
-                self.spawn_sender("audio-send", MediaKind::Audio, move || SendAudio::open(&audio, &quality, start));
+        self.sending = Some(clock::now());
+        self.open_and_close();
+    }
+
+    /// Opens what somebody wants to have, and closes what nobody does.
+    fn open_and_close(&mut self) {
+        let Some(start) = self.sending else { return };
+        let wanted = self.figures.wanted.get();
+        match (wanted.has_kind(MediaKind::Audio), &self.microphone) {
+            (true, None) => self.open_microphone(start),
+            (false, Some(_)) => self.microphone = None,
+            (true, Some(_)) | (false, None) => {}
         }
-        if !self.camera.off {
-            self.open_camera(start, start);
+        match (wanted.has_kind(MediaKind::Video) && !self.camera.off, &self.camera.open) {
+            (true, None) => self.open_camera(start, clock::now()),
+            (false, Some(_)) => self.camera.open = None,
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+
+    fn open_microphone(&mut self, start: Instant) {
+        let (audio, quality) = (self.config.sources.audio.clone(), self.config.quality);
+        if audio != AudioSourceSpec::None {
+            let now = clock::now().max(start);
+            let open = move || SendAudio::open(&audio, &quality, now);
+            self.microphone = self.spawn_sender("audio-send", MediaKind::Audio, open);
         }
     }
 
@@ -158,11 +178,7 @@ impl Media {
 
     fn mute_camera(&mut self, off: bool) {
         self.camera.off = off;
-        match self.sending {
-            Some(_) if off => self.camera.open = None,
-            Some(origin) => self.open_camera(origin, clock::now()),
-            None => {}
-        }
+        self.open_and_close();
     }
 
     fn open_camera(&mut self, origin: Instant, now: Instant) {
@@ -216,8 +232,11 @@ impl Media {
                     match pipeline.step(now, &figures)? {
                         Some(frame) => {
                             reporter.started(pipeline.started());
+                            let codec = frame.codec;
                             if frames.try_send(Encoded { taken: now, frame }).is_err() {
                                 figures.frames_dropped.fetch_add(1, Ordering::Relaxed);
+                                // What follows builds on it.
+                                figures.key_wanted.fetch_or(codec == Codec::H264, Ordering::Relaxed);
                             }
                         }
                         None => wait_until(pipeline.next_due()),

@@ -8,6 +8,7 @@ use rcgen::{CertificateParams, DnType, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use visavis_net::io::interfaces;
 use zeroize::Zeroizing;
 
 use crate::files::{Existing, Readers, SecretError, read_secret, write_whole};
@@ -114,12 +115,27 @@ impl Certificate {
     }
 }
 
-/// Who looks at it compares it with the file: the names in it are only there because some ask for one.
+/// Names under which this machine may be reached, at least now.
+fn names() -> Vec<String> {
+    let host = host_name();
+    let addresses = interfaces::local_addresses().unwrap_or_default();
+    let fixed = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let named = host.iter().flat_map(|host| [host.clone(), format!("{host}.local")]);
+    fixed.into_iter().chain(named).chain(addresses.iter().map(|address| address.ip.to_string())).collect()
+}
+
+fn host_name() -> Option<String> {
+    #[cfg(unix)]
+    return rustix::system::uname().nodename().to_str().ok().map(str::to_owned).filter(|name| !name.is_empty());
+    #[cfg(not(unix))]
+    None
+}
+
 fn make(certificate: &Path, key: &Path) -> Result<(), CertificateError> {
     let unusable =
         |e: rcgen::Error| CertificateError::Unusable { path: certificate.to_path_buf(), reason: e.to_string() };
     let pair = KeyPair::generate().map_err(unusable)?;
-    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).map_err(unusable)?;
+    let mut params = CertificateParams::new(names()).map_err(unusable)?;
     params.distinguished_name.push(DnType::CommonName, "visavis");
     let signed = params.self_signed(&pair).map_err(unusable)?;
     let secret = Zeroizing::new(pair.serialize_pem());

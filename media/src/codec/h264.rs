@@ -20,8 +20,6 @@ const BITS_PER_PIXEL: f64 = 0.11;
 const BITRATES: (f64, f64) = (400_000.0, 12_000_000.0);
 /// What cameras give; where pictures come slower, each may take more.
 const PICTURES_PER_SECOND: f32 = 30.0;
-/// Who has lost something and cannot say so sees a whole picture again after so many: two seconds.
-const KEY_INTERVAL: u32 = 60;
 
 /// The codec refused a picture.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +110,8 @@ fn open(bitrate: u32) -> Result<openh264::encoder::Encoder, H264Error> {
         .skip_frames(false)
         // A cut in a film is no reason for an IDR picture that a narrow link has to carry; who cannot decode asks for one.
         .scene_change_detect(false)
-        .intra_frame_period(IntraFramePeriod::from_num_frames(KEY_INTERVAL))
+        // Key pictures come when they are asked for.
+        .intra_frame_period(IntraFramePeriod::from_num_frames(0))
         // One encoder beside others; a second thread gains nothing at the sizes of cameras.
         .num_threads(1)
         // Levels as cameras and JPEG have them.

@@ -116,11 +116,11 @@ impl Broadcast {
                     }
                 }
                 Packet::KeyWanted => heard.key_wanted = true,
-                Packet::Bye => heard.bye = true,
                 Packet::SenderReport(..)
                 | Packet::Nack(..)
                 | Packet::Arrivals(_)
                 | Packet::Probe(..)
+                | Packet::Bye
                 | Packet::Other => {}
             }
         }
@@ -135,8 +135,6 @@ pub struct Heard {
     pub key_wanted: bool,
     /// Part of the packets that it lost lately, 0 to 1.
     pub loss: Option<f32>,
-    /// It goes.
-    pub bye: bool,
 }
 
 /// The packets of one frame, back to back.

@@ -11,10 +11,11 @@ use crate::sdp::rtpmap;
 
 /// Writes the description of one choice of formats; `sets` are those of H.264 once pictures have been encoded, without which a
 /// player has to wait for them in the stream.
-pub(super) fn write(choice: Choice, sets: Option<&ParameterSets>, session_id: u32) -> Vec<u8> {
-    let origin = Origin::new(session_id, 1, NetType::In, AddrType::Ip4, "0.0.0.0");
+pub(super) fn write(choice: Choice, sets: Option<&ParameterSets>, session_id: u32, v6: bool) -> Vec<u8> {
+    let (family, nowhere) = if v6 { (AddrType::Ip6, "::") } else { (AddrType::Ip4, "0.0.0.0") };
+    let origin = Origin::new(session_id, 1, NetType::In, family.clone(), nowhere);
     let mut session = Session::new(origin, "visavis");
-    session.set_connection(Connection::new(NetType::In, AddrType::Ip4, "0.0.0.0"));
+    session.set_connection(Connection::new(NetType::In, family, nowhere));
     session.add_time(Time::new(0, 0));
     session.add_attribute(Attribute::with_value("control", "*"));
     session.add_attribute(Attribute::with_value("range", "npt=now-"));

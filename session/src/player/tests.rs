@@ -207,11 +207,15 @@ fn what_waits_is_answered_in_the_end() {
 fn tracks_can_be_had_and_left_one_by_one() {
     let mut scene = Scene::new();
     scene.setup("/video", TCP);
-    let audio = scene.setup("/audio", "RTP/AVP/TCP;unicast");
-    assert!(audio.header("Transport").is_some_and(|granted| granted.contains("interleaved=2-3")), "the next free pair");
+    for offered in ["RTP/AVP/TCP;unicast", "RTP/AVP/TCP;interleaved=1-2", "RTP/AVP/TCP;interleaved=254-255"] {
+        let audio = scene.setup("/audio", offered);
+        assert!(audio.header("Transport").is_some_and(|granted| granted.contains("interleaved=2-3")), "{offered}");
+    }
     assert_eq!(scene.in_session("PLAY", "/video").status, 460, "one of two");
     assert_eq!(scene.in_session("TEARDOWN", "/video").status, 200);
-    assert_eq!(scene.in_session("PLAY", "/audio").status, 200, "the only one stands for all");
+    let play = scene.in_session("PLAY", "/audio");
+    assert_eq!(play.status, 200, "the only one stands for all");
+    assert!(play.header("RTP-Info").is_some_and(|info| info.contains("/door/video;")), "{}", play.text);
     assert_eq!(scene.in_session("TEARDOWN", "/audio").status, 200);
     assert!(scene.player.is_over());
 }
@@ -228,6 +232,13 @@ fn who_is_silent_is_gone_and_any_word_counts() {
     let mut scene = Scene::new();
     let start = scene.now;
     assert_eq!(scene.player.poll_timeout(), Some(start + HELLO_TIMEOUT), "nothing is set up");
+    let mut talker = Scene::new();
+    for second in 1..=SETUP_LIMIT.as_secs() {
+        talker.now = start + Duration::from_secs(second);
+        talker.ask("OPTIONS", "", "");
+    }
+    talker.player.handle_timeout(talker.now + Duration::from_secs(1));
+    assert!(talker.player.is_over(), "words alone keep no place");
     scene.setup("/video", UDP);
     for (n, method) in ["OPTIONS", "GET_PARAMETER", "SET_PARAMETER"].into_iter().enumerate() {
         scene.now = start + Duration::from_secs(50) * (n as u32 + 1);

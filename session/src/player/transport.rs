@@ -102,7 +102,7 @@ impl Transport {
 }
 
 /// `n-m`, or `n` and the one after it.
-fn pair<T: std::str::FromStr + Copy>(value: &str, next: impl FnOnce(T) -> Option<T>) -> Option<(T, T)> {
+pub(crate) fn pair<T: std::str::FromStr + Copy>(value: &str, next: impl FnOnce(T) -> Option<T>) -> Option<(T, T)> {
     match value.split_once('-') {
         Some((first, second)) => Some((first.trim().parse().ok()?, second.trim().parse().ok()?)),
         None => {

@@ -94,7 +94,7 @@ pub enum Reason {
     Stalled,
     /// It does not speak RTSP, or not well.
     Fault(PeerFault),
-    /// It does not know a name and a password.
+    /// It asked for nothing that it may have, again and again.
     Refused,
     /// The owner ended it.
     Ended,
@@ -107,7 +107,7 @@ impl fmt::Display for Reason {
             Self::Silent => f.write_str("nothing was heard of it any more"),
             Self::Stalled => f.write_str("it did not read what was sent to it"),
             Self::Fault(fault) => fault.fmt(f),
-            Self::Refused => f.write_str("it gave no name and password that may watch"),
+            Self::Refused => f.write_str("it asked too often for what it may not have"),
             Self::Ended => f.write_str("the stream ended"),
         }
     }

@@ -35,6 +35,7 @@ fn vlc() -> Watching {
         secure: false,
         connected_for: Duration::from_millis(61_204),
         skipped: 3,
+        loss: 0.125,
     }
 }
 

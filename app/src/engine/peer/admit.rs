@@ -137,7 +137,8 @@ impl Peer {
             outgoing,
             calls: admission.takes_calls_of(visitor),
             viewers: admission.viewers,
-            full: self.legs.values().filter(|leg| leg.is_watching()).count() >= admission.max_viewers,
+            full: self.legs.values().filter(|leg| leg.is_watching()).count() + self.players_with_a_place()
+                >= admission.max_viewers,
             auto: admission.connects(visitor),
             blocked: admission.is_blocked(visitor),
             weakest: self.weakest(visitor),

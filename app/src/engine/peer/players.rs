@@ -10,7 +10,7 @@ use visavis_media::device::{AudioSourceSpec, VideoSourceSpec};
 use visavis_net::io::interfaces::Network;
 use visavis_net::rtp::session::OutFrame;
 use visavis_net::rtp::time::WallClock;
-use visavis_session::player::Ports;
+use visavis_session::player::{Ports, is_for_a_call};
 
 use super::media::MediaOutput;
 use super::{ConnId, Output, Peer, Transmit};
@@ -45,8 +45,9 @@ impl Peer {
     pub(super) fn is_of_player(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) -> bool {
         let Some(players) = &mut self.players else { return false };
         if players.has(conn) {
+            players.set_others(self.legs.values().filter(|leg| leg.is_watching()).count());
             players.tcp(now, conn, bytes);
-            self.settle_players(now);
+            self.settle_players();
             return true;
         }
         let tls = players.speaks_tls() && bytes.first() == Some(&FIRST_BYTE);
@@ -57,21 +58,35 @@ impl Peer {
         false
     }
 
+    /// The first message on a connection tells whose it is. There may be many players, but not more calls for that.
+    pub(super) fn sort(&mut self, now: Instant, id: ConnId, first: &[u8]) {
+        if !is_for_a_call(first) {
+            return self.is_a_player(now, id, first, false);
+        }
+        let remote = self.legs.get(&id).map(|leg| leg.remote);
+        if remote.is_some_and(|remote| self.strangers.takes_call(now, remote)) {
+            let pool = self.pool.clone();
+            self.with_leg(now, id, |leg, out| leg.is_a_call(now, first, &pool, out));
+        } else {
+            self.legs.remove(&id);
+            self.outputs.push_back(Output::Close { conn: id });
+        }
+    }
+
     /// The connection of this leg is a player's, who began with `first`.
     pub(super) fn is_a_player(&mut self, now: Instant, id: ConnId, first: &[u8], secure: bool) {
-        let others = self.legs.values().filter(|leg| leg.is_watching()).count();
         let (Some(leg), Some(players)) = (self.legs.remove(&id), &mut self.players) else { return };
-        players.set_others(others);
+        players.set_others(self.legs.values().filter(|leg| leg.is_watching()).count());
         let remote = leg.remote;
         players.accept(now, id, remote, leg.into_framer(), first, secure);
-        self.settle_players(now);
+        self.settle_players();
     }
 
     /// Whether a connection that is gone was a player's.
     pub(super) fn player_closed(&mut self, now: Instant, conn: ConnId) -> bool {
         let Some(players) = self.players.as_mut().filter(|players| players.has(conn)) else { return false };
         players.closed(now, conn);
-        self.settle_players(now);
+        self.settle_players();
         true
     }
 
@@ -80,7 +95,7 @@ impl Peer {
         let Some(players) = &mut self.players else { return false };
         let theirs = players.datagram(now, from, packet);
         if theirs {
-            self.settle_players(now);
+            self.settle_players();
         }
         theirs
     }
@@ -93,14 +108,14 @@ impl Peer {
     pub(super) fn send_to_players(&mut self, now: Instant, frame: &Arc<OutFrame>) {
         if let Some(players) = &mut self.players {
             players.send(now, frame);
-            self.settle_players(now);
+            self.settle_players();
         }
     }
 
     pub(super) fn poll_players(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         let transmit = self.players.as_mut()?.poll_transmit(now, out);
         if transmit.is_none() {
-            self.settle_players(now);
+            self.settle_players();
         }
         transmit.map(|(to, segment)| Transmit { to, segment })
     }
@@ -108,7 +123,7 @@ impl Peer {
     pub(super) fn players_timeout(&mut self, now: Instant) {
         if let Some(players) = &mut self.players {
             players.handle_timeout(now);
-            self.settle_players(now);
+            self.settle_players();
         }
     }
 
@@ -116,12 +131,12 @@ impl Peer {
     pub(super) fn end_players(&mut self, now: Instant) {
         if let Some(players) = &mut self.players {
             players.end(now);
-            self.settle_players(now);
+            self.settle_players();
         }
     }
 
     /// Acts on all that came of players.
-    fn settle_players(&mut self, _now: Instant) {
+    fn settle_players(&mut self) {
         let Some(players) = &mut self.players else { return };
         let mut changed = players.formats() != self.media.of_players;
         self.media.of_players = players.formats();
@@ -137,6 +152,11 @@ impl Peer {
         if changed {
             self.update_sending();
         }
+    }
+
+    /// How many of those who may watch at once are players.
+    pub(super) fn players_with_a_place(&self) -> usize {
+        self.players.as_ref().map_or(0, Players::places)
     }
 
     /// Those that watch.

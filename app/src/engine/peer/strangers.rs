@@ -170,6 +170,15 @@ impl Strangers {
         admitted
     }
 
+    /// Whether what came as one of many that are welcome may be a call as well.
+    pub(super) fn takes_call(&mut self, now: Instant, remote: SocketAddr) -> bool {
+        let taken = self.share(remote.ip()).connections.take(now, remote.ip());
+        if !taken {
+            self.refused.note(now, format!("{remote}: they come too fast"));
+        }
+        taken
+    }
+
     /// Whether a stranger's handshake may take powers of MODP.
     pub(super) fn affords_power(&mut self, now: Instant, from: IpAddr) -> bool {
         self.share(from).powers.take(now, from)

@@ -23,6 +23,9 @@ use super::{Capture, Figures, codec};
 use crate::engine::config::Quality;
 use crate::engine::figures::Growth;
 
+/// Who has lost something and cannot say so sees a whole picture again after so long.
+const KEY_INTERVAL: Duration = Duration::from_secs(2);
+
 /// Sound out: a source, Opus and G.711, and the RTP clocks of its samples.
 pub struct SendAudio {
     source: Lasting<AudioSource>,
@@ -162,8 +165,8 @@ pub struct SendVideo {
     player_packetizer: h264::Packetizer,
     /// The second format of what was captured last.
     second: Option<Arc<OutFrame>>,
-    /// The newest picture for players left its encoder: the next one builds on it.
-    in_stream: bool,
+    /// When the newest key picture for players was captured, while each picture since has left its encoder.
+    key_at: Option<Instant>,
     frames: FramePool,
     /// What RTP time counts from.
     origin: Instant,
@@ -184,7 +187,7 @@ impl SendVideo {
             players: PlayerEncoder::new(quality.h264_bitrate).map_err(|error| codec("H.264", &error))?,
             player_packetizer: h264::Packetizer::new(MAX_PLAYER_PAYLOAD),
             second: None,
-            in_stream: false,
+            key_at: None,
             frames: FramePool::default(),
             origin,
             start: None,
@@ -206,16 +209,20 @@ impl SendVideo {
     }
 
     fn h264(&mut self, captured: &Captured, figures: &Figures) -> Result<Option<Arc<OutFrame>>, DeviceError> {
-        let key = figures.key_wanted.swap(false, Ordering::Relaxed) || !self.in_stream;
+        let due = self.key_at.is_none_or(|at| captured.at.saturating_duration_since(at) >= KEY_INTERVAL);
+        let key = figures.key_wanted.swap(false, Ordering::Relaxed) || due;
         let encoded = self.players.step(captured, key).map_err(|error| codec("H.264", &error))?;
-        let Some(unit) = encoded else { return Ok(None) };
+        let Some(unit) = encoded else {
+            figures.key_wanted.fetch_or(key, Ordering::Relaxed);
+            return Ok(None);
+        };
         let frame = self.frames.make(Codec::H264, self.time(captured.at), captured.at, |frame| {
             (frame.marker, frame.key) = (true, unit.key);
             frame.sets = if unit.key { h264::ParameterSets::find(&unit.bytes) } else { None };
             self.player_packetizer.packetize(&unit.bytes, &mut frame.payloads)
         });
         let frame = sendable(frame);
-        self.in_stream = frame.is_some();
+        self.key_at = if unit.key { Some(captured.at) } else { self.key_at }.filter(|_| frame.is_some());
         Ok(frame)
     }
 
@@ -262,7 +269,7 @@ impl Capture for SendVideo {
         let jpeg = if wanted.has(Codec::Jpeg) { self.jpeg(&captured, figures)? } else { None };
         self.second = if wanted.has(Codec::H264) { self.h264(&captured, figures)? } else { None };
         // Who comes back has missed what the next picture builds on.
-        self.in_stream &= wanted.has(Codec::H264);
+        self.key_at.take_if(|_| !wanted.has(Codec::H264));
         let frame = jpeg.or_else(|| self.second.take());
         if frame.is_some() {
             self.start.get_or_insert(captured.at);

@@ -12,8 +12,8 @@ use visavis_session::auth::Users;
 pub enum Scope {
     /// This machine.
     Loopback,
-    /// And the networks that this machine is attached to, and those that are not reached from the Internet: RFC 1918, RFC 3927,
-    /// RFC 4193, RFC 4291 §2.5.6.
+    /// And networks that are not reached from the Internet (RFC 1918, RFC 3927, RFC 4193, RFC 4291 §2.5.6), and the links of IPv6 that
+    /// this machine is on.
     Lan,
     /// And everywhere else.
     Any,
@@ -25,8 +25,10 @@ impl Scope {
     pub fn of(address: IpAddr, attached: &[Network]) -> Self {
         match address.to_canonical() {
             address if address.is_loopback() => Self::Loopback,
-            // A network without a prefix, as some tunnels have it, is everybody's.
-            address if attached.iter().any(|network| network.prefix > 0 && network.has(address)) => Self::Lan,
+            // A link has 64 bits of prefix (RFC 4291 §2.5.4); with fewer, and with public addresses of IPv4, the neighbours may be anybody.
+            address if address.is_ipv6() && attached.iter().any(|link| link.prefix >= 64 && link.has(address)) => {
+                Self::Lan
+            }
             IpAddr::V4(v4) if v4.is_private() || v4.is_link_local() => Self::Lan,
             IpAddr::V6(v6) if v6.is_unique_local() || v6.is_unicast_link_local() => Self::Lan,
             IpAddr::V4(_) | IpAddr::V6(_) => Self::Any,
@@ -97,8 +99,8 @@ mod tests {
         let attached = [("2001:db8:1::7", 64), ("198.51.100.7", 24), ("203.0.113.7", 0)]
             .map(|(ip, prefix)| Network { ip: ip.parse().expect("an address"), prefix });
         let of = |address: &str| Scope::of(address.parse().expect("an address"), &attached);
-        assert_eq!([of("2001:db8:1::9"), of("198.51.100.200"), of("::1")], [Scope::Lan, Scope::Lan, Scope::Loopback]);
-        assert_eq!([of("2001:db8:2::9"), of("198.51.101.1")], [Scope::Any, Scope::Any]);
+        assert_eq!([of("2001:db8:1::9"), of("::1")], [Scope::Lan, Scope::Loopback]);
+        assert_eq!([of("2001:db8:2::9"), of("198.51.100.200")], [Scope::Any, Scope::Any]);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Packets on their way to players: each is made once and handed to one after the other, sound first, large pictures in pieces.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,7 @@ use visavis_net::rtp::session::OutFrame;
 use visavis_net::rtp::time::WallClock;
 use visavis_session::player::{Program, Start, Transport};
 
-use super::viewer::{Flow, Viewer};
+use super::viewer::{Flow, Track, Viewer};
 use crate::engine::peer::{ConnId, Destination};
 
 /// After [`MAX_TRAIN`] bytes for each, the rest of a picture waits so long: 256 Mbit/s.
@@ -35,6 +34,8 @@ struct Job {
     due: Instant,
     /// Who has got these packets last.
     cursor: ConnId,
+    /// Its place in its stream.
+    number: u64,
 }
 
 /// One format.
@@ -42,6 +43,8 @@ struct Stream {
     broadcast: Broadcast,
     /// In order; at most [`MAX_JOBS`].
     jobs: VecDeque<Job>,
+    /// Frames so far.
+    frames: u64,
 }
 
 /// All formats.
@@ -62,6 +65,7 @@ impl Outflow {
         let mut stream = |codec| Stream {
             broadcast: Broadcast::new(codec, program.ssrc(codec), rng.next_u64()),
             jobs: VecDeque::new(),
+            frames: 0,
         };
         let streams = CODECS.map(&mut stream);
         Self { streams, spare: Vec::new(), sent: (0, 0), clock, cname: format!("{:016x}", rng.next_u64()) }
@@ -74,16 +78,24 @@ impl Outflow {
         burst
     }
 
-    /// Hands the packets to all whose track of this format flows.
-    pub(super) fn queue(&mut self, now: Instant, codec: Codec, burst: Burst) {
-        let jobs = &mut self.streams[codec as usize].jobs;
-        if jobs.len() >= MAX_JOBS {
-            jobs.pop_front();
-        }
-        jobs.push_back(Job { burst, from: 0, since_pause: 0, due: now, cursor: ConnId(0) });
+    /// The place of the next frame in its stream.
+    pub(super) fn next_frame(&self, codec: Codec) -> u64 {
+        self.streams[codec as usize].frames
     }
 
-    /// Where a stream is: what would leave now.
+    /// Hands the packets to all whose track of this format flows. Whether another frame had to go for it.
+    pub(super) fn queue(&mut self, now: Instant, codec: Codec, burst: Burst) -> bool {
+        let Stream { jobs, frames, .. } = &mut self.streams[codec as usize];
+        let full = jobs.len() >= MAX_JOBS;
+        if full {
+            jobs.pop_front();
+        }
+        jobs.push_back(Job { burst, from: 0, since_pause: 0, due: now, cursor: ConnId(0), number: *frames });
+        *frames += 1;
+        full
+    }
+
+    /// Where a stream is: what would leave of that moment.
     pub(super) fn start(&self, now: Instant, codec: Codec) -> Option<Start> {
         let stream = &self.streams[codec as usize].broadcast;
         Some(Start { kind: codec.kind(), seq: stream.next(), time: stream.time_at(now)? })
@@ -149,12 +161,12 @@ impl Job {
         let train = self.burst.train(self.from)?;
         for (conn, viewer) in viewers.range_mut((Excluded(self.cursor), Unbounded)) {
             self.cursor = *conn;
-            let Some(track) = viewer.track(codec).filter(|track| track.flow == Flow::On) else { continue };
+            let takes = |track: &&Track| track.flow == Flow::On && track.from <= self.number;
+            let Some(track) = viewer.track(codec).filter(takes) else { continue };
             match track.transport {
                 Transport::Udp { rtp, .. } => {
                     out.extend_from_slice(train.bytes);
-                    let to = SocketAddr::new(viewer.remote.ip(), rtp);
-                    return Some((Destination::Udp(to), train.segment));
+                    return Some((Destination::Udp(viewer.at(rtp)), train.segment));
                 }
                 Transport::Interleaved { rtp, .. } => {
                     viewer.interleave(&self.burst, self.from, train.end, rtp, out);

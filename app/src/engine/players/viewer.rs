@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use visavis_net::carrier::tcp_udp::Framer;
+use visavis_net::quota::Rate;
 use visavis_net::rtp::broadcast::Burst;
 use visavis_net::rtp::codec::{Codec, MediaKind};
-use visavis_session::player::{Choice, Player, Transport};
+use visavis_session::player::{Choice, Player, Reason, Transport};
 
 use super::tls::Tls;
 use crate::engine::formats::Formats;
@@ -28,12 +29,29 @@ pub(super) enum Flow {
     On,
 }
 
+/// What is described is encoded for so long, for whoever means to watch asks for it right after.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// What is set up, or was paused, is encoded for so long.
+const READY: Duration = Duration::from_secs(10);
+
+/// How often one player may ask for key pictures.
+const KEYS: Rate = Rate { burst: 4, every: Duration::from_secs(2) };
+
+/// Requests of one connection: what a player needs to begin, and what one that changes its mind needs then.
+const REQUESTS: Rate = Rate { burst: 50, every: Duration::from_millis(100) };
+
+/// Bytes that may wait for a connection that has set nothing up.
+const MAX_UNREAD: usize = 64 * 1024;
+
 /// One track of a player.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Track {
     pub(super) codec: Codec,
     pub(super) transport: Transport,
     pub(super) flow: Flow,
+    /// The first frame of its stream that it gets, by the count of the outflow: what is on its way before that is of no use to it.
+    pub(super) from: u64,
 }
 
 pub(super) struct Viewer {
@@ -43,16 +61,25 @@ pub(super) struct Viewer {
     pub(super) remote: SocketAddr,
     /// By [`MediaKind`].
     tracks: [Option<Track>; 2],
-    /// What it has asked to be described, while it has not set anything up.
-    pub(super) looks_at: Option<Choice>,
+    /// What it has asked to be described, and until when it may set that up.
+    pub(super) looks_at: Option<(Choice, Instant)>,
+    /// Until when what is set up and does not flow is encoded.
+    ready_until: Option<Instant>,
+    /// When the buckets of [`REQUESTS`] and [`KEYS`] will be full.
+    requests: Option<Instant>,
+    keys: Option<Instant>,
+    /// When its next request is looked at, while it asks too fast.
+    pub(super) resume_at: Option<Instant>,
     /// Plain bytes for the connection, in order, that have not been handed on.
-    pub(super) outbox: Vec<u8>,
+    outbox: Vec<u8>,
     /// Bytes that the shell has not got rid of.
     unsent: usize,
-    /// Since when there have been some.
+    /// Since when it has not read any of them.
     pub(super) stuck_since: Option<Instant>,
     /// When it began to watch, once that was told.
     pub(super) watching_since: Option<Instant>,
+    /// Whether that was told to anybody.
+    pub(super) told: bool,
     /// Pictures that it has not got because it did not read fast enough.
     pub(super) skipped: u64,
     /// Part of its packets that were lost lately, as it says.
@@ -68,17 +95,54 @@ impl Viewer {
             remote,
             tracks: [None; 2],
             looks_at: None,
+            ready_until: None,
+            requests: None,
+            keys: None,
+            resume_at: None,
             outbox: Vec::new(),
             unsent: 0,
             stuck_since: None,
             watching_since: None,
+            told: false,
             skipped: 0,
             loss: 0.0,
         }
     }
 
-    pub(super) fn set_up(&mut self, codec: Codec, transport: Transport) {
-        self.tracks[codec.kind() as usize] = Some(Track { codec, transport, flow: Flow::Off });
+    pub(super) fn set_up(&mut self, now: Instant, codec: Codec, transport: Transport) {
+        self.looks_at = None;
+        self.ready_until = Some(now + READY);
+        self.tracks[codec.kind() as usize] = Some(Track { codec, transport, flow: Flow::Off, from: 0 });
+    }
+
+    pub(super) fn look_at(&mut self, now: Instant, choice: Choice) {
+        self.looks_at = Some((choice, now + LOOK));
+    }
+
+    pub(super) fn pause(&mut self, now: Instant) {
+        self.ready_until = Some(now + READY);
+        self.turn(|_| true, Flow::Off);
+    }
+
+    /// Whether it has a place among those who watch: from when it has set something up.
+    pub(super) fn has_place(&self) -> bool {
+        self.tracks().next().is_some()
+    }
+
+    /// Whether its next request may be looked at now; where not, [`Self::resume_at`] says when.
+    pub(super) fn may_ask(&mut self, now: Instant) -> bool {
+        let after = REQUESTS.take(self.requests, now);
+        self.requests = after.or(self.requests);
+        // This one was one too many, and is looked at all the same.
+        self.resume_at = if after.is_some() { None } else { Some(now + 2 * REQUESTS.every) };
+        after.is_some()
+    }
+
+    /// Whether it may have a key picture made.
+    pub(super) fn may_want_key(&mut self, now: Instant) -> bool {
+        let after = KEYS.take(self.keys, now);
+        self.keys = after.or(self.keys);
+        after.is_some()
     }
 
     pub(super) fn leave(&mut self, kind: MediaKind) -> Option<Track> {
@@ -100,21 +164,43 @@ impl Viewer {
         }
     }
 
-    /// The formats that it needs encoded: those that it has set up, for it would wait for a camera that is closed between its requests.
-    pub(super) fn formats(&self) -> Formats {
-        let tracks = self.tracks().map(|track| track.codec);
-        let looks_at = self.looks_at.iter().flat_map(Choice::codecs);
+    /// The formats that it needs encoded: those that it watches, and those that it is about to.
+    pub(super) fn formats(&self, now: Instant) -> Formats {
+        let ready = self.ready_until.is_some_and(|until| now < until);
+        let tracks = self.tracks().filter(|track| ready || track.flow != Flow::Off).map(|track| track.codec);
+        let looks_at = self.looks_at.iter().filter(|(_, until)| now < *until).flat_map(|(choice, _)| choice.codecs());
         tracks.chain(looks_at).fold(Formats::NONE, Formats::with)
     }
 
-    /// Whether a frame of this format is what its PLAY waits for: a picture where it has pictures, else any sound.
+    /// Whether a frame of this format is what it waits for: a picture where it has pictures, else any sound. Who watches already, and has
+    /// been held up, hears again before it sees.
     pub(super) fn begins_with(&self, codec: Codec) -> bool {
         let waits = self.track(codec).is_some_and(|track| track.flow == Flow::Waiting);
-        waits && (codec.kind() == MediaKind::Video || self.tracks[MediaKind::Video as usize].is_none())
+        let first = self.tracks[MediaKind::Video as usize].is_none() || self.watching_since.is_some();
+        waits && (codec.kind() == MediaKind::Video || first)
+    }
+
+    /// What waits for this frame flows with it; sound begins with the first picture.
+    pub(super) fn begin(&mut self, codec: Codec, next: impl Fn(Codec) -> u64) {
+        let both = self.watching_since.is_none();
+        for track in self.tracks.iter_mut().flatten().filter(|track| track.flow == Flow::Waiting) {
+            if both || track.codec == codec {
+                (track.flow, track.from) = (Flow::On, next(track.codec));
+            }
+        }
+    }
+
+    /// Sound flows without pictures, which may come.
+    pub(super) fn begin_without_pictures(&mut self, next: impl Fn(Codec) -> u64) {
+        for track in self.tracks.iter_mut().flatten() {
+            if track.flow == Flow::Waiting && track.codec.kind() == MediaKind::Audio {
+                (track.flow, track.from) = (Flow::On, next(track.codec));
+            }
+        }
     }
 
     /// Looks at whether so many bytes more of a format find room on its connection; where they do not, its tracks wait for the next
-    /// key picture. Whether a picture is skipped.
+    /// key picture. Whether a picture is skipped that it would have got.
     pub(super) fn keep_up(&mut self, codec: Codec, len: usize) -> bool {
         let flows = self
             .track(codec)
@@ -123,10 +209,16 @@ impl Viewer {
         if behind {
             self.turn(|flow| flow == Flow::On, Flow::Waiting);
         }
-        let waits = self.watching_since.is_some() && self.track(codec).is_some_and(|track| track.flow == Flow::Waiting);
-        let skipped = waits && codec.kind() == MediaKind::Video;
+        let skipped = behind && codec.kind() == MediaKind::Video;
         self.skipped += u64::from(skipped);
         skipped
+    }
+
+    /// A picture passes it by while it waits for one to begin with; whether that is for its being slow.
+    pub(super) fn pass_by(&mut self) -> bool {
+        let slow = self.watching_since.is_some();
+        self.skipped += u64::from(slow);
+        slow
     }
 
     /// Whether nothing keeps it from taking a key picture.
@@ -136,20 +228,40 @@ impl Viewer {
 
     /// The shell holds so many bytes.
     pub(super) fn set_unsent(&mut self, now: Instant, unsent: usize) {
+        let progress = unsent < self.unsent;
         self.unsent = unsent;
-        if unsent == 0 {
-            // It reads, or the kernel would not have taken them all.
+        if unsent == 0 || progress {
+            // It reads, or the kernel would not have taken them.
             self.player.alive(now);
             self.stuck_since = None;
-        } else {
+        }
+        if unsent > 0 {
             self.stuck_since.get_or_insert(now);
+        }
+        if unsent > MAX_UNREAD && !self.has_place() {
+            self.player.end(Reason::Stalled);
         }
     }
 
     /// When something is due for it.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let stuck = self.stuck_since.map(|since| since + STALL_LIMIT);
-        [self.player.poll_timeout(), stuck].into_iter().flatten().min()
+        let looks = self.looks_at.map(|(_, until)| until);
+        [self.player.poll_timeout(), stuck, looks, self.ready_until, self.resume_at].into_iter().flatten().min()
+    }
+
+    /// Forgets what was only meant to last until now.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.looks_at.take_if(|(_, until)| *until <= now);
+        self.ready_until.take_if(|until| *until <= now);
+        self.resume_at.take_if(|at| *at <= now);
+    }
+
+    /// Its own address, at another port: with the scope that a link-local one needs.
+    pub(super) fn at(&self, port: u16) -> SocketAddr {
+        let mut address = self.remote;
+        address.set_port(port);
+        address
     }
 
     /// Where RTP and RTCP of a track over datagrams come from.
@@ -158,13 +270,19 @@ impl Viewer {
             Transport::Udp { rtp, rtcp } => [Some(rtp), Some(rtcp)],
             Transport::Interleaved { .. } => [None; 2],
         };
-        let ip = self.remote.ip();
-        ports.into_iter().flatten().map(move |port| SocketAddr::new(ip, port))
+        let [rtp, rtcp] = ports.map(|port| port.map(|port| self.at(port)));
+        rtp.into_iter().chain(rtcp)
+    }
+
+    /// Says something to it after all that was said before: its conversation and reports share one order.
+    pub(super) fn say(&mut self, bytes: impl FnOnce(&mut Vec<u8>)) {
+        self.player.poll_transmit(&mut self.outbox);
+        bytes(&mut self.outbox);
     }
 
     /// Hands what is to be said over to `out`, sealed where that is agreed.
     pub(super) fn flush(&mut self, out: &mut Vec<u8>) {
-        self.player.poll_transmit(&mut self.outbox);
+        self.say(|_| {});
         self.write(out, |plain, outbox| plain.append(outbox));
     }
 
@@ -186,9 +304,18 @@ impl Viewer {
         self.write(out, |plain, _| burst.interleave(from, to, channel, plain));
     }
 
+    /// The last words, and that nothing follows.
+    pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
+        self.flush(out);
+        if let Some(tls) = &mut self.tls {
+            tls.close();
+            tls.seal(&[], out);
+        }
+    }
+
     /// Whether there is something to say to it.
     pub(super) fn wants_write(&mut self) -> bool {
-        self.player.poll_transmit(&mut self.outbox);
+        self.say(|_| {});
         !self.outbox.is_empty() || self.tls.as_ref().is_some_and(Tls::wants_write)
     }
 }

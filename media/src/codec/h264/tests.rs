@@ -54,12 +54,12 @@ fn a_decoder_can_begin_where_it_was_asked_for() {
 }
 
 #[test]
-fn who_never_asks_gets_a_beginning_in_time() {
+fn who_never_asks_gets_one_beginning() {
     let mut encoder = Encoder::new(None);
     let picture = testing::picture(160, 120, Sampling::Yuv420, 1);
     let keys: Vec<_> =
         (0..150).filter(|n| encoder.encode(&picture, INTERVAL * *n, false).expect("encodes").key).collect();
-    assert_eq!(keys, [0, 60, 120]);
+    assert_eq!(keys, [0]);
 }
 
 #[test]

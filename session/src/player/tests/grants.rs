@@ -72,6 +72,7 @@ fn who_was_let_in_may_go_with_a_nonce_that_is_too_old() {
     let old = header(&mut scene, "GET_PARAMETER");
     scene.now += Duration::from_secs(3_600);
     assert_eq!(scene.status("GET_PARAMETER", "", &old), 200);
+    assert_eq!(scene.status("GET_PARAMETER", "", ""), 200, "without any, too");
     let setup = header(&mut scene, "SETUP");
     let again = scene.ask("SETUP", "/video", &format!("{setup}Transport: {UDP}\r\n"));
     assert_eq!(again.status, 401);
@@ -107,6 +108,10 @@ fn what_the_owner_does_not_allow_is_not_served() {
     let mut full = Scene::new();
     full.leave.room = false;
     assert_eq!(full.setup("/video", UDP).status, 453);
+    full.leave.room = true;
+    full.setup("/video", UDP);
+    full.leave.room = false;
+    assert_eq!(full.in_session("PLAY", "").status, 453, "another was quicker");
 }
 
 #[test]

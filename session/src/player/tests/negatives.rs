@@ -6,6 +6,7 @@ use super::*;
 fn each_fault_has_its_status() {
     for (message, status, over) in [
         ("HELLO", 400, true),
+        ("DESCRIBE /door RTSP/1.0\r\nCSeq: 1\r\n\r\n", 400, false),
         ("OPTIONS * RTSP/1.0\r\n\r\n", 400, true),
         ("OPTIONS * RTSP/1.0\r\nCSeq: many\r\n\r\n", 400, true),
         ("OPTIONS * RTSP/2.0\r\nCSeq: 1\r\n\r\n", 505, true),

@@ -138,6 +138,7 @@ fn sound_and_pictures_go_through_tls() {
         let packets = client.heard.windows(4).filter(|window| *window == [b'$', 0, 3, 244]).count();
         assert_eq!(packets, 30);
         assert!(scene.players.list(scene.now)[0].secure);
+        client.heard.clear();
         client.ask(&mut scene, "TEARDOWN", "", "");
         assert!(client.text().contains("RTSP/1.0 200") && scene.players.is_empty());
         assert!(client.tls.process_new_packets().expect("sound").peer_has_closed(), "and is told that nothing follows");

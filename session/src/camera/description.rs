@@ -1,0 +1,229 @@
+//! What a camera offers, read as cameras write it. RFC 8866, RFC 2326 appendix C.
+//!
+//! Lines are looked at one by one, and only those that are needed: a grammar would refuse a description for a line in it that nobody
+//! wants, such as a name in another character set or an address that is missing.
+
+use data_encoding::BASE64_NOPAD;
+use visavis_net::payload::h264::MAX_PARAMETER_SETS;
+use visavis_net::rtp::codec::MediaKind;
+
+use super::Format;
+use crate::error::printable;
+
+/// Bytes that are read.
+pub(super) const MAX_SDP: usize = 64 * 1024;
+/// Media that are looked at.
+const MAX_MEDIA: usize = 16;
+/// Attributes of each that are looked at.
+const MAX_ATTRIBUTES: usize = 64;
+/// Payload types of each that are looked at.
+const MAX_FORMATS: usize = 32;
+/// Names of formats that are listed when none of them can be played.
+const MAX_LISTED: usize = 12;
+/// Parameter sets of one stream.
+const MAX_SETS: usize = 16;
+/// The NAL unit types of parameter sets. ITU-T H.264 table 7-1.
+const PARAMETER_SETS: [u8; 2] = [7, 8];
+
+/// One description.
+#[derive(Debug, Default)]
+pub(super) struct Description {
+    /// What the presentation as a whole is called.
+    pub control: Option<String>,
+    media: Vec<Media>,
+}
+
+/// One `m=` line and the attributes below it.
+#[derive(Debug, Default)]
+struct Media {
+    kind: String,
+    protocol: String,
+    formats: Vec<u8>,
+    attributes: Vec<(String, String)>,
+}
+
+/// A stream that can be played here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Offer {
+    pub kind: MediaKind,
+    pub format: Format,
+    pub payload_type: u8,
+    pub clock_rate: u32,
+    pub parameter_sets: Vec<Vec<u8>>,
+    /// What it is called, relative to the presentation.
+    pub control: String,
+    /// The profile to ask for.
+    pub profile: &'static str,
+}
+
+/// Reads a description. What cannot be read is as if it were not there.
+pub(super) fn read(bytes: &[u8]) -> Description {
+    let mut description = Description::default();
+    let mut media = 0;
+    let text = bytes.get(..MAX_SDP).unwrap_or(bytes);
+    // Of line ends any, and one more: some send the end of their string along.
+    for line in text.split(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+        let Some(at) = line.iter().position(|byte| *byte == b'=') else { continue };
+        let (key, value) = line.split_at(at);
+        let value = String::from_utf8_lossy(value.get(1..).unwrap_or_default());
+        match key.trim_ascii() {
+            b"m" => {
+                media += 1;
+                if media <= MAX_MEDIA {
+                    description.media.push(Media::read(&value));
+                }
+            }
+            b"a" if media <= MAX_MEDIA => description.attribute(&value),
+            _ => {}
+        }
+    }
+    description
+}
+
+impl Description {
+    fn attribute(&mut self, text: &str) {
+        let (name, value) = text.split_once(':').unwrap_or((text, ""));
+        let (name, value) = (name.trim().to_ascii_lowercase(), value.trim().to_owned());
+        match self.media.last_mut() {
+            Some(media) if media.attributes.len() < MAX_ATTRIBUTES => media.attributes.push((name, value)),
+            None if name == "control" && self.control.is_none() => self.control = Some(value),
+            _ => {}
+        }
+    }
+
+    /// The first stream of a kind that can be played here; over TLS (`secure`) packets come inside of it, whatever the profile.
+    pub(super) fn offer(&self, kind: MediaKind, secure: bool) -> Option<Offer> {
+        let offers = || self.media.iter().filter_map(|media| Some((media, media.offer(kind, secure)?)));
+        // What the camera would hear of us comes last: some describe a loudspeaker as one more sound.
+        let forth = offers().find(|(media, _)| media.attribute("sendonly").is_none());
+        forth.or_else(|| offers().next()).map(|(_, offer)| offer)
+    }
+
+    /// What there is, for who is told that none of it can be played.
+    pub(super) fn listed(&self) -> Vec<String> {
+        let each = self.media.iter().flat_map(|media| media.formats.iter().map(|number| media.name(*number)));
+        let mut listed: Vec<String> = Vec::new();
+        for name in each {
+            if listed.len() < MAX_LISTED && !listed.contains(&name) {
+                listed.push(name);
+            }
+        }
+        listed
+    }
+}
+
+impl Media {
+    fn read(value: &str) -> Self {
+        let mut words = value.split_ascii_whitespace();
+        let kind = words.next().unwrap_or_default().to_ascii_lowercase();
+        let protocol = words.nth(1).unwrap_or_default().to_ascii_uppercase();
+        let formats = words.take(MAX_FORMATS).filter_map(|word| word.parse().ok().filter(|number| *number < 128));
+        Self { kind, protocol, formats: formats.collect(), attributes: Vec::new() }
+    }
+
+    fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    /// What the first attribute of this name says about one payload type.
+    fn about(&self, name: &str, payload_type: u8) -> Option<&str> {
+        self.attributes.iter().filter(|(other, _)| other == name).find_map(|(_, value)| {
+            let (number, rest) = value.split_once([' ', '\t']).unwrap_or((value, ""));
+            (number.parse() == Ok(payload_type)).then(|| rest.trim())
+        })
+    }
+
+    fn offer(&self, kind: MediaKind, secure: bool) -> Option<Offer> {
+        let profile = self.profile(secure)?;
+        let offer = |number: &u8| {
+            let (format, clock_rate) = self.format(*number)?;
+            let is_one = format.kind() == kind && self.kind == word(kind);
+            is_one.then(|| Offer {
+                kind,
+                format,
+                payload_type: *number,
+                clock_rate,
+                parameter_sets: self.parameter_sets(*number),
+                control: self.attribute("control").unwrap_or_default().to_owned(),
+                profile,
+            })
+        };
+        self.formats.iter().find_map(offer)
+    }
+
+    /// The profile to ask for: what is sealed is passed over, but inside of TLS the same is to be had without a seal of its own.
+    fn profile(&self, secure: bool) -> Option<&'static str> {
+        match self.protocol.trim_end_matches("/UDP").trim_end_matches("/TCP") {
+            "RTP/AVP" => Some("RTP/AVP"),
+            "RTP/AVPF" => Some("RTP/AVPF"),
+            "RTP/SAVP" | "RTP/SAVPF" if secure => Some("RTP/AVP"),
+            _ => None,
+        }
+    }
+
+    /// What a payload type stands for, if it can be played here, and its clock rate.
+    fn format(&self, payload_type: u8) -> Option<(Format, u32)> {
+        let Some(mapping) = self.about("rtpmap", payload_type) else {
+            return Format::of_static(payload_type).map(|format| (format, format.clock_rate()));
+        };
+        let mut parts = mapping.split('/').map(str::trim);
+        let name = parts.next()?;
+        let format = Format::ALL.into_iter().find(|format| format.encoding_name().eq_ignore_ascii_case(name))?;
+        let rate = parts.next().and_then(|rate| rate.parse().ok()).filter(|rate| *rate != 0);
+        let rate = rate.unwrap_or(format.clock_rate());
+        let channels = parts.next().map_or(Some(1_u8), |channels| channels.parse().ok());
+        let fits = match format {
+            // RFC 6184 §8.1: interleaved mode, which nobody sends, is not taken apart here.
+            Format::H264 => self.parameter(payload_type, "packetization-mode") != Some("2"),
+            Format::Jpeg => true,
+            // RFC 7587 §4.1.
+            Format::Opus => rate == format.clock_rate(),
+            Format::Pcmu | Format::Pcma => channels == Some(1),
+        };
+        fits.then_some((format, rate))
+    }
+
+    /// One parameter of `fmtp`. RFC 6184 §8.2.1.
+    fn parameter(&self, payload_type: u8, name: &str) -> Option<&str> {
+        self.about("fmtp", payload_type)?.split(';').find_map(|part| {
+            let (key, value) = part.split_once('=')?;
+            key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    /// RFC 6184 §8.1. One that cannot be read is left out: they come with the stream as well.
+    fn parameter_sets(&self, payload_type: u8) -> Vec<Vec<u8>> {
+        let mut left = MAX_PARAMETER_SETS;
+        let text = self.parameter(payload_type, "sprop-parameter-sets").unwrap_or_default();
+        let read = |text: &str| {
+            let decoded = BASE64_NOPAD.decode(text.trim().trim_matches('"').trim_end_matches('=').as_bytes()).ok()?;
+            // With the start code that only a byte stream has.
+            let unit = decoded.strip_prefix(&[0, 0, 0, 1]).unwrap_or(&decoded);
+            left = left.checked_sub(unit.len())?;
+            PARAMETER_SETS.contains(&(unit.first()? & 0x1f)).then(|| unit.to_vec())
+        };
+        text.split(',').take(MAX_SETS).filter_map(read).collect()
+    }
+
+    /// A format for a person.
+    fn name(&self, payload_type: u8) -> String {
+        let mapped = self.about("rtpmap", payload_type).and_then(|mapping| mapping.split('/').next());
+        let known = || Format::of_static(payload_type).map(|format| format.encoding_name().to_owned());
+        let name = mapped.map(|name| printable(name, 24)).or_else(known);
+        let name = name.unwrap_or_else(|| format!("payload type {payload_type}"));
+        let how = if self.profile(false).is_some() { String::new() } else { format!(" by {}", shown(&self.protocol)) };
+        format!("{} {name}{how}", printable(&self.kind, 16))
+    }
+}
+
+const fn word(kind: MediaKind) -> &'static str {
+    match kind {
+        MediaKind::Audio => "audio",
+        MediaKind::Video => "video",
+    }
+}
+
+/// A protocol, whose name has slashes.
+fn shown(protocol: &str) -> String {
+    protocol.split('/').take(4).map(|part| printable(part, 12)).collect::<Vec<_>>().join("/")
+}
