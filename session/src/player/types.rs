@@ -47,7 +47,7 @@ impl Program {
 /// Where a connection comes from and what carries it.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
-    /// Names the connection among all that share a [`Guard`].
+    /// Names the connection among all that share a [`Guard`](crate::auth::Guard).
     pub conn: u64,
     /// The address of the player.
     pub from: IpAddr,
@@ -66,14 +66,14 @@ pub struct Leave {
     pub room: bool,
 }
 
-/// What a player wants, for the owner of its [`Player`] to bring about.
+/// What a player wants, for the owner of its [`Player`](super::Player) to bring about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// It asks what there is: answer with [`Player::describe`].
+    /// It asks what there is: answer with [`Player::describe`](super::Player::describe).
     Describe(Choice),
     /// A track has a way.
     Setup(Codec, Transport),
-    /// What is set up may flow: answer with [`Player::begin`].
+    /// What is set up may flow: answer with [`Player::begin`](super::Player::begin).
     Play,
     /// It wants nothing for a while.
     Pause,
