@@ -34,7 +34,7 @@ pub(crate) struct Slot {
     pub(crate) arrival: i64,
     /// How much sound it holds.
     pub(crate) samples: usize,
-    /// The Opus packet.
+    /// What it holds, coded.
     pub(crate) payload: Vec<u8>,
 }
 

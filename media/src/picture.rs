@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The longest side a picture may have: RFC 2435 §3.1.5 counts sides in units of 8 in one byte.
-pub const MAX_SIDE: usize = 2040;
+/// The longest side a picture may have, beyond what cameras give as H.264. Other formats may allow less.
+pub const MAX_SIDE: usize = 4096;
 
 /// How the two colour planes are subsampled against the luma plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

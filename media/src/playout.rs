@@ -9,6 +9,7 @@
 //! there) or late (it comes after all), they count as its sound, or play-out has become later by them.
 
 mod adapt;
+mod decoder;
 mod produce;
 mod sound;
 mod types;
@@ -16,11 +17,12 @@ mod types;
 use std::time::{Duration, Instant};
 
 use visavis_net::rtp::ids::ExtSeq;
-use visavis_net::rtp::time::{ClockRate, NtpTime, RtpTime};
+use visavis_net::rtp::time::{NtpTime, RtpTime};
 
+use self::decoder::Decoder;
 use self::sound::Sound;
-pub use self::types::{AudioPacket, PlayoutConfig, PlayoutStats};
-use crate::codec::opus::{self, Decoder, LOOKAHEAD, MAX_SAMPLES, OpusError};
+pub use self::types::{AudioPacket, PlayoutConfig, PlayoutStats, SoundFormat};
+use crate::codec::opus;
 use crate::drift::{self, Rate};
 pub use crate::jitter::DEPTH;
 use crate::jitter::{Arrivals, MediaTime, Packets, Seen};
@@ -36,7 +38,7 @@ const SLACK: i64 = 96;
 /// Media time that jumps by more than this starts the stream anew: 2 s.
 const BREAK: MediaTime = 96_000;
 
-/// The play-out of one stream of sound.
+/// The play-out of one stream of sound, in the format that the configuration says.
 ///
 /// Holds at most 128 packets (2.5 s of 20 ms); a packet farther ahead than that starts the stream anew.
 #[derive(Debug)]
@@ -95,15 +97,15 @@ impl Playout {
     /// A play-out that waits for its first packet.
     ///
     /// # Errors
-    /// [`OpusError::Setup`] when the decoder cannot be made.
-    pub fn new(config: PlayoutConfig) -> Result<Self, OpusError> {
+    /// [`opus::OpusError::Setup`] when the decoder cannot be made.
+    pub fn new(config: PlayoutConfig) -> Result<Self, opus::OpusError> {
+        let decoder = Decoder::new(config.format)?;
         Ok(Self {
             config,
             latency: Duration::ZERO,
-            decoder: Decoder::new()?,
             packets: Packets::new(),
             arrivals: Arrivals::new(),
-            clock: ClockMap::new(ClockRate::OPUS),
+            clock: ClockMap::new(decoder.clock_rate()),
             sound: Sound::new(),
             phase: Phase::Idle,
             epoch: None,
@@ -123,7 +125,8 @@ impl Playout {
             waits: Waits::default(),
             decoded_waits: Waits::default(),
             at: None,
-            scratch: vec![0; MAX_SAMPLES],
+            scratch: vec![0; decoder.longest()],
+            decoder,
             stats: PlayoutStats { target: config.initial_delay, ..PlayoutStats::default() },
         })
     }
@@ -135,14 +138,14 @@ impl Playout {
 
     /// Takes a packet in, in any order, more than once if it comes more than once.
     pub fn push(&mut self, packet: AudioPacket<'_>) {
-        let Some(samples) = opus::samples(packet.payload) else {
+        let Some(samples) = self.decoder.samples(packet.payload) else {
             self.stats.malformed += 1;
             return;
         };
         // Wherever it waited: it was not there when it was looked for.
         let arrival = self.ticks(packet.arrival).max(self.looked);
         let time = match self.unwrap {
-            Some((wire, time)) => time + MediaTime::from(packet.time.since(wire)),
+            Some((wire, time)) => time + MediaTime::from(packet.time.since(wire)) * self.decoder.factor(),
             None => 0,
         };
         self.unwrap = Some((packet.time, time));
@@ -152,7 +155,7 @@ impl Playout {
             self.packets.clear();
             self.restart();
         }
-        if self.seen.note(packet.seq) && opus::has_redundancy(packet.payload) {
+        if self.seen.note(packet.seq) && self.decoder.has_redundancy(packet.payload) {
             // What is missing before it can be recovered from now on.
             self.arrivals.push(arrival - (time - samples as MediaTime), true);
         }
@@ -202,7 +205,9 @@ impl Playout {
                 self.sound.push_silence(drift::Reader::needs(BLOCK));
                 self.adapt(at);
                 let heard = self.next_time - self.sound.ready() as i64;
-                self.at = self.unwrap.map(|(wire, time)| (now + self.latency, wire.add((heard - time) as u32)));
+                let factor = self.decoder.factor();
+                let wire = |(wire, time): (RtpTime, MediaTime)| wire.add((heard - time).div_euclid(factor) as u32);
+                self.at = self.unwrap.map(|newest| (now + self.latency, wire(newest)));
             }
         }
         let drift = self.their_rate.ppm() - self.our_rate.ppm();
@@ -226,7 +231,7 @@ impl Playout {
     #[must_use]
     pub fn playing(&self) -> Option<PlayPoint> {
         let (at, time) = self.at?;
-        Some(PlayPoint { at, ntp: self.clock.ntp(RtpTime(time.0.wrapping_sub(LOOKAHEAD)))? })
+        Some(PlayPoint { at, ntp: self.clock.ntp(RtpTime(time.0.wrapping_sub(self.decoder.delay())))? })
     }
 
     /// How it goes.
@@ -317,3 +322,5 @@ impl Waits {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_g711;

@@ -7,12 +7,17 @@
 //! The writer is our own: of the muxers there are in Rust, one is C++ (libwebm), and those without leave a file that is
 //! cut off, or a disk that is full, to chance. What a recording needs of the format fits two pages.
 
+mod avc;
 mod ebml;
 mod matroska;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_formats;
 mod timeline;
+mod types;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::time::{Duration, Instant};
@@ -22,8 +27,10 @@ use visavis_net::rtp::codec::MediaKind;
 use visavis_net::rtp::ids::Ssrc;
 use visavis_net::rtp::time::{NtpTime, RtpTime};
 
-use self::matroska::{AUDIO, Block, Cue, End, HEAD, Head, VIDEO};
+use self::matroska::{AUDIO, Audio, Block, Cue, End, HEAD, Head, VIDEO, Video};
 use self::timeline::Timeline;
+pub use self::types::{Content, Stats};
+use crate::codec::g711;
 use crate::codec::opus;
 use crate::pcm;
 
@@ -43,6 +50,8 @@ const MAX_WAITING: usize = 4096;
 /// Places to seek to; when there are as many, every second one is left out from then on. At first one in two seconds.
 const MAX_CUES: usize = 4096;
 const CUE_INTERVAL: i64 = 2_000;
+/// A picture of H.264 is this far before one that came earlier at most, in milliseconds: sixteen, at 16 a second.
+const REORDERED: i64 = 1_000;
 
 /// One frame as it was received.
 #[derive(Clone, Debug)]
@@ -53,44 +62,10 @@ pub struct Frame {
     pub time: RtpTime,
     /// When it came, or its last packet.
     pub arrival: Instant,
-    /// An Opus packet or a JPEG file.
+    /// An Opus packet, a JPEG file, or what else its content says.
     pub data: Bytes,
     /// Which.
     pub content: Content,
-}
-
-/// What a [`Frame`] is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// An Opus packet.
-    Sound,
-    /// A JPEG file.
-    Picture {
-        /// Columns.
-        width: u16,
-        /// Rows.
-        height: u16,
-    },
-}
-
-impl Content {
-    /// Sound or pictures.
-    #[must_use]
-    pub const fn kind(self) -> MediaKind {
-        match self {
-            Self::Sound => MediaKind::Audio,
-            Self::Picture { .. } => MediaKind::Video,
-        }
-    }
-}
-
-/// What became of the frames.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// In the file.
-    pub written: u64,
-    /// Left out: what follows them was written before they came, or they would be before the beginning.
-    pub late: u64,
 }
 
 /// Writes one recording. After the first error nothing more is recorded; what was recorded before it stays playable.
@@ -112,6 +87,10 @@ pub struct Recorder<W> {
     cluster: i64,
     /// The newest block of either track, in milliseconds.
     newest: [Option<i64>; 2],
+    /// The first of either track.
+    formats: [Option<Content>; 2],
+    /// Pictures of H.264 refer to something that is not in the file.
+    broken: bool,
     duration: i64,
     rate: Rate,
     cues: Vec<Cue>,
@@ -144,6 +123,8 @@ impl<W: Write + Seek> Recorder<W> {
             end: HEAD as u64,
             cluster: 0,
             newest: [None; 2],
+            formats: [None; 2],
+            broken: true,
             duration: 0,
             rate: Rate::default(),
             cues: Vec::new(),
@@ -222,9 +203,12 @@ impl<W: Write + Seek> Recorder<W> {
     fn place(&mut self, ready: impl Fn(&Timeline, &Frame) -> bool) {
         while self.waiting.front().is_some_and(|frame| ready(&self.timeline, frame)) {
             let Some(frame) = self.waiting.pop_front() else { return };
-            let at = self.timeline.place(frame.content.kind(), frame.stream, frame.time, frame.arrival);
+            let at = self.timeline.place(frame.content, frame.stream, frame.time, frame.arrival);
             let time = at.saturating_add(500_000).div_euclid(1_000_000);
-            let index = self.placed.iter().rposition(|other| other.time <= time).map_or(0, |index| index + 1);
+            // In the order of decoding, H.264 stays as it came.
+            let moving = matches!(frame.content, Content::H264 { .. });
+            let before = |other: &Placed| other.time <= time || moving && other.frame.content.goes_with(frame.content);
+            let index = self.placed.iter().rposition(before).map_or(0, |index| index + 1);
             self.placed.insert(index, Placed { time, frame });
         }
     }
@@ -245,12 +229,12 @@ impl<W: Write + Seek> Recorder<W> {
         while self.placed.front().is_some_and(|placed| placed.time <= horizon) {
             let Some(placed) = self.placed.pop_front() else { break };
             self.waiting_bytes -= placed.frame.data.len();
-            let newest = &mut self.newest[placed.frame.content.kind() as usize];
-            if placed.time < 0 || newest.is_some_and(|newest| placed.time <= newest) {
+            if !self.fits(&placed) {
                 self.stats.late += 1;
                 continue;
             }
-            *newest = Some(placed.time);
+            let newest = &mut self.newest[placed.frame.content.kind() as usize];
+            *newest = (*newest).max(Some(placed.time));
             if batch.first().is_some_and(|first| placed.time - first.time > MAX_SPAN) {
                 self.write_cluster(&batch)?;
                 batch.clear();
@@ -258,6 +242,32 @@ impl<W: Write + Seek> Recorder<W> {
             batch.push(placed);
         }
         self.write_cluster(&batch)
+    }
+
+    /// Whether a frame can be written next; if so, it is going to be.
+    fn fits(&mut self, placed: &Placed) -> bool {
+        let content = placed.frame.content;
+        let (newest, format) = (self.newest[content.kind() as usize], self.formats[content.kind() as usize]);
+        let is_other = format.is_some_and(|format| !format.goes_with(content));
+        let behind = newest.map_or(-1, |newest| newest - placed.time);
+        let Content::H264 { key } = content else {
+            let fits = placed.time >= 0 && behind < 0 && !is_other;
+            if fits {
+                self.formats[content.kind() as usize] = Some(content);
+            }
+            return fits;
+        };
+        if is_other {
+            return false;
+        }
+        let can_begin = key && (format.is_some() || avc::track(&placed.frame.data).is_some());
+        if placed.time < 0 || behind > REORDERED || self.broken && !can_begin {
+            self.broken = true;
+            return false;
+        }
+        self.broken = false;
+        self.formats[content.kind() as usize] = Some(content);
+        true
     }
 
     fn write_cluster(&mut self, batch: &[Placed]) -> io::Result<()> {
@@ -269,7 +279,11 @@ impl<W: Write + Seek> Recorder<W> {
         let blocks = batch.iter().map(|placed| Block {
             track: track(placed.frame.content),
             time: placed.time,
-            data: &placed.frame.data,
+            key: is_key(placed.frame.content),
+            data: match placed.frame.content {
+                Content::H264 { .. } => Cow::Owned(avc::sample(&placed.frame.data)),
+                _ => Cow::Borrowed(&placed.frame.data),
+            },
         });
         matroska::cluster(&mut self.buffer, start, blocks);
         self.out.seek(SeekFrom::Start(self.end))?;
@@ -288,14 +302,17 @@ impl<W: Write + Seek> Recorder<W> {
 
     /// Brings the head up to date with the tracks that are about to begin.
     fn write_head(&mut self, batch: &[Placed]) -> io::Result<()> {
-        let mut head = self.head;
+        let mut head = self.head.clone();
         for placed in batch {
             match placed.frame.content {
-                Content::Sound => head.audio = true,
-                Content::Picture { width, height } => head.video = head.video.or(Some((width, height))),
+                Content::Sound => head.audio = head.audio.or(Some(Audio::Opus)),
+                Content::G711(law) => head.audio = head.audio.or(Some(Audio::G711(law))),
+                Content::Picture { .. } | Content::H264 { .. } if head.video.is_some() => {}
+                Content::Picture { width, height } => head.video = Some(Video { width, height, avc: None }),
+                Content::H264 { .. } => head.video = avc::track(&placed.frame.data),
             }
         }
-        if (head.audio, head.video) == (self.head.audio, self.head.video) {
+        if (head.audio, &head.video) == (self.head.audio, &self.head.video) {
             return Ok(());
         }
         self.put_head(head)
@@ -312,7 +329,8 @@ impl<W: Write + Seek> Recorder<W> {
 
     fn note_cue(&mut self, batch: &[Placed]) {
         let number = if self.head.video.is_some() { VIDEO } else { AUDIO };
-        let Some(first) = batch.iter().find(|placed| track(placed.frame.content) == number) else { return };
+        let is_place = |content| track(content) == number && is_key(content);
+        let Some(first) = batch.iter().find(|placed| is_place(placed.frame.content)) else { return };
         if self.cues.last().is_some_and(|last| first.time - last.time < self.cue_interval) {
             return;
         }
@@ -334,7 +352,7 @@ impl<W: Write + Seek> Recorder<W> {
             Ok(length) => End { duration, picture, length: *length, cues: Some(cues) },
             Err(_) => End { duration, picture, length: cues, cues: None },
         };
-        self.put_head(Head { end: Some(end), ..self.head })?;
+        self.put_head(Head { end: Some(end), ..self.head.clone() })?;
         self.out.flush()?;
         indexed.map(drop)
     }
@@ -381,9 +399,14 @@ impl Rate {
 
 const fn track(content: Content) -> u8 {
     match content {
-        Content::Sound => AUDIO,
-        Content::Picture { .. } => VIDEO,
+        Content::Sound | Content::G711(_) => AUDIO,
+        Content::Picture { .. } | Content::H264 { .. } => VIDEO,
     }
+}
+
+/// Whether a player can begin with it, as far as it minds.
+const fn is_key(content: Content) -> bool {
+    !matches!(content, Content::H264 { key: false })
 }
 
 /// How long a frame lasts, in milliseconds, as far as it says so itself.
@@ -392,6 +415,7 @@ fn length(frame: &Frame) -> i64 {
         Content::Sound => {
             opus::samples(&frame.data).map_or(0, |samples| pcm::duration(samples as u64).as_millis() as i64)
         }
-        Content::Picture { .. } => 0,
+        Content::G711(_) => frame.data.len() as i64 * 1_000 / i64::from(g711::RATE),
+        Content::Picture { .. } | Content::H264 { .. } => 0,
     }
 }

@@ -88,7 +88,7 @@ pub(crate) fn join(sound: &mut Vec<i16>, new: &[i16]) {
 }
 
 /// `from` at the start of a fade of `length`, `to` at its end.
-fn mix(from: i16, to: i16, i: usize, length: usize) -> i16 {
+pub(crate) fn mix(from: i16, to: i16, i: usize, length: usize) -> i16 {
     let (i, length) = (i as i32, length as i32);
     ((i32::from(from) * (length - i) + i32::from(to) * i) / length) as i16
 }
@@ -108,8 +108,9 @@ fn find(sound: &[i16], longest: usize) -> Option<Repeat> {
     Some(Repeat { lag, likeness })
 }
 
-/// The lag with the highest normalised correlation of the first `compared` samples, and that.
-fn best(sound: &[f32], compared: usize, lags: Range<usize>) -> Option<(usize, f32)> {
+/// The lag with the highest normalised correlation of the first `compared` samples, and that; `sound` reaches that far
+/// behind the longest lag.
+pub(crate) fn best(sound: &[f32], compared: usize, lags: Range<usize>) -> Option<(usize, f32)> {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
     let here = &sound[..compared];
     let power = dot(here, here);

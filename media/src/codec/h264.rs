@@ -1,6 +1,10 @@
-//! H.264 through openh264, constrained baseline: what every player decodes. ITU-T H.264, RFC 6184.
+//! H.264 through openh264: encoded as constrained baseline, which every player decodes; decoded as cameras send it.
+//! ITU-T H.264, RFC 6184.
 
+mod decode;
+pub(crate) mod nal;
 mod quiet;
+mod sps;
 
 use std::time::Duration;
 
@@ -12,7 +16,11 @@ use openh264::encoder::{
 use openh264::formats::YUVSource;
 use openh264::{OpenH264API, Timestamp};
 
-use crate::picture::{Picture, Sampling};
+pub use self::decode::Decoder;
+#[cfg(test)]
+pub(crate) use self::decode::tests as decode_tests;
+pub use self::sps::Shape;
+use crate::picture::{MAX_SIDE, Picture, Sampling};
 
 /// Bits that a pixel of a moving picture takes: 3 Mbit/s at 1280×720 and 30 pictures a second.
 const BITS_PER_PIXEL: f64 = 0.11;
@@ -21,10 +29,22 @@ const BITRATES: (f64, f64) = (400_000.0, 12_000_000.0);
 /// What cameras give; where pictures come slower, each may take more.
 const PICTURES_PER_SECOND: f32 = 30.0;
 
-/// The codec refused a picture.
+/// A picture that could not be encoded or decoded.
 #[derive(Debug, thiserror::Error)]
-#[error("H.264: {0}")]
-pub struct H264Error(#[from] openh264::Error);
+#[non_exhaustive]
+pub enum H264Error {
+    /// The library found the bytes wanting, or ran out of memory.
+    #[error("H.264: {0}")]
+    Library(#[from] openh264::Error),
+    /// Sides of zero or above what a picture may have.
+    #[error("the H.264 picture is {width}x{height}: sides of 2 to {MAX_SIDE} are supported, choose another stream")]
+    Size {
+        /// Columns.
+        width: usize,
+        /// Rows.
+        height: usize,
+    },
+}
 
 /// One encoded picture.
 #[derive(Clone, Debug)]

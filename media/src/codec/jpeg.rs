@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use turbojpeg::{Colorspace, Compressor, Decompressor, Subsamp, YuvImage};
 
-use crate::picture::{MAX_SIDE, Picture, Sampling};
+use crate::picture::{Picture, Sampling};
+
+/// The longest side of a JPEG picture: RFC 2435 §3.1.5 counts sides in units of 8 in one byte.
+pub const MAX_SIDE: usize = 2040;
 
 /// A progressive picture may refine itself this often before it is refused as an attempt to keep us busy.
 const MAX_SCANS: u32 = 64;

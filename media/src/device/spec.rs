@@ -15,7 +15,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::picture::{Latest, MAX_SIDE};
+use crate::codec::jpeg::MAX_SIDE;
+use crate::picture::Latest;
 
 /// Where our own sound and pictures come from.
 #[derive(Clone, Debug, PartialEq)]

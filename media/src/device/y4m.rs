@@ -5,7 +5,8 @@
 
 use std::io::{self, BufRead, Seek, SeekFrom, Write};
 
-use crate::picture::{MAX_SIDE, Picture, Sampling};
+use crate::codec::jpeg::MAX_SIDE;
+use crate::picture::{Picture, Sampling};
 
 /// Longer lines are no Y4M.
 const MAX_LINE: usize = 1024;

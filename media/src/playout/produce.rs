@@ -3,7 +3,6 @@
 use visavis_net::rtp::ids::ExtSeq;
 
 use super::{BREAK, Playout};
-use crate::codec::opus::{self, MAX_SAMPLES};
 use crate::jitter::MediaTime;
 use crate::pcm::BLOCK;
 
@@ -45,12 +44,12 @@ impl Playout {
         if !(-BREAK..=BREAK).contains(&gap) {
             return self.restart();
         }
-        if gap > self.owed as i64 {
+        if gap > self.owed as i64 + self.decoder.tolerance() {
             // The sender paused, and what it did not send is silence to it.
             return self.conceal();
         }
         // What was made up covers the pause; a clock that went back is believed.
-        self.owed -= gap.max(0) as usize;
+        self.owed = self.owed.saturating_sub(gap.max(0) as usize);
         self.next_time += gap;
         self.decode(at);
     }
@@ -75,7 +74,10 @@ impl Playout {
     /// not.
     fn recover(&mut self, following: ExtSeq, length: usize) -> bool {
         let Some(slot) = self.packets.get(following) else { return false };
-        if !length.is_multiple_of(BLOCK / 4) || length > MAX_SAMPLES || !opus::has_redundancy(&slot.payload) {
+        if !length.is_multiple_of(BLOCK / 4)
+            || length > self.scratch.len()
+            || !self.decoder.has_redundancy(&slot.payload)
+        {
             return false;
         }
         let pcm = &mut self.scratch[..length];

@@ -6,9 +6,23 @@ use visavis_net::rtp::ids::ExtSeq;
 use visavis_net::rtp::session::Received;
 use visavis_net::rtp::time::RtpTime;
 
-/// Bounds of the play-out delay.
+use crate::codec::g711::Law;
+
+/// What packets of sound are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SoundFormat {
+    /// Opus, with a clock of 48 kHz. RFC 7587.
+    #[default]
+    Opus,
+    /// G.711, with a clock of 8 kHz and any length up to [`crate::codec::g711::MAX_PACKET`]. RFC 3551 §4.5.14.
+    G711(Law),
+}
+
+/// What is played, and bounds of the play-out delay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlayoutConfig {
+    /// What the packets are.
+    pub format: SoundFormat,
     /// Sound is buffered this long at first.
     pub initial_delay: Duration,
     /// Never less than this.
@@ -20,6 +34,7 @@ pub struct PlayoutConfig {
 impl Default for PlayoutConfig {
     fn default() -> Self {
         Self {
+            format: SoundFormat::Opus,
             initial_delay: Duration::from_millis(60),
             min_delay: Duration::ZERO,
             max_delay: Duration::from_millis(500),
@@ -36,7 +51,7 @@ pub struct AudioPacket<'a> {
     pub time: RtpTime,
     /// When it came in.
     pub arrival: Instant,
-    /// The Opus packet.
+    /// An Opus packet, or bytes of G.711.
     pub payload: &'a [u8],
     /// Whether it came as a retransmission.
     pub repaired: bool,
@@ -75,7 +90,7 @@ pub struct PlayoutStats {
     pub inserted: u64,
     /// Packets that came too late to be heard.
     pub late: u64,
-    /// Packets that were no Opus.
+    /// Packets that were not of the format.
     pub malformed: u64,
     /// Packets that wait to be decoded, at most [`super::DEPTH`].
     pub packets: usize,

@@ -1,8 +1,10 @@
-//! The elements of a Matroska file that a recording has. RFC 9559; Opus in it after draft-ietf-cellar-codec §4.3.
+//! The elements of a Matroska file that a recording has. RFC 9559; the formats in it after draft-ietf-cellar-codec §4.3.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::ebml::{UNKNOWN_SIZE, binary, float, id, master, size, uint, void};
+use crate::codec::g711::{self, Law};
 use crate::codec::opus::LOOKAHEAD;
 use crate::pcm::SAMPLE_RATE;
 
@@ -24,17 +26,38 @@ const TRACKS: u32 = 0x1654_ae6b;
 const CLUSTER: u32 = 0x1f43_b675;
 const CUES: u32 = 0x1c53_bb6b;
 
+/// The longest [`Video::avc`] for which [`HEAD`] has room.
+pub(super) const MAX_PRIVATE: usize = 300;
+
 /// What a file says of itself before the first cluster.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Head {
     /// When it began, since the Unix epoch.
     pub(super) date: Duration,
-    /// Columns and rows of the pictures, if there are any.
-    pub(super) video: Option<(u16, u16)>,
-    /// Whether there is sound.
-    pub(super) audio: bool,
+    /// The pictures, if there are any.
+    pub(super) video: Option<Video>,
+    /// The sound, if there is any.
+    pub(super) audio: Option<Audio>,
     /// What is known once it is complete.
     pub(super) end: Option<End>,
+}
+
+/// What the pictures are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Video {
+    /// Columns.
+    pub(super) width: u16,
+    /// Rows.
+    pub(super) height: u16,
+    /// What a decoder of H.264 is told first, at most [`MAX_PRIVATE`] bytes; JPEG without it.
+    pub(super) avc: Option<Vec<u8>>,
+}
+
+/// What the sound is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Audio {
+    Opus,
+    G711(Law),
 }
 
 /// What is known of a file that is complete.
@@ -85,31 +108,37 @@ impl Head {
             binary(out, 0x5741, app.as_bytes());
         });
         master(out, TRACKS, |out| {
-            if let Some((width, height)) = self.video {
-                track(out, VIDEO, 1, b"V_MJPEG", |out| {
+            if let Some(Video { width, height, avc }) = &self.video {
+                let codec: &[u8] = if avc.is_some() { b"V_MPEG4/ISO/AVC" } else { b"V_MJPEG" };
+                track(out, VIDEO, 1, codec, |out| {
                     if let Some(picture) = self.end.and_then(|end| end.picture) {
                         uint(out, 0x0023_e383, picture);
+                    }
+                    if let Some(avc) = avc {
+                        binary(out, 0x63a2, avc);
                     }
                     master(out, 0xe0, |out| {
                         // Not interlaced.
                         uint(out, 0x9a, 2);
-                        uint(out, 0xb0, width.into());
-                        uint(out, 0xba, height.into());
+                        uint(out, 0xb0, (*width).into());
+                        uint(out, 0xba, (*height).into());
                     });
                 });
             }
-            if self.audio {
-                track(out, AUDIO, 2, b"A_OPUS", |out| {
+            match self.audio {
+                Some(Audio::Opus) => track(out, AUDIO, 2, b"A_OPUS", |out| {
                     // What comes out of the decoder was captured this long before the packet's time.
                     uint(out, 0x56aa, u64::from(LOOKAHEAD) * 1_000_000_000 / u64::from(SAMPLE_RATE));
                     // RFC 7845 §4.6 recommends 80 ms.
                     uint(out, 0x56bb, 80_000_000);
                     binary(out, 0x63a2, &opus_head());
-                    master(out, 0xe1, |out| {
-                        float(out, 0xb5, SAMPLE_RATE.into());
-                        uint(out, 0x9f, 1);
-                    });
-                });
+                    mono(out, SAMPLE_RATE);
+                }),
+                Some(Audio::G711(law)) => track(out, AUDIO, 2, b"A_MS/ACM", |out| {
+                    binary(out, 0x63a2, &wave_format(law));
+                    mono(out, g711::RATE);
+                }),
+                None => {}
             }
         });
         let rest = HEAD.saturating_sub(out.len() - start);
@@ -130,6 +159,29 @@ fn track(out: &mut Vec<u8>, number: u8, kind: u64, codec: &[u8], rest: impl FnOn
     });
 }
 
+fn mono(out: &mut Vec<u8>, rate: u32) {
+    master(out, 0xe1, |out| {
+        float(out, 0xb5, rate.into());
+        uint(out, 0x9f, 1);
+    });
+}
+
+/// The `WAVEFORMATEX` of Windows. Tags 6 and 7: RFC 2361 §A.5, §A.6.
+fn wave_format(law: Law) -> [u8; 18] {
+    let tag: u16 = match law {
+        Law::A => 6,
+        Law::Mu => 7,
+    };
+    let mut format = [0; 18];
+    format[..2].copy_from_slice(&tag.to_le_bytes());
+    // One channel; samples and bytes a second; a byte a sample, which has 8 bits.
+    format[2] = 1;
+    format[4..8].copy_from_slice(&g711::RATE.to_le_bytes());
+    format[8..12].copy_from_slice(&g711::RATE.to_le_bytes());
+    (format[12], format[14]) = (1, 8);
+    format
+}
+
 /// The header of an Ogg Opus file. RFC 7845 §5.1.
 fn opus_head() -> [u8; 19] {
     let mut head = *b"OpusHead\x01\x01........\x00";
@@ -140,12 +192,14 @@ fn opus_head() -> [u8; 19] {
 }
 
 /// One frame in a cluster.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Block<'a> {
     pub(super) track: u8,
     /// Milliseconds on the timeline of the file.
     pub(super) time: i64,
-    pub(super) data: &'a [u8],
+    /// Whether a player can begin with it.
+    pub(super) key: bool,
+    pub(super) data: Cow<'a, [u8]>,
 }
 
 /// Appends a cluster that begins at `start` milliseconds. A block has to be within 32 s of that.
@@ -157,9 +211,8 @@ pub(super) fn cluster<'a>(out: &mut Vec<u8>, start: i64, blocks: impl Iterator<I
             size(out, block.data.len() as u64 + 4);
             out.push(0x80 | block.track);
             out.extend_from_slice(&((block.time - start) as i16).to_be_bytes());
-            // Every frame can be decoded by itself, as far as a player that seeks is concerned.
-            out.push(0x80);
-            out.extend_from_slice(block.data);
+            out.push(if block.key { 0x80 } else { 0 });
+            out.extend_from_slice(&block.data);
         }
     });
 }

@@ -10,6 +10,8 @@ use visavis_net::rtp::codec::MediaKind;
 use visavis_net::rtp::ids::Ssrc;
 use visavis_net::rtp::time::{ClockRate, NtpTime, RtpTime};
 
+use super::Content;
+
 /// Nanoseconds.
 pub(super) type Nanos = i64;
 
@@ -57,13 +59,10 @@ impl Timeline {
     }
 
     /// Where a frame belongs that came at `arrival`. Frames are to come in the order of arrival.
-    pub(super) fn place(&mut self, kind: MediaKind, stream: Ssrc, time: RtpTime, arrival: Instant) -> Nanos {
+    pub(super) fn place(&mut self, content: Content, stream: Ssrc, time: RtpTime, arrival: Instant) -> Nanos {
+        let (kind, rate) = (content.kind(), content.clock_rate());
         let origin = *self.origin.get_or_insert(arrival);
         let elapsed = arrival.saturating_duration_since(origin).as_nanos() as Nanos;
-        let rate = match kind {
-            MediaKind::Audio => ClockRate::OPUS,
-            MediaKind::Video => ClockRate::VIDEO,
-        };
         let captured = self.clocks[kind as usize].of(stream).captured(rate, time, elapsed);
         let own = self.clocks[kind as usize].place;
         let other = self.clocks[1 - kind as usize].place;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use visavis_media::codec::{opus, pcmu};
+use visavis_media::codec::{g711, opus};
 use visavis_media::device::audio::AudioSource;
 use visavis_media::device::lasting::{Lasting, Turn};
 use visavis_media::device::video::{Captured, VideoSource};
@@ -31,7 +31,7 @@ pub struct SendAudio {
     source: Lasting<AudioSource>,
     encoder: opus::Encoder,
     /// For old recorders, while there are any.
-    old: pcmu::Encoder,
+    old: g711::Encoder,
     /// The second format of what was captured last.
     second: Option<Arc<OutFrame>>,
     pcm: [i16; FRAME],
@@ -54,7 +54,7 @@ impl SendAudio {
         Ok(Self {
             source,
             encoder,
-            old: pcmu::Encoder::default(),
+            old: g711::Encoder::default(),
             second: None,
             pcm: [0; FRAME],
             start: None,
