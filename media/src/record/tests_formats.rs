@@ -91,7 +91,7 @@ fn h264_and_g711_are_read_by_ffmpeg() {
     let units: Vec<_> = (0..)
         .zip(&made)
         .map(|(n, picture)| {
-            let unit = encoder.encode(picture, FRAME * n, n == 30).expect("encodes");
+            let unit = encoder.encode(picture, FRAME * n, n == 30 || n == 90).expect("encodes");
             (n, unit.bytes, unit.key)
         })
         .collect();
