@@ -4,6 +4,7 @@
 //! decision, and whether it goes over TLS is for whoever carries the bytes.
 
 mod description;
+mod head;
 mod target;
 mod transport;
 mod types;
@@ -18,6 +19,7 @@ use visavis_net::carrier::tcp_udp::{CONTROL_CHANNEL, FrameError};
 use visavis_net::payload::h264::ParameterSets;
 use visavis_net::rtp::codec::{Codec, MediaKind};
 
+use self::head::Head;
 pub use self::target::Choice;
 use self::target::Target;
 pub(crate) use self::transport::pair;
@@ -170,35 +172,38 @@ impl Player {
         if self.over {
             return;
         }
-        let request = match message::parse(bytes) {
-            Ok(Incoming::Request(request)) => request,
+        let head = Head::read(bytes);
+        let cseq = head.as_ref().and_then(Head::cseq);
+        let (request, head, cseq) = match (message::parse(bytes), head, cseq) {
+            (Ok(Incoming::Request(request)), Some(head), Some(cseq)) => (request, head, cseq),
             // An answer to nothing that we asked.
-            Ok(Incoming::Response(_)) => return self.fault(None),
-            Err(fault) => {
-                if let (PeerFault::Malformed("RTSP message"), Some(cseq)) = (&fault, message::cseq_of_unread(bytes)) {
-                    // A URL or a name that cannot be read is no reason to hang up.
-                    self.out.extend_from_slice(&Answer::new(StatusCode::BadRequest).write(cseq));
-                    return self.fault(None);
-                }
+            (Ok(Incoming::Response(_)), ..) => return self.fault(None),
+            (Ok(Incoming::Request(_)), Some(_), None) => {
+                return self.unread(StatusCode::BadRequest, None, PeerFault::Missing("CSeq"));
+            }
+            (Ok(Incoming::Request(_)), None, _) => {
+                return self.unread(
+                    StatusCode::BadRequest,
+                    None,
+                    PeerFault::Malformed("RTSP message: too many headers"),
+                );
+            }
+            (Err(fault), _, cseq) => {
                 let status = match fault {
                     PeerFault::TooLarge { .. } => StatusCode::RequestMessageBodyTooLarge,
-                    _ if bytes.windows(9).any(|window| window == b" RTSP/2.0") => StatusCode::RTSPVersionNotSupported,
+                    _ if is_of_another_version(bytes) => StatusCode::RTSPVersionNotSupported,
                     _ => StatusCode::BadRequest,
                 };
-                self.out.extend_from_slice(&Answer::new(status).write_unnumbered());
-                return self.end(Reason::Fault(fault));
+                // A URL or a name that cannot be read is no reason to hang up.
+                return self.unread(status, cseq.filter(|_| status == StatusCode::BadRequest), fault);
             }
-        };
-        let Ok(cseq) = message::cseq(&request) else {
-            self.out.extend_from_slice(&Answer::new(StatusCode::BadRequest).write_unnumbered());
-            return self.end(Reason::Fault(PeerFault::Missing("CSeq")));
         };
         self.heard = now;
         if self.agent.is_none() {
-            self.agent = message::value(&request, "User-Agent").map(printable);
+            self.agent = head.get("User-Agent").map(printable);
         }
-        let outcome = match self.admit(now, rng, guard, leave, &request) {
-            Ok(()) => self.answer(now, rng, leave, cseq, &request),
+        let outcome = match self.admit(now, rng, guard, leave, &request, &head) {
+            Ok(()) => self.answer(now, rng, leave, cseq, &request, &head),
             Err(refusal) => Some(Err(refusal)),
         };
         let (answer, fault) = match outcome {
@@ -224,8 +229,9 @@ impl Player {
         guard: Option<&mut Guard>,
         leave: Leave,
         request: &Request<Vec<u8>>,
+        head: &Head<'_>,
     ) -> Result<(), Answer> {
-        if let Some(required) = message::value(request, "Require") {
+        if let Some(required) = head.get("Require").or_else(|| head.get("Proxy-Require")) {
             // Features that we do not know. RFC 2326 §12.32.
             return Err(Answer::new(StatusCode::OptionNotSupported).header("Unsupported", printable(required)));
         }
@@ -236,7 +242,7 @@ impl Player {
         let Some(guard) = guard.filter(|_| *request.method() != Method::Options) else { return Ok(()) };
         let uri = request.request_uri().map_or("*", |url| url.as_str());
         let method: &str = request.method().into();
-        let authorization = message::value(request, "Authorization");
+        let authorization = head.get("Authorization");
         match guard.check(now, &mut self.seen, method, uri, authorization) {
             Verdict::Granted(user) => {
                 self.user = Some(user);
@@ -261,8 +267,9 @@ impl Player {
         leave: Leave,
         cseq: u32,
         request: &Request<Vec<u8>>,
+        head: &Head<'_>,
     ) -> Option<Outcome> {
-        if let Some(named) = message::value(request, SESSION)
+        if let Some(named) = head.get(SESSION)
             && self.session.as_ref().is_none_or(|session| named.split(';').next().map(str::trim) != Some(&session.id))
         {
             return Some(Err(Answer::new(StatusCode::SessionNotFound)));
@@ -270,9 +277,13 @@ impl Player {
         let target = Target::of(&self.program, request);
         let outcome = match (request.method(), target) {
             (Method::Options, _) => Ok(Answer::ok().header(PUBLIC, METHODS)),
-            // Signs of life. RFC 2326 §10.8.
+            // We have no parameters: only without any they are signs of life. RFC 2326 §10.8, §11.3.2.
+            (Method::GetParameter | Method::SetParameter, _) if !request.body().trim_ascii().is_empty() => {
+                Err(Answer::new(StatusCode::ParameterNotUnderstood))
+            }
             (Method::GetParameter | Method::SetParameter, _) => Ok(self.with_session(Answer::ok())),
             (_, Target::Nothing | Target::Server) => Err(Answer::new(StatusCode::NotFound)),
+            (Method::Describe, Target::Whole(_)) if !head.takes_sdp() => Err(Answer::new(StatusCode::NotAcceptable)),
             (Method::Describe, Target::Whole(choice)) => {
                 let what = Waiting::Description { choice, base: base(request) };
                 self.pending = Some(Pending { cseq, until: now + DESCRIBE_LIMIT, what });
@@ -280,13 +291,13 @@ impl Player {
                 return None;
             }
             (Method::Describe, Target::Track(..)) => Err(Answer::new(StatusCode::NotFound)),
-            (Method::Setup, Target::Track(choice, kind)) => self.setup(rng, leave, request, choice, kind),
+            (Method::Setup, Target::Track(choice, kind)) => self.setup(rng, leave, head, choice, kind),
             (Method::Setup, Target::Whole(choice)) => match only(choice) {
-                Some(kind) => self.setup(rng, leave, request, choice, kind),
+                Some(kind) => self.setup(rng, leave, head, choice, kind),
                 None => Err(Answer::new(StatusCode::AggregateOperationNotAllowed)),
             },
             (Method::Play, _) if !leave.room => Err(Answer::new(StatusCode::NotEnoughBandwidth)),
-            (Method::Play, _) => match self.play(request, target) {
+            (Method::Play, _) => match self.play(head, target) {
                 Ok(()) => {
                     let what = Waiting::Pictures { base: base_of(request, target) };
                     self.pending = Some(Pending { cseq, until: now + PLAY_LIMIT, what });
@@ -297,22 +308,17 @@ impl Player {
             },
             (Method::Pause, _) => self.pause(target),
             (Method::Teardown, _) => self.teardown(target),
-            (Method::Announce | Method::Record | Method::Redirect | Method::PlayNotify, _) => {
+            (Method::Announce | Method::Record | Method::Redirect, _) => {
                 Err(Answer::new(StatusCode::MethodNotAllowed).header("Allow", METHODS))
             }
-            (Method::Extension(_), _) => Err(Answer::new(StatusCode::NotImplemented).header(PUBLIC, METHODS)),
+            (Method::PlayNotify | Method::Extension(_), _) => {
+                Err(Answer::new(StatusCode::NotImplemented).header(PUBLIC, METHODS))
+            }
         };
         Some(outcome)
     }
 
-    fn setup(
-        &mut self,
-        rng: &mut impl Rng,
-        leave: Leave,
-        request: &Request<Vec<u8>>,
-        choice: Choice,
-        kind: MediaKind,
-    ) -> Outcome {
+    fn setup(&mut self, rng: &mut impl Rng, leave: Leave, head: &Head<'_>, choice: Choice, kind: MediaKind) -> Outcome {
         let Some(codec) = choice.codec(kind) else { return Err(Answer::new(StatusCode::NotFound)) };
         if !leave.room && self.session.is_none() {
             // The word that RTSP has for it. RFC 2326 §11.3.4.
@@ -325,7 +331,7 @@ impl Player {
             !others().any(|other| other.collides(candidate))
         };
         let free = [0, 2].into_iter().find(free).unwrap_or(4);
-        let Some(offered) = message::value(request, TRANSPORT) else {
+        let Some(offered) = head.get(TRANSPORT) else {
             return Err(Answer::new(StatusCode::BadRequest));
         };
         // Datagrams cannot be kept from others' eyes as TLS keeps the rest.
@@ -358,9 +364,9 @@ impl Player {
         Ok(self.with_session(Answer::ok()).header(TRANSPORT, granted))
     }
 
-    fn play(&mut self, request: &Request<Vec<u8>>, target: Target) -> Result<(), Outcome> {
+    fn play(&mut self, head: &Head<'_>, target: Target) -> Result<(), Outcome> {
         let session = self.aggregate(target).map_err(Err)?;
-        let live = message::value(request, RANGE).is_none_or(|range| range.trim_start().starts_with("npt"));
+        let live = head.get(RANGE).is_none_or(|range| range.trim_start().starts_with("npt"));
         if !live {
             return Err(Err(Answer::new(StatusCode::InvalidRange)));
         }
@@ -461,6 +467,21 @@ impl Player {
         }
     }
 
+    /// A request could not be read: says so, and hangs up unless it has a number by which the player knows what is meant.
+    fn unread(&mut self, status: StatusCode, cseq: Option<u32>, fault: PeerFault) {
+        let answer = Answer::new(status);
+        match cseq {
+            Some(cseq) => {
+                self.out.extend_from_slice(&answer.write(cseq));
+                self.fault(None);
+            }
+            None => {
+                self.out.extend_from_slice(&answer.write_unnumbered());
+                self.end(Reason::Fault(fault));
+            }
+        }
+    }
+
     /// It is to go, for this reason.
     pub fn end(&mut self, reason: Reason) {
         if !self.over {
@@ -506,6 +527,13 @@ impl Player {
 /// Whether a request can be granted to who was let in before on the same connection, whatever became of its nonce.
 fn is_harmless(method: &Method) -> bool {
     matches!(method, Method::GetParameter | Method::SetParameter | Method::Teardown)
+}
+
+/// Whether a message is of a version that we do not speak. RFC 2326 §3.1.
+fn is_of_another_version(message: &[u8]) -> bool {
+    let line = message.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+    let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+    version.strip_prefix(b"RTSP/").is_some_and(|version| version != b"1.0")
 }
 
 fn unauthorized(challenges: Vec<String>) -> Answer {

@@ -457,6 +457,7 @@ impl Peer {
                 Happening::Resumes(request) => self.asked_to_resume(now, id, &request),
                 Happening::Left(line) => self.leave(now, &line),
                 Happening::Sorts(message) => self.sort(now, id, &message),
+                Happening::Uncut(error) => self.refuse_player(now, id, error),
             }
         }
         self.happenings = happenings;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha20Rng;
 
 use visavis_net::buf::Pool;
-use visavis_net::carrier::tcp_udp::{Frame, Framer};
+use visavis_net::carrier::tcp_udp::{Frame, FrameError, Framer};
 use visavis_net::io::interfaces::Network;
 use visavis_net::payload::h264::ParameterSets;
 use visavis_net::quota::{Block, Rate};
@@ -234,7 +234,7 @@ impl Players {
         now: Instant,
         conn: ConnId,
         remote: SocketAddr,
-        framer: Framer,
+        mut framer: Framer,
         first: &[u8],
         secure: bool,
     ) {
@@ -250,14 +250,25 @@ impl Players {
                 return self.happenings.push_back(Happening::Close(conn));
             }
         };
+        framer.pass_over_long_media();
         let place = Place { conn: conn.0, from: remote.ip(), secure, ports: self.ports };
         let player = Player::new(now, place, Arc::clone(&self.program));
         self.viewers.insert(conn, Viewer::new(player, framer, tls, remote));
         if secure {
             self.tcp(now, conn, first);
         } else {
-            self.message(now, conn, first);
+            if !first.is_empty() {
+                self.message(now, conn, first);
+            }
             self.go_on(now, conn);
+        }
+    }
+
+    /// What somebody sent who has just connected cannot be cut into messages.
+    pub(super) fn refuse(&mut self, now: Instant, conn: ConnId, error: FrameError) {
+        if let Some(viewer) = self.viewers.get_mut(&conn) {
+            viewer.player.refuse(error);
+            self.act(now, conn);
         }
     }
 

@@ -67,6 +67,8 @@ pub struct Framer {
     /// The length of the plain message at `start`, once its head is known.
     message: Option<usize>,
     fault: Option<FrameError>,
+    /// Frames of media that are longer than our packets are passed over.
+    patient: bool,
 }
 
 impl Framer {
@@ -74,6 +76,12 @@ impl Framer {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// From now on, frames of media that are longer than [`MAX_PACKET`] are passed over: RTSP allows them (RFC 2326 §10.12), though nobody has
+    /// a use for them here.
+    pub const fn pass_over_long_media(&mut self) {
+        self.patient = true;
     }
 
     /// Takes what was read. Beyond [`MAX_BUFFERED`] nothing is kept and [`Self::next`] will say so.
@@ -133,10 +141,15 @@ impl Framer {
         let &[_, channel, high, low, ref rest @ ..] = self.pending() else { return Ok(None) };
         let len = usize::from(u16::from_be_bytes([high, low]));
         let limit = if channel == CONTROL_CHANNEL { MAX_CONTROL } else { MAX_PACKET };
-        if len > limit {
+        let long = len > limit;
+        if long && (!self.patient || channel == CONTROL_CHANNEL) {
             return Err(FrameError::TooLong { channel, len, limit });
         }
         let Some(body) = rest.get(..len) else { return Ok(None) };
+        if long {
+            self.start += FRAME_HEAD + len;
+            return self.take(pool);
+        }
         let frame = if channel == CONTROL_CHANNEL {
             Frame::Control(body.to_vec())
         } else {

@@ -115,15 +115,6 @@ pub(crate) fn cseq(message: &impl AsRef<Headers>) -> Result<u32, PeerFault> {
     parsed(message, "CSeq")
 }
 
-/// The number of a message that could not be read, if that much of it can.
-pub(crate) fn cseq_of_unread(bytes: &[u8]) -> Option<u32> {
-    bytes.split(|byte| *byte == b'\n').take(MAX_HEADERS).find_map(|line| {
-        let line = std::str::from_utf8(line).ok()?;
-        let (name, value) = line.split_once(':')?;
-        name.trim().eq_ignore_ascii_case("CSeq").then(|| value.trim().parse().ok())?
-    })
-}
-
 /// Whether an answer asks for nothing but a newer nonce. RFC 7616 §3.3.
 pub(crate) fn is_stale(answer: &Answer) -> bool {
     answer.1.iter().any(|line| line.contains("stale=true"))

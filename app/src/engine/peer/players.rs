@@ -7,6 +7,7 @@ use std::time::Instant;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use visavis_media::device::{AudioSourceSpec, VideoSourceSpec};
+use visavis_net::carrier::tcp_udp::FrameError;
 use visavis_net::io::interfaces::Network;
 use visavis_net::rtp::session::OutFrame;
 use visavis_net::rtp::time::WallClock;
@@ -70,6 +71,15 @@ impl Peer {
         } else {
             self.legs.remove(&id);
             self.outputs.push_back(Output::Close { conn: id });
+        }
+    }
+
+    /// Whoever made the connection of this leg does not speak RTSP, or not well: it is told in the words of RTSP.
+    pub(super) fn refuse_player(&mut self, now: Instant, id: ConnId, error: FrameError) {
+        self.is_a_player(now, id, &[], false);
+        if let Some(players) = &mut self.players {
+            players.refuse(now, id, error);
+            self.settle_players();
         }
     }
 
