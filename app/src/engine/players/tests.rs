@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 
 use rand_core::SeedableRng;
 use visavis_net::payload::h264::ParameterSets;
+use visavis_net::rtp::broadcast;
+use visavis_net::rtp::session::OutFrame;
 use visavis_net::rtp::time::RtpTime;
 
 use super::*;

@@ -1,0 +1,153 @@
+//! What flows to players: where each begins, what it waits for, and the reports around it.
+
+use std::time::{Duration, Instant};
+
+use visavis_net::payload::h264::ParameterSets;
+use visavis_net::quota::Rate;
+use visavis_net::rtp::broadcast;
+use visavis_net::rtp::codec::{Codec, MediaKind};
+use visavis_net::rtp::session::OutFrame;
+use visavis_session::player::{Start, Transport};
+
+use super::viewer::{Flow, Viewer};
+use super::{Happening, Players, watching};
+use crate::engine::peer::{ConnId, Destination};
+
+/// Players that come and go are told one by one up to this often; the status has them all.
+const NEWS: Rate = Rate { burst: 50, every: Duration::from_secs(1) };
+
+/// Sender reports go out this often. RFC 3550 §6.2.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+/// Key pictures are asked for this often at most, however many players want one.
+const KEY_INTERVAL: Duration = Duration::from_millis(250);
+
+impl Players {
+    /// A key picture is made soon.
+    pub(super) fn want_key(&mut self, now: Instant) {
+        match self.key_asked.map(|asked| asked + KEY_INTERVAL).filter(|next| *next > now) {
+            // One more does for all who ask meanwhile.
+            Some(next) => self.key_due = Some(next),
+            None => {
+                (self.key_asked, self.key_due) = (Some(now), None);
+                self.happenings.push_back(Happening::KeyWanted);
+            }
+        }
+    }
+
+    /// What a player asked for flows from here on: says so, and where; `first` is where the frame is that it begins with, and when that was captured.
+    pub(super) fn begin(&mut self, now: Instant, conn: ConnId, first: Option<(Start, Instant)>) {
+        let Some(viewer) = self.viewers.get_mut(&conn) else { return };
+        let flowing: Vec<_> = viewer.tracks().filter(|track| track.flow == Flow::On).map(|track| track.codec).collect();
+        let start = |codec: &Codec| {
+            let (frame, captured) = (first.map(|(start, _)| start), first.map_or(now, |(_, captured)| captured));
+            frame.filter(|frame| frame.kind == codec.kind()).or_else(|| self.outflow.start(captured, *codec))
+        };
+        viewer.player.begin(&flowing.iter().filter_map(start).collect::<Vec<_>>());
+        if viewer.watching_since.is_none() {
+            viewer.watching_since = Some(now);
+            self.served.joined += 1;
+            let after = NEWS.take(self.news, now);
+            self.news = after.or(self.news);
+            viewer.told = after.is_some();
+            self.happenings.extend(watching(viewer, now).filter(|_| after.is_some()).map(Happening::Joined));
+        }
+        self.dirty.insert(conn);
+        self.report_at.get_or_insert(now + REPORT_INTERVAL);
+        for codec in flowing {
+            self.report(now, conn, codec);
+        }
+    }
+
+    /// One encoded frame of ours, for all who take it.
+    pub(in crate::engine) fn send(&mut self, now: Instant, frame: &OutFrame) {
+        let codec = frame.codec;
+        if let Some(sets) = &frame.sets {
+            self.learn(now, sets);
+        }
+        let takes = |viewer: &Viewer| viewer.track(codec).is_some_and(|track| track.flow != Flow::Off);
+        if !self.viewers.values().any(takes) {
+            return;
+        }
+        let burst = self.outflow.make(frame);
+        let start = Start { kind: codec.kind(), seq: burst.seq(), time: burst.time() };
+        let mut beginning = Vec::new();
+        let mut wants_key = false;
+        for (conn, viewer) in &mut self.viewers {
+            if viewer.begins_with(codec) {
+                if frame.key && viewer.is_drained() {
+                    viewer.begin(codec, |codec| self.outflow.next_frame(codec));
+                    beginning.push(*conn);
+                } else if codec.kind() == MediaKind::Video {
+                    self.served.skipped += u64::from(viewer.pass_by());
+                    // Who is too slow waits for one that is made anyway, or others would pay for it.
+                    wants_key |= viewer.is_drained() && viewer.may_want_key(now);
+                }
+            } else {
+                self.served.skipped += u64::from(viewer.keep_up(codec, burst.len()));
+            }
+        }
+        for conn in beginning {
+            self.begin(now, conn, Some((start, frame.captured)));
+            self.go_on(now, conn);
+        }
+        if wants_key {
+            self.want_key(now);
+        }
+        if self.outflow.queue(now, codec, burst) && codec == Codec::H264 {
+            // What follows builds on what went.
+            self.want_key(now);
+        }
+    }
+
+    /// The parameter sets are these: whoever has asked is told.
+    pub(super) fn learn(&mut self, now: Instant, sets: &ParameterSets) {
+        if self.sets.as_ref() != Some(sets) {
+            self.sets = Some(sets.clone());
+        }
+        let asking: Vec<_> =
+            self.viewers.iter().filter(|(_, viewer)| viewer.player.is_waiting()).map(|(conn, _)| *conn).collect();
+        for conn in asking {
+            if let Some(viewer) = self.viewers.get_mut(&conn) {
+                viewer.player.describe(self.sets.as_ref());
+                self.go_on(now, conn);
+            }
+        }
+    }
+
+    pub(super) fn report_to_all(&mut self, now: Instant) {
+        let flowing: Vec<_> = self
+            .viewers
+            .iter()
+            .flat_map(|(conn, viewer)| viewer.tracks().map(move |track| (*conn, track.flow, track.codec)))
+            .filter(|(_, flow, _)| *flow == Flow::On)
+            .collect();
+        self.report_at = (!flowing.is_empty()).then(|| now + REPORT_INTERVAL);
+        for (conn, _, codec) in flowing {
+            self.report(now, conn, codec);
+        }
+    }
+
+    /// Tells one player how a stream's clock and the wall clock go together.
+    pub(super) fn report(&mut self, now: Instant, conn: ConnId, codec: Codec) {
+        let mut bytes = Vec::new();
+        if self.outflow.report(now, codec, &mut bytes) {
+            self.report_to(conn, codec, &bytes);
+        }
+    }
+
+    pub(super) fn report_to(&mut self, conn: ConnId, codec: Codec, bytes: &[u8]) {
+        let Some(viewer) = self.viewers.get_mut(&conn) else { return };
+        let Some(transport) = viewer.track(codec).map(|track| track.transport) else { return };
+        match transport {
+            Transport::Udp { rtp, rtcp } => {
+                let to = viewer.at(rtcp);
+                let to = if rtp == rtcp { Destination::Udp(to) } else { Destination::Rtcp(to) };
+                self.reports.push_back((to, bytes.to_vec()));
+            }
+            Transport::Interleaved { rtcp, .. } => {
+                viewer.say(|outbox| broadcast::interleave(bytes, rtcp, outbox));
+                self.dirty.insert(conn);
+            }
+        }
+    }
+}
