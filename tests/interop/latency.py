@@ -1,0 +1,110 @@
+"""How late players of others see what a camera saw: from the moment of capture, which each picture of the test scene carries, until
+the decoded picture leaves the player.
+
+ffmpeg plays as `ffplay -fflags nobuffer -flags low_delay` does, GStreamer with latency=0; both decode with one thread, for several
+hold a picture each. Prints a table in Markdown.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy
+from clients import GStreamer, pump
+from frames import HEIGHT, LUMA, PICTURE, WIDTH, read_stamp
+
+# What a player takes to find out what it gets is not what it is late by.
+SETTLE = 3
+
+
+def ffmpeg(url, transport, fd):
+    carrier = [] if transport == "rtsps" else ["-rtsp_transport", transport]
+    command = ["ffmpeg", "-nostdin", "-nostats", "-loglevel", "error", "-fflags", "nobuffer", "-flags", "low_delay", "-threads", "1"]
+    command += [*carrier, "-i", url, "-map", "0:v", "-fps_mode", "passthrough", "-pix_fmt", "yuvj420p", "-flush_packets", "1"]
+    return [*command, "-f", "rawvideo", f"pipe:{fd}"]
+
+
+def gstreamer(url, transport, video, fd):
+    protocol = "udp" if transport == "udp" else "tcp"
+    text = f"rtspsrc location={url} protocols={protocol} tls-validation-flags=0 latency=0"
+    text += f" ! application/x-rtp,media=video,{GStreamer.video[video].replace('avdec_h264', 'avdec_h264 max-threads=1')}"
+    text += f" ! videoconvert ! video/x-raw,format=I420,width={WIDTH},height={HEIGHT} ! fdsink sync=false fd={fd}"
+    return ["gst-launch-1.0", "-q", *text.split()]
+
+
+def began(events):
+    """When the first picture of the scene was captured, in seconds since 1970; None before that."""
+    for line in reversed(events.read_text().splitlines()):
+        event = json.loads(line)
+        if event["event"] == "device-started" and event["role"] == "video-source":
+            return event["unix_ns"] / 1e9
+    return None
+
+
+def measure(command, fds, seconds, events):
+    """Delays in milliseconds of the pictures that a player gives."""
+    reads, writes = fds
+    delays, started = [], time.monotonic()
+
+    def take(data):
+        now = time.time()
+        luma = numpy.frombuffer(data, numpy.uint8, LUMA).reshape(HEIGHT, WIDTH)
+        cells = luma[:48, :128].reshape(6, 8, 16, 8).mean((1, 3)) > 128
+        if read_stamp(luma) and time.monotonic() - started > SETTLE:
+            timecode = int.from_bytes(numpy.packbits(cells.ravel()).tobytes()[6:10], "big")
+            delays.append((now - began(events)) * 1000 - timecode)
+
+    process = subprocess.Popen(command, pass_fds=[writes], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    os.close(writes)
+    thread = threading.Thread(target=pump, args=(reads, PICTURE, take), daemon=True)
+    thread.start()
+    time.sleep(SETTLE + seconds)
+    process.terminate()
+    process.wait()
+    thread.join()
+    return numpy.array(delays), process.stderr.read().decode(errors="replace").strip()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=10, help="of pictures for each line; 10 unless told")
+    seconds = parser.parse_args().seconds
+    program = os.environ.get("VISAVIS", "target/release/visavis")
+    failed = False
+    print("| player | transport | video | pictures | median, ms | p95, ms |\n| --- | --- | --- | ---: | ---: | ---: |")
+    with tempfile.TemporaryDirectory() as folder:
+        events = Path(folder) / "events"
+        scene = ["--video", f"synthetic:{WIDTH}x{HEIGHT}@30", "--audio", "none"]
+        command = [program, "--profile", f"{folder}/profile", "--json", "stream", "--port", "0", *scene, "--allow-players", "loopback"]
+        with events.open("w") as out:
+            server = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        try:
+            while "listening" not in events.read_text():
+                time.sleep(0.05)
+            port = json.loads(events.read_text().splitlines()[0])["address"].rsplit(":", 1)[1]
+            for player in ("ffmpeg", "gstreamer"):
+                for transport in ("udp", "tcp", "rtsps"):
+                    for video in ("h264", "mjpeg"):
+                        scheme = "rtsps" if transport == "rtsps" else "rtsp"
+                        url, fds = f"{scheme}://127.0.0.1:{port}/stream/{video}", os.pipe()
+                        what = ffmpeg(url, transport, fds[1]) if player == "ffmpeg" else gstreamer(url, transport, video, fds[1])
+                        delays, said = measure(what, fds, seconds, events)
+                        if len(delays) < seconds * 25:
+                            failed = True
+                            print(f"latency: {player}, {transport}, {video}: {len(delays)} pictures. {said[-200:]}", file=sys.stderr)
+                        median, late = (numpy.percentile(delays, part) if len(delays) else float("nan") for part in (50, 95))
+                        print(f"| {player} | {transport} | {video} | {len(delays)} | {median:.1f} | {late:.1f} |", flush=True)
+        finally:
+            server.terminate()
+            server.wait()
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
