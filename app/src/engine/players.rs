@@ -418,7 +418,7 @@ impl Players {
                     self.begin(now, conn, None);
                 }
                 Wish::Play => {
-                    viewer.turn(|_| true, Flow::Waiting);
+                    viewer.play();
                     if viewer.track(Codec::H264).is_some() {
                         self.want_key(now);
                     }

@@ -79,7 +79,7 @@ impl Players {
                     beginning.push(*conn);
                 } else if codec.kind() == MediaKind::Video {
                     self.served.skipped += u64::from(viewer.pass_by());
-                    // Who is too slow waits for one that is made anyway, or others would pay for it.
+                    // Not more often than one that lost something may: others pay for it.
                     wants_key |= viewer.is_drained() && viewer.may_want_key(now);
                 }
             } else {

@@ -326,6 +326,24 @@ fn who_pauses_goes_on_with_a_key_picture() {
 }
 
 #[test]
+fn after_a_pause_both_begin_together_again() {
+    let mut scene = Scene::new();
+    scene.ask(2, "SETUP", "/video", &format!("Transport: {UDP}\r\n"));
+    scene.ask(2, "SETUP", "/audio", "Transport: RTP/AVP;client_port=5002-5003\r\n");
+    for _ in 0..2 {
+        scene.ask(2, "PLAY", "", "");
+        scene.frame(Codec::Opus, true, &[50]);
+        assert!(scene.taken("rtp 192.168.0.2:5002").is_empty());
+        scene.frame(Codec::H264, true, &[100]);
+        scene.frame(Codec::Opus, true, &[50]);
+        assert_eq!(scene.taken("rtp 192.168.0.2:5002").len(), 62);
+        scene.now += ms(3000);
+        assert!(scene.ask(2, "PAUSE", "", "").contains("200"));
+        scene.sent.clear();
+    }
+}
+
+#[test]
 fn who_does_not_keep_up_misses_pictures_and_no_other_does() {
     let mut scene = Scene::new();
     for conn in 2..4 {

@@ -80,6 +80,8 @@ pub(super) struct Viewer {
     pub(super) watching_since: Option<Instant>,
     /// Whether that was told to anybody.
     pub(super) told: bool,
+    /// Whether what its last PLAY asked for has begun.
+    begun: bool,
     /// Pictures that it has not got because it did not read fast enough.
     pub(super) skipped: u64,
     /// Part of its packets that were lost lately, as it says.
@@ -104,6 +106,7 @@ impl Viewer {
             stuck_since: None,
             watching_since: None,
             told: false,
+            begun: false,
             skipped: 0,
             loss: 0.0,
         }
@@ -117,6 +120,12 @@ impl Viewer {
 
     pub(super) fn look_at(&mut self, now: Instant, choice: Choice) {
         self.looks_at = Some((choice, now + LOOK));
+    }
+
+    /// It asks for what it has set up.
+    pub(super) fn play(&mut self) {
+        self.begun = false;
+        self.turn(|_| true, Flow::Waiting);
     }
 
     pub(super) fn pause(&mut self, now: Instant) {
@@ -172,17 +181,17 @@ impl Viewer {
         tracks.chain(looks_at).fold(Formats::NONE, Formats::with)
     }
 
-    /// Whether a frame of this format is what it waits for: a picture where it has pictures, else any sound. Who watches already, and has
-    /// been held up, hears again before it sees.
+    /// Whether a frame of this format is what it waits for: a picture where it has pictures, else any sound. Who has begun, and was held
+    /// up, hears again before it sees.
     pub(super) fn begins_with(&self, codec: Codec) -> bool {
         let waits = self.track(codec).is_some_and(|track| track.flow == Flow::Waiting);
-        let first = self.tracks[MediaKind::Video as usize].is_none() || self.watching_since.is_some();
+        let first = self.tracks[MediaKind::Video as usize].is_none() || self.begun;
         waits && (codec.kind() == MediaKind::Video || first)
     }
 
     /// What waits for this frame flows with it; sound begins with the first picture.
     pub(super) fn begin(&mut self, codec: Codec, next: impl Fn(Codec) -> u64) {
-        let both = self.watching_since.is_none();
+        let both = !std::mem::replace(&mut self.begun, true);
         for track in self.tracks.iter_mut().flatten().filter(|track| track.flow == Flow::Waiting) {
             if both || track.codec == codec {
                 (track.flow, track.from) = (Flow::On, next(track.codec));
@@ -192,6 +201,7 @@ impl Viewer {
 
     /// Sound flows without pictures, which may come.
     pub(super) fn begin_without_pictures(&mut self, next: impl Fn(Codec) -> u64) {
+        self.begun = true;
         for track in self.tracks.iter_mut().flatten() {
             if track.flow == Flow::Waiting && track.codec.kind() == MediaKind::Audio {
                 (track.flow, track.from) = (Flow::On, next(track.codec));
@@ -216,7 +226,7 @@ impl Viewer {
 
     /// A picture passes it by while it waits for one to begin with; whether that is for its being slow.
     pub(super) fn pass_by(&mut self) -> bool {
-        let slow = self.watching_since.is_some();
+        let slow = self.begun;
         self.skipped += u64::from(slow);
         slow
     }
