@@ -190,6 +190,8 @@ struct Desk {
     connected: bool,
     /// Where we listen.
     listening: Option<SocketAddr>,
+    /// What plain players open, if they may.
+    url: Option<String>,
     /// What we have switched off.
     muted: Muted,
     /// What the other side has, as far as that was said here.
@@ -221,6 +223,7 @@ impl Desk {
             party: None,
             connected: false,
             listening: None,
+            url: None,
             muted: Muted::default(),
             peer_muted: Muted::default(),
             sas: None,
@@ -351,6 +354,7 @@ impl Desk {
         }
         if let Some(offer) = &self.manner.players {
             offer.lines(port, reachable).iter().for_each(|line| self.screen.line(line));
+            self.url = offer.urls(port, reachable).into_iter().next();
         }
     }
 
@@ -491,7 +495,7 @@ impl Desk {
             Style::Plain | Style::Journal | Style::Json => usize::MAX,
         };
         let text = match (&self.goal, snapshot.phase, &self.party) {
-            (Goal::Stream, _, _) => Some(words::viewers(snapshot, self.book.contacts(), width)),
+            (Goal::Stream, _, _) => Some(words::viewers(snapshot, self.book.contacts(), self.url.as_deref(), width)),
             (_, Phase::Connected, Some(party)) => Some(words::status(snapshot, &self.described(&party.key), width)),
             (Goal::Dial { .. }, phase, _) if self.screen.style() == Style::Terminal => {
                 words::waiting(phase).map(str::to_owned)

@@ -161,8 +161,8 @@ fn off(whose: &str, muted: Muted) -> Option<String> {
 /// Viewers who are called by name; of more than that, the others are counted.
 const NAMED_VIEWERS: usize = 4;
 
-/// The state of a stream that others watch.
-pub(crate) fn viewers(snapshot: &Snapshot, contacts: &Contacts, width: usize) -> String {
+/// The state of a stream that others watch; `url` is what plain players open, while they may.
+pub(crate) fn viewers(snapshot: &Snapshot, contacts: &Contacts, url: Option<&str>, width: usize) -> String {
     let all = snapshot.viewers.len() + snapshot.players.len();
     let count = match all {
         0 => "nobody watches".to_owned(),
@@ -186,6 +186,7 @@ pub(crate) fn viewers(snapshot: &Snapshot, contacts: &Contacts, width: usize) ->
         parts.push((2, flow('↑', &snapshot.sent)));
     }
     parts.extend(off("your", snapshot.muted).map(|text| (1, text)));
+    parts.extend(url.map(|url| (4, format!("players: {url}"))));
     fit(parts, width)
 }
 
@@ -304,21 +305,24 @@ mod tests {
     fn viewers_are_counted() {
         let mut snapshot = snapshot();
         let contacts = Contacts::default();
-        let viewers = |snapshot: &Snapshot, width| viewers(snapshot, &contacts, width);
-        assert_eq!(viewers(&snapshot, 80), "nobody watches");
+        let url = Some("rtsp://192.0.2.7:8554/stream");
+        assert_eq!(viewers(&snapshot, &contacts, url, 80), "nobody watches · players: rtsp://192.0.2.7:8554/stream");
+        assert_eq!(viewers(&snapshot, &contacts, url, 30), "nobody watches");
+        let shown = |snapshot: &Snapshot, width| viewers(snapshot, &contacts, None, width);
+        assert_eq!(shown(&snapshot, 80), "nobody watches");
         let watches = |byte| Viewer { peer: key(byte), connected_for: Duration::ZERO };
         snapshot.viewers = (1..=6).map(watches).collect();
         let names = (1..=4).map(|byte| format!("key {}", key(byte).short())).collect::<Vec<_>>().join(", ");
-        assert_eq!(viewers(&snapshot, 200), format!("6 viewers · {names}, 2 more · ↑ 30 fps 4.8 Mbit/s"));
+        assert_eq!(shown(&snapshot, 200), format!("6 viewers · {names}, 2 more · ↑ 30 fps 4.8 Mbit/s"));
         snapshot.viewers.truncate(2);
         snapshot.recorded = true;
         // Names are the first to go.
-        assert_eq!(viewers(&snapshot, 60), "2 viewers · ● they record you · ↑ 30 fps 4.8 Mbit/s");
+        assert_eq!(shown(&snapshot, 60), "2 viewers · ● they record you · ↑ 30 fps 4.8 Mbit/s");
         assert!(status(&snapshot, "Ana · verified", 40).contains(RECORDED));
         snapshot.recorded = false;
-        assert_eq!(viewers(&snapshot, 40), "2 viewers · ↑ 30 fps 4.8 Mbit/s");
+        assert_eq!(shown(&snapshot, 40), "2 viewers · ↑ 30 fps 4.8 Mbit/s");
         snapshot.muted.camera = true;
-        assert_eq!(viewers(&snapshot, 60), "2 viewers · ↑ 30 fps 4.8 Mbit/s · your camera off");
+        assert_eq!(shown(&snapshot, 60), "2 viewers · ↑ 30 fps 4.8 Mbit/s · your camera off");
     }
 
     #[test]

@@ -158,7 +158,7 @@ impl Desk {
         let own = format!("visavis {} (process {})", self.command(), std::process::id());
         let port = self.listening.as_ref().map(SocketAddr::port);
         let does = match (&self.goal, &self.party) {
-            (Goal::Stream, _) => words::viewers(&snapshot, self.book.contacts(), usize::MAX),
+            (Goal::Stream, _) => words::viewers(&snapshot, self.book.contacts(), self.url.as_deref(), usize::MAX),
             (_, Some(party)) if self.rings() => {
                 format!("{} calls: `visavis accept` or `visavis decline`", self.described(&party.key))
             }
