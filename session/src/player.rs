@@ -19,7 +19,7 @@ use visavis_net::carrier::tcp_udp::{CONTROL_CHANNEL, FrameError};
 use visavis_net::payload::h264::ParameterSets;
 use visavis_net::rtp::codec::{Codec, MediaKind};
 
-use self::head::Head;
+use self::head::{Head, is_of_another_version};
 pub use self::target::Choice;
 use self::target::Target;
 pub(crate) use self::transport::pair;
@@ -89,7 +89,20 @@ pub struct Player {
     over: bool,
 }
 
-/// What a request is answered with, and what follows.
+/// A request that is not looked at.
+struct Refusal {
+    answer: Answer,
+    /// It only needs a newer nonce. RFC 7616 §3.3.
+    stale: bool,
+}
+
+impl From<Answer> for Refusal {
+    fn from(answer: Answer) -> Self {
+        Self { answer, stale: false }
+    }
+}
+
+/// What a request is answered with: what it wants, or why not.
 type Outcome = Result<Answer, Answer>;
 
 impl Player {
@@ -124,12 +137,6 @@ impl Player {
     #[must_use]
     pub fn agent(&self) -> Option<&str> {
         self.agent.as_deref()
-    }
-
-    /// Whether something is set up.
-    #[must_use]
-    pub const fn has_session(&self) -> bool {
-        self.session.is_some()
     }
 
     /// Requests that brought nothing about.
@@ -200,24 +207,27 @@ impl Player {
         };
         self.heard = now;
         if self.agent.is_none() {
-            self.agent = head.get("User-Agent").map(printable);
+            self.agent = head.get("User-Agent").map(plain_text);
         }
         let outcome = match self.admit(now, rng, guard, leave, &request, &head) {
             Ok(()) => self.answer(now, rng, leave, cseq, &request, &head),
-            Err(refusal) => Some(Err(refusal)),
+            // To renew a nonce is no fault.
+            Err(Refusal { answer, stale: true }) => return self.out.extend_from_slice(&answer.write(cseq)),
+            Err(Refusal { answer, stale: false }) => Some(Err(answer)),
         };
-        let (answer, fault) = match outcome {
-            Some(Ok(answer)) => (answer, false),
-            Some(Err(refusal)) => (refusal, true),
-            None => return,
-        };
-        let stale = message::is_stale(&answer);
-        self.out.extend_from_slice(&answer.write(cseq));
-        match fault {
-            true if !stale => self.fault(Some(request.method())),
-            // Methods are asked for by anybody, and as often as one likes.
-            false if *request.method() != Method::Options => self.faults_in_a_row = 0,
-            true | false => {}
+        match outcome {
+            Some(Ok(answer)) => {
+                self.out.extend_from_slice(&answer.write(cseq));
+                // Methods are asked for by anybody, and as often as one likes.
+                if *request.method() != Method::Options {
+                    self.faults_in_a_row = 0;
+                }
+            }
+            Some(Err(refusal)) => {
+                self.out.extend_from_slice(&refusal.write(cseq));
+                self.fault(Some(request.method()));
+            }
+            None => {}
         }
     }
 
@@ -230,13 +240,13 @@ impl Player {
         leave: Leave,
         request: &Request<Vec<u8>>,
         head: &Head<'_>,
-    ) -> Result<(), Answer> {
+    ) -> Result<(), Refusal> {
         if let Some(required) = head.get("Require").or_else(|| head.get("Proxy-Require")) {
             // Features that we do not know. RFC 2326 §12.32.
-            return Err(Answer::new(StatusCode::OptionNotSupported).header("Unsupported", printable(required)));
+            return Err(Answer::new(StatusCode::OptionNotSupported).header("Unsupported", plain_text(required)).into());
         }
         if !leave.clear && !self.place.secure {
-            return Err(Answer::new(StatusCode::Forbidden));
+            return Err(Answer::new(StatusCode::Forbidden).into());
         }
         // Players ask for the methods before they have a name to give.
         let Some(guard) = guard.filter(|_| *request.method() != Method::Options) else { return Ok(()) };
@@ -248,13 +258,15 @@ impl Player {
                 self.user = Some(user);
                 Ok(())
             }
-            Verdict::TooMany => Err(Answer::new(StatusCode::ServiceUnavailable).header("Retry-After", "2")),
+            Verdict::TooMany => Err(Answer::new(StatusCode::ServiceUnavailable).header("Retry-After", "2").into()),
             // A player over its connection may not ask again for that, and what it wants does no harm.
             Verdict::Challenge { .. } if self.user.is_some() && is_harmless(request.method()) => Ok(()),
-            Verdict::Challenge { stale } => Err(unauthorized(guard.challenge(now, &mut self.seen, stale, rng))),
+            Verdict::Challenge { stale } => {
+                Err(Refusal { answer: unauthorized(guard.challenge(now, &mut self.seen, stale, rng)), stale })
+            }
             Verdict::Wrong => {
                 tracing::info!(from = %self.place.from, "a player gave a wrong name or password");
-                Err(unauthorized(guard.challenge(now, &mut self.seen, false, rng)))
+                Err(unauthorized(guard.challenge(now, &mut self.seen, false, rng)).into())
             }
         }
     }
@@ -334,8 +346,8 @@ impl Player {
         let Some(offered) = head.get(TRANSPORT) else {
             return Err(Answer::new(StatusCode::BadRequest));
         };
-        // Datagrams cannot be kept from others' eyes as TLS keeps the rest.
         let taken = |transport: &Transport| others().any(|other| other.collides(*transport));
+        // Datagrams cannot be kept from others' eyes as TLS keeps the rest.
         let transport = match Transport::choose(offered, free, !self.place.secure) {
             // Channels are for us to say. RFC 2326 §12.39.
             Some(Transport::Interleaved { rtp, rtcp })
@@ -529,13 +541,6 @@ fn is_harmless(method: &Method) -> bool {
     matches!(method, Method::GetParameter | Method::SetParameter | Method::Teardown)
 }
 
-/// Whether a message is of a version that we do not speak. RFC 2326 §3.1.
-fn is_of_another_version(message: &[u8]) -> bool {
-    let line = message.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
-    let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-    version.strip_prefix(b"RTSP/").is_some_and(|version| version != b"1.0")
-}
-
 fn unauthorized(challenges: Vec<String>) -> Answer {
     challenges
         .into_iter()
@@ -566,7 +571,7 @@ fn base_of(request: &Request<Vec<u8>>, target: Target) -> String {
 }
 
 /// What a player says of itself, fit for a log and a screen.
-fn printable(text: &str) -> String {
+fn plain_text(text: &str) -> String {
     text.chars().filter(|character| character.is_ascii_graphic() || *character == ' ').take(MAX_AGENT).collect()
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use visavis_net::buf::{PacketBuf, Pool};
 use visavis_net::carrier::Carrier;
 use visavis_net::carrier::quic::{self, Stream};
-use visavis_net::carrier::tcp_udp::{Frame, FrameError, Framer};
+use visavis_net::carrier::tcp_udp::{Frame, Framer};
 use visavis_net::plan::{Direction, Path, SrtpProfile, StreamPlan};
 use visavis_net::quota::Rate;
 use visavis_net::rtp::codec::MediaKind;
@@ -62,7 +62,7 @@ pub(super) enum Happening {
     /// The first message on a connection that may be a player's, which it tells.
     Sorts(Vec<u8>),
     /// There are no messages on such a connection.
-    Uncut(FrameError),
+    Uncut,
 }
 
 pub(super) struct Leg {
@@ -316,8 +316,8 @@ impl Leg {
                     self.packet(now, Path::Interleaved, packet, out);
                 }
                 (_, Ok(None)) => return,
-                (Channel::Primary, Err(error)) if self.sorted && self.is_untouched() => {
-                    out.push(Happening::Uncut(error));
+                (Channel::Primary, Err(_)) if self.sorted && self.is_untouched() => {
+                    out.push(Happening::Uncut);
                     return;
                 }
                 (_, Err(error)) => {

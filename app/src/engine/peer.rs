@@ -457,7 +457,8 @@ impl Peer {
                 Happening::Resumes(request) => self.asked_to_resume(now, id, &request),
                 Happening::Left(line) => self.leave(now, &line),
                 Happening::Sorts(message) => self.sort(now, id, &message),
-                Happening::Uncut(error) => self.refuse_player(now, id, error),
+                // A call's peer keeps to the framing: the others are told in the words of RTSP.
+                Happening::Uncut => self.is_a_player(now, id, &[], false),
             }
         }
         self.happenings = happenings;

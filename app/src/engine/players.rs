@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha20Rng;
 
 use visavis_net::buf::Pool;
-use visavis_net::carrier::tcp_udp::{Frame, FrameError, Framer};
+use visavis_net::carrier::tcp_udp::{Frame, Framer};
 use visavis_net::io::interfaces::Network;
 use visavis_net::payload::h264::ParameterSets;
 use visavis_net::quota::Block;
@@ -221,7 +221,7 @@ impl Players {
     }
 
     /// Somebody connected who is no visavis: `framer` has what is left of what was read, after `first`, which is its first message, or
-    /// the first bytes of TLS.
+    /// the first bytes of TLS, or nothing where what was read cannot be cut into messages, which `framer` says again.
     pub(super) fn accept(
         &mut self,
         now: Instant,
@@ -254,14 +254,6 @@ impl Players {
                 self.message(now, conn, first);
             }
             self.go_on(now, conn);
-        }
-    }
-
-    /// What somebody sent who has just connected cannot be cut into messages.
-    pub(super) fn refuse(&mut self, now: Instant, conn: ConnId, error: FrameError) {
-        if let Some(viewer) = self.viewers.get_mut(&conn) {
-            viewer.player.refuse(error);
-            self.act(now, conn);
         }
     }
 

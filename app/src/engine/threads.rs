@@ -103,7 +103,7 @@ impl Media {
             MediaOutput::StopSending => self.stop_sending(),
             MediaOutput::Formats(formats) => {
                 self.figures.wanted.set(formats);
-                self.open_and_close();
+                self.open_and_close(clock::now());
             }
             MediaOutput::KeyPicture => self.figures.key_wanted.store(true, Ordering::Relaxed),
             MediaOutput::StartReceiving(plan) => self.start_playing(&plan),
@@ -141,30 +141,31 @@ impl Media {
 
     fn start_sending(&mut self) {
         // One beginning for both: files and the synthetic scene are in step with each other.
-        self.sending = Some(clock::now());
-        self.open_and_close();
+        // One beginning for both: files and the synthetic scene are in step with each other.
+        let start = clock::now();
+        self.sending = Some(start);
+        self.open_and_close(start);
     }
 
     /// Opens what somebody wants to have, and closes what nobody does.
-    fn open_and_close(&mut self) {
-        let Some(start) = self.sending else { return };
+    fn open_and_close(&mut self, now: Instant) {
+        let Some(origin) = self.sending else { return };
         let wanted = self.figures.wanted.get();
         match (wanted.has_kind(MediaKind::Audio), &self.microphone) {
-            (true, None) => self.open_microphone(start),
+            (true, None) => self.open_microphone(now),
             (false, Some(_)) => self.microphone = None,
             (true, Some(_)) | (false, None) => {}
         }
         match (wanted.has_kind(MediaKind::Video) && !self.camera.off, &self.camera.open) {
-            (true, None) => self.open_camera(start, clock::now()),
+            (true, None) => self.open_camera(origin, now),
             (false, Some(_)) => self.camera.open = None,
             (true, Some(_)) | (false, None) => {}
         }
     }
 
-    fn open_microphone(&mut self, start: Instant) {
+    fn open_microphone(&mut self, now: Instant) {
         let (audio, quality) = (self.config.sources.audio.clone(), self.config.quality);
         if audio != AudioSourceSpec::None {
-            let now = clock::now().max(start);
             let open = move || SendAudio::open(&audio, &quality, now);
             self.microphone = self.spawn_sender("audio-send", MediaKind::Audio, open);
         }
@@ -178,7 +179,7 @@ impl Media {
 
     fn mute_camera(&mut self, off: bool) {
         self.camera.off = off;
-        self.open_and_close();
+        self.open_and_close(clock::now());
     }
 
     fn open_camera(&mut self, origin: Instant, now: Instant) {

@@ -47,6 +47,13 @@ impl<'a> Head<'a> {
     }
 }
 
+/// Whether a message is of a version that we do not speak. RFC 2326 §3.1.
+pub(super) fn is_of_another_version(message: &[u8]) -> bool {
+    let line = message.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+    let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+    version.strip_prefix(b"RTSP/").is_some_and(|version| version != b"1.0")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

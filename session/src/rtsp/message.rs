@@ -115,11 +115,6 @@ pub(crate) fn cseq(message: &impl AsRef<Headers>) -> Result<u32, PeerFault> {
     parsed(message, "CSeq")
 }
 
-/// Whether an answer asks for nothing but a newer nonce. RFC 7616 §3.3.
-pub(crate) fn is_stale(answer: &Answer) -> bool {
-    answer.1.iter().any(|line| line.contains("stale=true"))
-}
-
 /// A request under construction.
 pub(crate) struct Ask(Request<Vec<u8>>);
 

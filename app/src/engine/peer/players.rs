@@ -7,7 +7,6 @@ use std::time::Instant;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use visavis_media::device::{AudioSourceSpec, VideoSourceSpec};
-use visavis_net::carrier::tcp_udp::FrameError;
 use visavis_net::io::interfaces::Network;
 use visavis_net::rtp::session::OutFrame;
 use visavis_net::rtp::time::WallClock;
@@ -74,16 +73,7 @@ impl Peer {
         }
     }
 
-    /// Whoever made the connection of this leg does not speak RTSP, or not well: it is told in the words of RTSP.
-    pub(super) fn refuse_player(&mut self, now: Instant, id: ConnId, error: FrameError) {
-        self.is_a_player(now, id, &[], false);
-        if let Some(players) = &mut self.players {
-            players.refuse(now, id, error);
-            self.settle_players();
-        }
-    }
-
-    /// The connection of this leg is a player's, who began with `first`.
+    /// The connection of this leg is a player's, who began with `first`; with nothing, if what it sent cannot be cut into messages.
     pub(super) fn is_a_player(&mut self, now: Instant, id: ConnId, first: &[u8], secure: bool) {
         let (Some(leg), Some(players)) = (self.legs.remove(&id), &mut self.players) else { return };
         players.set_others(self.legs.values().filter(|leg| leg.is_watching()).count());
