@@ -20,7 +20,7 @@ use visavis_media::device::{AudioSourceSpec, VideoSourceSpec, y4m};
 use visavis_media::picture::{Picture, Sampling};
 use visavis_net::buf::Pool;
 use visavis_net::carrier::quic::{Endpoint, Verdict};
-use visavis_net::carrier::tcp_udp::Framer;
+use visavis_net::carrier::tcp_udp::{Frame, Framer};
 use visavis_net::payload::{h264, jpeg, opus};
 use visavis_net::plan::{Direction, Exported, MasterKey, MediaKeys, Path, SrtpProfile, StreamPlan};
 use visavis_net::rtp::codec::Codec;
@@ -28,7 +28,9 @@ use visavis_net::rtp::ids::{ExtSeq, Ssrc};
 use visavis_net::rtp::session::{Session, SessionConfig};
 use visavis_net::rtp::time::{RtpTime, WallClock};
 use visavis_net::srtp::{Rekeying, Sealer};
+use visavis_session::auth::{Guard, Users};
 use visavis_session::call::{Admission, Call, Config, Dial, Event, Input, NextInput, Purpose};
+use visavis_session::camera::{self, Camera, CameraUrl, Way};
 use visavis_session::handshake::exchange::{Exchange, KeyShare, respond};
 use visavis_session::handshake::keys::{Attempt, Binding, Confirm, Half, KeySource, ResumeKey};
 use visavis_session::handshake::proof::CallerClaims;
@@ -37,6 +39,7 @@ use visavis_session::handshake::suite::Suite;
 use visavis_session::handshake::transcript::Transcript;
 use visavis_session::handshake::{Nonce, Role};
 use visavis_session::identity::Identity;
+use visavis_session::player::{Leave, Place, Player, Ports, Program};
 use visavis_session::sas::{Commitment, SasNonce};
 use visavis_session::testing;
 
@@ -44,12 +47,14 @@ use visavis_session::testing;
 pub(crate) type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its folder in `corpus` and of its program.
-pub(crate) const TARGETS: [(&str, Target); 21] = [
+pub(crate) const TARGETS: [(&str, Target); 24] = [
     ("address", address),
+    ("camera", camera),
     ("contacts", contacts),
     ("control", control),
     ("framer", framer),
     ("h264", h264),
+    ("h264_picture", h264_picture),
     ("identity", identity),
     ("jpeg_file", jpeg_file),
     ("jpeg_payload", jpeg_payload),
@@ -59,6 +64,7 @@ pub(crate) const TARGETS: [(&str, Target); 21] = [
     ("m4", m4),
     ("mjpeg_file", mjpeg_file),
     ("opus_payload", opus_payload),
+    ("player", player),
     ("quic", quic),
     ("resume", resume),
     ("rtcp", rtcp),
@@ -72,6 +78,61 @@ pub(crate) const TARGETS: [(&str, Target); 21] = [
 fn address(data: &[u8]) {
     if let Ok(address) = String::from_utf8_lossy(data).parse::<Address>() {
         assert_eq!(address.to_string().parse::<Address>().ok(), Some(address), "what is written can be read");
+    }
+}
+
+/// What a plain player says on its connection, with and without a password asked for. Messages are cut as the engine cuts them.
+fn player(data: &[u8]) {
+    let (now, mut rng) = (clock::now(), rng());
+    let users = Users::parse("ana:secret\n").expect("users");
+    let program = Arc::new(Program::new("door".to_owned(), true, true, &mut rng));
+    for mut guard in [None, Some(Guard::new(users, now, &mut rng))] {
+        let ports = Ports { rtp: 8554, rtcp: 8555 };
+        let place = Place { conn: 1, from: [192, 0, 2, 7].into(), secure: guard.is_some(), ports };
+        let mut player = Player::new(now, place, Arc::clone(&program));
+        let (mut framer, pool, mut out) = (Framer::new(), Pool::new(4), Vec::new());
+        framer.push(data);
+        while let Ok(Some(frame)) = framer.next(&pool) {
+            let Frame::Rtsp(message) = frame else { continue };
+            player.message(now, &mut rng, guard.as_mut(), Leave { clear: true, room: true }, &message);
+            player.describe(None);
+            player.begin(&[]);
+            while player.poll_event().is_some() {}
+            out.clear();
+            player.poll_transmit(&mut out);
+            assert!(out.len() < 64 * 1024, "one answer or two to one message");
+        }
+    }
+}
+
+/// What somebody's camera answers, and asks.
+fn camera(data: &[u8]) {
+    let now = clock::now();
+    let (url, credentials) = CameraUrl::parse("rtsp://ana:secret@192.0.2.7/door?a=b").expect("a URL");
+    let ports = [(5000, 5001), (5002, 5003)];
+    let config =
+        camera::Config { want_video: true, want_audio: true, way: Way::Udp, agent: "visavis".to_owned(), ports };
+    let mut camera = Camera::new(now, url, credentials, config, &mut rng());
+    let (mut framer, pool, mut out) = (Framer::new(), Pool::new(4), Vec::new());
+    framer.push(data);
+    while let Ok(Some(frame)) = framer.next(&pool) {
+        let Frame::Rtsp(message) = frame else { continue };
+        camera.message(now, &message);
+        while camera.poll_event().is_some() {}
+        out.clear();
+        camera.poll_transmit(&mut out);
+        assert!(out.len() < 256 * 1024, "one request and one answer to one message");
+    }
+}
+
+/// An access unit of somebody's camera, whole: its parameter sets and its picture.
+fn h264_picture(data: &[u8]) {
+    let Ok(mut decoder) = codec::h264::Decoder::new() else { return };
+    let mut picture = Picture::new(16, 16, Sampling::Yuv420).expect("valid");
+    let _ = codec::h264::Shape::find(data);
+    // What comes of the first may be in the way of the next.
+    for _ in 0..2 {
+        let _ = decoder.decode(data, &mut picture);
     }
 }
 
