@@ -5,3 +5,5 @@
 pub mod h264;
 pub mod jpeg;
 pub mod opus;
+#[cfg(test)]
+mod testing;

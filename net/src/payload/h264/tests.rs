@@ -11,6 +11,7 @@ use super::annex_b::{Contents, START_CODE, nal_units};
 use super::assembly::MAX_PACKETS;
 use super::*;
 use crate::buf::{MAX_PACKET, Payload};
+use crate::payload::testing::{self, Packet, flip, wire};
 use crate::rtp::ids::ExtSeq;
 use crate::rtp::time::RtpTime;
 
@@ -53,36 +54,10 @@ fn packetize(access_unit: &Bytes, max_payload: usize) -> Vec<Payload> {
     payloads
 }
 
-fn wire(payload: &Payload) -> Vec<u8> {
-    [&payload.header, &payload.body[..]].concat()
-}
-
-/// A packet as the depacketizer is given it.
-#[derive(Clone, Debug)]
-struct Packet {
-    seq: ExtSeq,
-    time: RtpTime,
-    marker: bool,
-    payload: Vec<u8>,
-}
-
 /// Packets of access units, one after the other, at 30 a second.
 fn packets(first: u64, units: &[Bytes]) -> Vec<Vec<Packet>> {
-    let mut seq = ExtSeq(first);
-    let mut time = RtpTime(u32::MAX - 2000);
-    let mut all = Vec::new();
-    for unit in units {
-        let payloads = packetize(unit, MAX_PAYLOAD);
-        let last = payloads.len() - 1;
-        let packets = payloads.iter().enumerate().map(|(index, payload)| {
-            let packet = Packet { seq, time, marker: index == last, payload: wire(payload) };
-            seq = seq.next();
-            packet
-        });
-        all.push(packets.collect());
-        time = time.add(3000);
-    }
-    all
+    let frames = units.iter().map(|unit| packetize(unit, MAX_PAYLOAD));
+    testing::packets(first, frames)
 }
 
 impl Depacketizer {

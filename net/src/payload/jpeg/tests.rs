@@ -12,6 +12,7 @@ use self::encoder::{Restarts, encode};
 use super::tables::Tables;
 use super::*;
 use crate::buf::Payload;
+use crate::payload::testing::{self, Packet, flip, wire};
 use crate::rtp::ids::ExtSeq;
 use crate::rtp::time::RtpTime;
 
@@ -23,36 +24,9 @@ fn packetize(jpeg: &Bytes) -> Vec<Payload> {
     payloads
 }
 
-fn wire(payload: &Payload) -> Vec<u8> {
-    [&payload.header, &payload.body[..]].concat()
-}
-
-/// A packet as the depacketizer is given it.
-#[derive(Clone, Debug)]
-struct Packet {
-    seq: ExtSeq,
-    time: RtpTime,
-    marker: bool,
-    payload: Vec<u8>,
-}
-
 /// Packets of pictures, one after the other, at 30 pictures a second.
 fn packets(first: u64, pictures: &[Bytes]) -> Vec<Vec<Packet>> {
-    let mut seq = ExtSeq(first);
-    let mut time = RtpTime(u32::MAX - 2000);
-    let mut all = Vec::new();
-    for picture in pictures {
-        let payloads = packetize(picture);
-        let last = payloads.len() - 1;
-        let packets = payloads.iter().enumerate().map(|(index, payload)| {
-            let packet = Packet { seq, time, marker: index == last, payload: wire(payload) };
-            seq = seq.next();
-            packet
-        });
-        all.push(packets.collect());
-        time = time.add(3000);
-    }
-    all
+    testing::packets(first, pictures.iter().map(packetize))
 }
 
 impl Depacketizer {

@@ -167,13 +167,7 @@ proptest! {
     ) {
         let units = [key_unit(3000), byte_stream(&[slice(20), further(0x41, 20)]), byte_stream(&[slice(1500)])];
         let mut all = packets(0, &units).concat();
-        for (which, at, value) in flips {
-            let which = which.index(all.len());
-            if let Some(byte) = all[which].payload.get_mut(at) {
-                *byte = value;
-                all[which].marker ^= marker;
-            }
-        }
+        flip(&mut all, flips, marker);
         let mut depacketizer = Depacketizer::new();
         for packet in &all {
             let _ = depacketizer.give(packet);

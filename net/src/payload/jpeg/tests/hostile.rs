@@ -181,13 +181,7 @@ proptest! {
         marker in any::<bool>(),
     ) {
         let mut all = packets(0, &pictures(3)).concat();
-        for (which, at, value) in flips {
-            let which = which.index(all.len());
-            if let Some(byte) = all[which].payload.get_mut(at) {
-                *byte = value;
-                all[which].marker ^= marker;
-            }
-        }
+        flip(&mut all, flips, marker);
         let mut depacketizer = Depacketizer::new();
         for packet in &all {
             let _ = depacketizer.give(packet);
