@@ -123,6 +123,7 @@ pub(crate) fn status(snapshot: &Snapshot, contacts: &Contacts) -> Value {
         "received": flow(&snapshot.received),
         "viewers": snapshot.viewers.len() + snapshot.players.len(),
         "watching": snapshot.viewers.iter().map(|viewer| watching(viewer, contacts)).collect::<Vec<_>>(),
+        "lets_players_in": snapshot.lets_players_in,
         "players": snapshot.players.iter().map(|watching| player(json!({}), watching)).collect::<Vec<_>>(),
         "recording": snapshot.recording,
         "recorded": snapshot.recorded,

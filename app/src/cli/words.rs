@@ -186,7 +186,7 @@ pub(crate) fn viewers(snapshot: &Snapshot, contacts: &Contacts, url: Option<&str
         parts.push((2, flow('↑', &snapshot.sent)));
     }
     parts.extend(off("your", snapshot.muted).map(|text| (1, text)));
-    parts.extend(url.map(|url| (4, format!("players: {url}"))));
+    parts.extend(url.filter(|_| snapshot.lets_players_in).map(|url| (4, format!("players: {url}"))));
     fit(parts, width)
 }
 
@@ -306,6 +306,8 @@ mod tests {
         let mut snapshot = snapshot();
         let contacts = Contacts::default();
         let url = Some("rtsp://192.0.2.7:8554/stream");
+        assert_eq!(viewers(&snapshot, &contacts, url, 80), "nobody watches", "players are not let in any more");
+        snapshot.lets_players_in = true;
         assert_eq!(viewers(&snapshot, &contacts, url, 80), "nobody watches · players: rtsp://192.0.2.7:8554/stream");
         assert_eq!(viewers(&snapshot, &contacts, url, 30), "nobody watches");
         let shown = |snapshot: &Snapshot, width| viewers(snapshot, &contacts, None, width);

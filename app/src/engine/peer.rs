@@ -409,11 +409,13 @@ impl Peer {
     pub fn snapshot(&mut self, now: Instant) -> Snapshot {
         let (viewers, players) = (self.viewers(now), self.players_watching(now));
         let served = self.players.as_ref().map(Players::served).unwrap_or_default();
+        let lets_players_in = self.players.as_ref().is_some_and(Players::is_open);
         let Some(leg) =
             self.focus.and_then(|id| self.legs.get(&id)).or_else(|| self.legs.values().find(|leg| leg.may_send))
         else {
             let phase = if self.dialling.is_some() { Phase::Dialling } else { Phase::Idle };
-            return Snapshot { phase, viewers, players, served, muted: self.media.muted(), ..Snapshot::default() };
+            let muted = self.media.muted();
+            return Snapshot { phase, viewers, players, lets_players_in, served, muted, ..Snapshot::default() };
         };
         let mut snapshot = Snapshot {
             phase: leg.phase(),
@@ -426,6 +428,7 @@ impl Peer {
             recorded: self.legs.values().any(|leg| leg.recorded),
             viewers,
             players,
+            lets_players_in,
             served,
             muted: self.media.muted(),
             peer_muted: leg.muted,

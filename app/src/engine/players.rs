@@ -53,6 +53,8 @@ pub(super) enum Happening {
     Joined(Watching),
     /// Somebody does not any more.
     Left(Watching, Reason),
+    /// Nobody is let in from now on: the time of the grant is over.
+    Expired,
 }
 
 /// A player that watches.
@@ -90,8 +92,9 @@ pub(super) struct Players {
     max_viewers: usize,
     /// Visavis peers that watch as well.
     others: usize,
-    /// When the grant ends.
+    /// When the grant ends, and whether it has.
     until: Option<Instant>,
+    expired: bool,
     rng: ChaCha20Rng,
     viewers: BTreeMap<ConnId, Viewer>,
     /// Who has something to be said to it.
@@ -130,6 +133,7 @@ impl Players {
         Self {
             guard: grant.users.clone().map(|users| Guard::new(users, now, &mut rng)),
             until: grant.lasts.map(|lasts| now + lasts),
+            expired: false,
             grant: grant.clone(),
             program: Arc::new(program),
             ports,
@@ -157,7 +161,12 @@ impl Players {
 
     /// Whether somebody at this address is let in now.
     pub(super) fn covers(&self, now: Instant, address: IpAddr) -> bool {
-        self.grant.covers(Scope::of(address, &self.attached)) && self.until.is_none_or(|until| now < until)
+        self.until.is_none_or(|until| now < until) && self.grant.covers(Scope::of(address, &self.attached))
+    }
+
+    /// Whether anybody is let in.
+    pub(super) fn is_open(&self) -> bool {
+        !self.expired
     }
 
     /// Whether TLS is spoken.
@@ -306,7 +315,7 @@ impl Players {
             }
             match viewer.framer.next(&self.pool) {
                 Ok(Some(Frame::Rtsp(message))) => {
-                    viewer.may_ask(now);
+                    viewer.asks(now);
                     self.message(now, conn, &message);
                 }
                 Ok(Some(Frame::Media { channel, packet })) => {
@@ -480,7 +489,7 @@ impl Players {
     /// When [`Self::handle_timeout`] or [`Self::poll_transmit`] wants to be called next.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let viewers = self.viewers.values().filter_map(Viewer::poll_timeout).min();
-        let until = self.until.filter(|_| !self.viewers.is_empty());
+        let until = self.until.filter(|_| !self.expired);
         let lingering = self.lingering.iter().flatten().min().copied();
         let all = [self.outflow.poll_timeout(), viewers, until, self.report_at, self.key_due, lingering];
         all.into_iter().flatten().min()
@@ -488,7 +497,9 @@ impl Players {
 
     /// Does what is due.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        if self.until.is_some_and(|until| until <= now) {
+        if !self.expired && self.until.is_some_and(|until| until <= now) {
+            self.expired = true;
+            self.happenings.push_back(Happening::Expired);
             self.end(now);
         }
         let due: Vec<_> = self

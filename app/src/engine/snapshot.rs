@@ -50,6 +50,8 @@ pub struct Snapshot {
     pub recorded: bool,
     /// Who watches now, the one who came first first.
     pub viewers: Vec<Viewer>,
+    /// Whether plain players are let in now.
+    pub lets_players_in: bool,
     /// The plain players among those who watch.
     pub players: Vec<Watching>,
     /// What players have had, since the start.

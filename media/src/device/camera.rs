@@ -18,6 +18,7 @@ use self::v4l2 as system;
 use super::names::{self, Node};
 use super::video::{Captured, Image, STALLED};
 use super::{DeviceError, Kind};
+use crate::codec::jpeg::MAX_SIDE;
 use crate::picture::{Recycler, Sampling};
 
 #[cfg(not(target_os = "linux"))]
@@ -301,8 +302,9 @@ impl Raw {
         };
         let Some(bytes) = self.bytes.get(..needed) else { return Ok(None) };
         let picture = recycler.make(|picture| {
-            if !picture.reshape(width, height, sampling) {
-                return Err(format!("its pictures are {width}x{height}: sides are even and at most 2040"));
+            // What is captured is to travel, which larger pictures cannot as JPEG.
+            if width.max(height) > MAX_SIDE || !picture.reshape(width, height, sampling) {
+                return Err(format!("its pictures are {width}x{height}: sides are even and at most {MAX_SIDE}"));
             }
             match self.layout {
                 Layout::Yuyv => super::packed::from_yuyv(bytes, picture),

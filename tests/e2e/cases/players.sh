@@ -130,6 +130,7 @@ case_players_expiry() {
     [ "$status" != 124 ] || fail "ffmpeg still watches"
     tells_of player-joined 1 '"transport":"udp"'
     tells_of player-left 1 '"connected_s":[123]\.' '"reason":"the stream ended"'
+    tells ben "Plain players are not let in any more"
     refused after 403 -i "rtsp://127.0.0.1:$p/stream"
     [ "$(count ben player-joined)" = 1 ] || fail "somebody came after the end"
     stop ben

@@ -171,6 +171,7 @@ fn the_status_has_its_shape() {
         recording: true,
         recorded: true,
         viewers: vec![Viewer { peer: key(), connected_for: Duration::from_millis(2_500) }],
+        lets_players_in: true,
         players: vec![vlc()],
         served: Default::default(),
         muted: Muted { microphone: true, camera: false },

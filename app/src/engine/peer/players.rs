@@ -147,6 +147,9 @@ impl Peer {
                 Happening::KeyWanted => Output::Media(MediaOutput::KeyPicture),
                 Happening::Joined(player) => Output::Event(Event::PlayerJoined { player }),
                 Happening::Left(player, reason) => Output::Event(Event::PlayerLeft { player, reason }),
+                Happening::Expired => {
+                    Output::Event(Event::Notice { text: "Plain players are not let in any more.".to_owned() })
+                }
             });
         }
         if changed {

@@ -469,7 +469,9 @@ fn so_many_may_watch_and_so_long() {
             }
         }
     }
-    assert!(!scene.players.covers(scene.now, place(6).ip()), "the grant is over");
+    assert!(!scene.players.covers(scene.now, place(6).ip()) && !scene.players.is_open(), "the grant is over");
+    let told = scene.happened.iter().filter(|happened| matches!(happened, Happening::Expired));
+    assert_eq!(told.count(), 1);
     assert!(scene.players.is_empty());
     assert!(scene.happened.iter().any(|happened| matches!(happened, Happening::Left(_, Reason::Ended))));
 }

@@ -138,13 +138,12 @@ impl Viewer {
         self.tracks().next().is_some()
     }
 
-    /// Whether its next request may be looked at now; where not, [`Self::resume_at`] says when.
-    pub(super) fn may_ask(&mut self, now: Instant) -> bool {
+    /// It asks for something; [`Self::resume_at`] says when its next request is looked at, if not at once.
+    pub(super) fn asks(&mut self, now: Instant) {
         let after = REQUESTS.take(self.requests, now);
         self.requests = after.or(self.requests);
         // This one was one too many, and is looked at all the same.
         self.resume_at = if after.is_some() { None } else { Some(now + 2 * REQUESTS.every) };
-        after.is_some()
     }
 
     /// Whether it may have a key picture made.

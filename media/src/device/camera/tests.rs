@@ -99,3 +99,13 @@ fn a_camera_that_does_not_start_says_why() {
     let error = Camera::run("Webcam".into(), moment(), || Err("it is busy".to_owned())).expect_err("busy");
     assert!(error.to_string().contains("it is busy"), "{error}");
 }
+
+#[test]
+fn pictures_that_could_not_travel_are_refused() {
+    for (width, height, fits) in [(2040, 16, true), (2042, 16, false), (16, 2560, false)] {
+        let raw = Raw { layout: Layout::Grey, width, height, bytes: vec![0; width * height].into() };
+        let image = raw.image(&mut Recycler::default());
+        assert_eq!(image.is_ok(), fits, "{width}x{height}");
+        assert!(image.err().is_none_or(|error| error.contains(&format!("{width}x{height}")) && error.contains("2040")));
+    }
+}
