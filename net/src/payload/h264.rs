@@ -12,6 +12,7 @@ mod parameter_sets;
 #[cfg(test)]
 mod tests;
 
+pub use annex_b::nal_units;
 pub use assembly::FragmentError;
 pub use depacketize::{AccessUnit, Depacketizer, Stats};
 pub use packetize::{H264Error, Packetizer};

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+pub(crate) use visavis_net::payload::h264::nal_units as units;
+
 /// NAL unit types, ITU-T H.264 table 7-1.
 const SLICE: u8 = 1;
 pub(crate) const IDR: u8 = 5;
@@ -20,19 +22,6 @@ pub(crate) fn kind(nal_unit: &[u8]) -> u8 {
 /// Whether it is of a picture: a slice, or a part of one.
 fn is_slice(kind: u8) -> bool {
     (SLICE..=IDR).contains(&kind)
-}
-
-/// Where NAL units are behind start codes, without the zeros that belong to the next one; none is empty.
-pub(crate) fn units(stream: &[u8]) -> impl Iterator<Item = Range<usize>> {
-    let mut start = behind_code(stream, 0);
-    std::iter::from_fn(move || {
-        let begin = start?;
-        start = behind_code(stream, begin);
-        let nal_unit = &stream[begin..start.map_or(stream.len(), |next| next - 3)];
-        let zeros = nal_unit.iter().rev().take_while(|byte| **byte == 0).count();
-        Some(begin..begin + nal_unit.len() - zeros)
-    })
-    .filter(|nal_unit| !nal_unit.is_empty())
 }
 
 /// How an access unit is made up.
@@ -61,18 +50,4 @@ impl Layout {
         }
         layout
     }
-}
-
-/// Where the first start code at or behind `from` ends.
-fn behind_code(stream: &[u8], from: usize) -> Option<usize> {
-    let mut at = from;
-    while let Some(window) = stream.get(at..at + 3) {
-        match window {
-            [0, 0, 1] => return Some(at + 3),
-            // A start code can begin behind these only.
-            [_, _, 2..=255] => at += 3,
-            _ => at += 1,
-        }
-    }
-    None
 }

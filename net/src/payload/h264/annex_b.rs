@@ -16,8 +16,9 @@ pub(super) fn is_byte_stream(stream: &[u8]) -> bool {
     zeros >= 2 && stream.get(zeros) == Some(&1)
 }
 
-/// Where the NAL units are: none is empty, none ends with a zero, which would belong to the next start code.
-pub(super) fn nal_units(stream: &[u8]) -> impl Iterator<Item = Range<usize>> {
+/// Where the NAL units of a byte stream are: none is empty, none ends with a zero, which would belong to the next start code.
+/// ITU-T H.264 annex B.
+pub fn nal_units(stream: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let mut codes = memmem::find_iter(stream, &START_CODE[1..]).peekable();
     iter::from_fn(move || {
         let start = codes.next()? + START_CODE.len() - 1;
