@@ -148,6 +148,13 @@ pub(crate) fn write_nack(out: &mut Vec<u8>, from: Ssrc, media: Ssrc, missing: im
     finish(out, start);
 }
 
+/// A request for a picture of `media` that a decoder can begin with. RFC 4585 §6.3.1.
+pub(crate) fn write_picture_loss(out: &mut Vec<u8>, from: Ssrc, media: Ssrc) {
+    let start = header(out, PICTURE_LOSS, PAYLOAD_FEEDBACK, from);
+    out.extend_from_slice(&media.0.to_be_bytes());
+    finish(out, start);
+}
+
 fn write_nack_entry(out: &mut Vec<u8>, first: ExtSeq, mask: u16) {
     out.extend_from_slice(&first.seq().0.to_be_bytes());
     out.extend_from_slice(&mask.to_be_bytes());

@@ -4,6 +4,8 @@ pub mod broadcast;
 pub mod codec;
 pub(crate) mod header;
 pub mod ids;
+pub mod order;
+pub mod plain;
 pub(crate) mod recv;
 pub(crate) mod send;
 pub mod session;

@@ -23,7 +23,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use self::description::{Description, Offer};
 pub use self::reason::Reason;
-pub use self::types::{Config, Delivery, Event, Format, Track, Way};
+pub use self::types::{Config, Delivery, Event, Track, Way};
 pub use self::url::{CameraUrl, UrlError};
 use crate::error::PeerFault;
 use crate::rtsp::auth::{Answerer, ChallengeError, Credentials};

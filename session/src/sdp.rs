@@ -76,7 +76,7 @@ pub(crate) fn rtpmap(codec: Codec) -> String {
     let rate = codec.clock_rate().0;
     match codec {
         Codec::Opus => format!("{}/{rate}/2", codec.encoding_name()),
-        Codec::Jpeg | Codec::H264 | Codec::Pcmu => format!("{}/{rate}", codec.encoding_name()),
+        Codec::Jpeg | Codec::H264 | Codec::Pcmu | Codec::Pcma => format!("{}/{rate}", codec.encoding_name()),
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) const fn format(codec: Codec) -> &'static str {
         Codec::Opus => "Opus",
         Codec::Jpeg => "MJPEG",
         Codec::H264 => "H.264",
-        Codec::Pcmu => "G.711",
+        Codec::Pcmu | Codec::Pcma => "G.711",
     }
 }
 

@@ -36,7 +36,7 @@ impl Formats {
     #[must_use]
     pub const fn has_kind(self, kind: MediaKind) -> bool {
         match kind {
-            MediaKind::Audio => self.has(Codec::Opus) || self.has(Codec::Pcmu),
+            MediaKind::Audio => self.has(Codec::Opus) || self.has(Codec::Pcmu) || self.has(Codec::Pcma),
             MediaKind::Video => self.has(Codec::Jpeg) || self.has(Codec::H264),
         }
     }

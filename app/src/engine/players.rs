@@ -110,7 +110,7 @@ pub(super) struct Players {
     /// When a key picture is to be asked for that could not be at once.
     key_due: Option<Instant>,
     /// Until when each format is encoded that nobody needs any more, by codec.
-    lingering: [Option<Instant>; 4],
+    lingering: [Option<Instant>; Codec::COUNT],
     formats: Formats,
     /// When the bucket of [`NEWS`] will be full.
     news: Option<Instant>,
@@ -151,7 +151,7 @@ impl Players {
             sets: None,
             key_asked: None,
             key_due: None,
-            lingering: [None; 4],
+            lingering: [None; Codec::COUNT],
             formats: Formats::NONE,
             news: None,
             served: Served::default(),

@@ -31,7 +31,7 @@ impl Decoder {
     pub(super) const fn clock_rate(&self) -> ClockRate {
         match self {
             Self::Opus(_) => ClockRate::OPUS,
-            Self::G711(_) => ClockRate::PCMU,
+            Self::G711(_) => ClockRate::G711,
         }
     }
 

@@ -40,7 +40,7 @@ impl Content {
     pub(super) const fn clock_rate(self) -> ClockRate {
         match self {
             Self::Sound => ClockRate::OPUS,
-            Self::G711(_) => ClockRate::PCMU,
+            Self::G711(_) => ClockRate::G711,
             Self::Picture { .. } | Self::H264 { .. } => ClockRate::VIDEO,
         }
     }

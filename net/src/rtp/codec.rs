@@ -23,14 +23,19 @@ pub enum Codec {
     H264,
     /// G.711 µ-law at 8 kHz, for recorders that know nothing newer. RFC 3551 §4.5.14.
     Pcmu,
+    /// G.711 A-law at 8 kHz, which cameras send. RFC 3551 §4.5.14.
+    Pcma,
 }
 
 impl Codec {
+    /// How many there are: what is kept by codec has so many places.
+    pub const COUNT: usize = 5;
+
     /// Sound or pictures.
     #[must_use]
     pub const fn kind(self) -> MediaKind {
         match self {
-            Self::Opus | Self::Pcmu => MediaKind::Audio,
+            Self::Opus | Self::Pcmu | Self::Pcma => MediaKind::Audio,
             Self::Jpeg | Self::H264 => MediaKind::Video,
         }
     }
@@ -41,7 +46,7 @@ impl Codec {
         match self {
             Self::Opus => ClockRate::OPUS,
             Self::Jpeg | Self::H264 => ClockRate::VIDEO,
-            Self::Pcmu => ClockRate::PCMU,
+            Self::Pcmu | Self::Pcma => ClockRate::G711,
         }
     }
 
@@ -53,6 +58,7 @@ impl Codec {
             Self::Jpeg => PayloadType::JPEG,
             Self::H264 => PayloadType::H264,
             Self::Pcmu => PayloadType::PCMU,
+            Self::Pcma => PayloadType::PCMA,
         }
     }
 
@@ -64,6 +70,7 @@ impl Codec {
             Self::Jpeg => "JPEG",
             Self::H264 => "H264",
             Self::Pcmu => "PCMU",
+            Self::Pcma => "PCMA",
         }
     }
 }

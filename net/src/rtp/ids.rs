@@ -25,6 +25,8 @@ impl PayloadType {
     pub const H264: Self = Self(97);
     /// The static type of G.711 µ-law. RFC 3551 §6.
     pub const PCMU: Self = Self(0);
+    /// The static type of G.711 A-law. RFC 3551 §6.
+    pub const PCMA: Self = Self(8);
 
     /// `None` above 127, and for 64 to 95, which RFC 5761 §4 keeps for RTCP on a shared port.
     #[must_use]

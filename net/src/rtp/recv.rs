@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::codec::Codec;
 use super::ids::{ExtSeq, SeqNo, Ssrc};
+use super::session::ReceivedStats;
 use super::time::{NtpTime, RtpTime};
 use crate::buf::PacketBuf;
 use crate::plan::StreamPlan;
@@ -171,8 +172,13 @@ impl Incoming {
         self.clock_map = Some((time, ntp));
     }
 
+    /// The newest packet's number.
+    pub(crate) const fn highest(&self) -> Option<ExtSeq> {
+        self.highest
+    }
+
     /// Distinct packets sent so far, as far as we know.
-    fn expected(&self) -> u64 {
+    pub(crate) fn expected(&self) -> u64 {
         self.highest.map_or(0, |highest| highest.0 - self.first.0 + 1)
     }
 
@@ -189,6 +195,21 @@ impl Incoming {
     /// Mean deviation of the arrivals. RFC 3550 §6.4.1.
     pub(crate) fn jitter(&self) -> Duration {
         self.plan.codec.clock_rate().duration((self.jitter >> 4) as u32)
+    }
+
+    /// Its figures at this moment.
+    pub(crate) fn stats(&self) -> ReceivedStats {
+        ReceivedStats {
+            ssrc: self.plan.ssrc,
+            codec: self.plan.codec,
+            packets: self.packets,
+            bytes: self.bytes,
+            lost: self.lost(),
+            fraction_lost: f32::from(self.fraction_lost()) / 256.0,
+            jitter: self.jitter(),
+            nacked: self.gaps.asked(),
+            repaired: self.repaired,
+        }
     }
 
     /// Whether nothing happens to it on the way that its sender should hear of at once.

@@ -30,7 +30,7 @@ impl ClockRate {
     /// Opus, whatever it was sampled at. RFC 7587 §4.1.
     pub const OPUS: Self = Self(48_000);
     /// G.711. RFC 3551 §4.5.14.
-    pub const PCMU: Self = Self(8_000);
+    pub const G711: Self = Self(8_000);
 
     /// The nearest whole number of ticks in `duration`, modulo 2³².
     #[must_use]

@@ -5,9 +5,8 @@
 
 use data_encoding::BASE64_NOPAD;
 use visavis_net::payload::h264::MAX_PARAMETER_SETS;
-use visavis_net::rtp::codec::MediaKind;
+use visavis_net::rtp::codec::{Codec, MediaKind};
 
-use super::Format;
 use crate::error::printable;
 
 /// Bytes that are read.
@@ -24,6 +23,8 @@ const MAX_LISTED: usize = 12;
 const MAX_SETS: usize = 16;
 /// The NAL unit types of parameter sets. ITU-T H.264 table 7-1.
 const PARAMETER_SETS: [u8; 2] = [7, 8];
+/// What can be played here.
+const PLAYED: [Codec; Codec::COUNT] = [Codec::H264, Codec::Jpeg, Codec::Opus, Codec::Pcmu, Codec::Pcma];
 
 /// One description.
 #[derive(Debug, Default)]
@@ -45,10 +46,8 @@ struct Media {
 /// A stream that can be played here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Offer {
-    pub kind: MediaKind,
-    pub format: Format,
+    pub codec: Codec,
     pub payload_type: u8,
-    pub clock_rate: u32,
     pub parameter_sets: Vec<Vec<u8>>,
     /// What it is called, relative to the presentation.
     pub control: String,
@@ -136,13 +135,11 @@ impl Media {
     fn offer(&self, kind: MediaKind, secure: bool) -> Option<Offer> {
         let profile = self.profile(secure)?;
         let offer = |number: &u8| {
-            let (format, clock_rate) = self.format(*number)?;
-            let is_one = format.kind() == kind && self.kind == word(kind);
+            let codec = self.codec(*number)?;
+            let is_one = codec.kind() == kind && self.kind == word(kind);
             is_one.then(|| Offer {
-                kind,
-                format,
+                codec,
                 payload_type: *number,
-                clock_rate,
                 parameter_sets: self.parameter_sets(*number),
                 control: self.attribute("control").unwrap_or_default().to_owned(),
                 profile,
@@ -161,26 +158,24 @@ impl Media {
         }
     }
 
-    /// What a payload type stands for, if it can be played here, and its clock rate.
-    fn format(&self, payload_type: u8) -> Option<(Format, u32)> {
+    /// What a payload type stands for, if it can be played here: at the clock rate that its RFC says.
+    fn codec(&self, payload_type: u8) -> Option<Codec> {
         let Some(mapping) = self.about("rtpmap", payload_type) else {
-            return Format::of_static(payload_type).map(|format| (format, format.clock_rate()));
+            return of_static(payload_type);
         };
         let mut parts = mapping.split('/').map(str::trim);
         let name = parts.next()?;
-        let format = Format::ALL.into_iter().find(|format| format.encoding_name().eq_ignore_ascii_case(name))?;
-        let rate = parts.next().and_then(|rate| rate.parse().ok()).filter(|rate| *rate != 0);
-        let rate = rate.unwrap_or(format.clock_rate());
+        let codec = PLAYED.into_iter().find(|codec| codec.encoding_name().eq_ignore_ascii_case(name))?;
+        let rate = parts.next().and_then(|rate| rate.parse().ok()).filter(|rate: &u32| *rate != 0);
+        let standard = rate.is_none_or(|rate| rate == codec.clock_rate().0);
         let channels = parts.next().map_or(Some(1_u8), |channels| channels.parse().ok());
-        let fits = match format {
+        let fits = match codec {
             // RFC 6184 §8.1: interleaved mode, which nobody sends, is not taken apart here.
-            Format::H264 => self.parameter(payload_type, "packetization-mode") != Some("2"),
-            Format::Jpeg => true,
-            // RFC 7587 §4.1.
-            Format::Opus => rate == format.clock_rate(),
-            Format::Pcmu | Format::Pcma => channels == Some(1),
+            Codec::H264 => self.parameter(payload_type, "packetization-mode") != Some("2"),
+            Codec::Jpeg | Codec::Opus => true,
+            Codec::Pcmu | Codec::Pcma => channels == Some(1),
         };
-        fits.then_some((format, rate))
+        (standard && fits).then_some(codec)
     }
 
     /// One parameter of `fmtp`. RFC 6184 §8.2.1.
@@ -208,12 +203,17 @@ impl Media {
     /// A format for a person.
     fn name(&self, payload_type: u8) -> String {
         let mapped = self.about("rtpmap", payload_type).and_then(|mapping| mapping.split('/').next());
-        let known = || Format::of_static(payload_type).map(|format| format.encoding_name().to_owned());
+        let known = || of_static(payload_type).map(|codec| codec.encoding_name().to_owned());
         let name = mapped.map(|name| printable(name, 24)).or_else(known);
         let name = name.unwrap_or_else(|| format!("payload type {payload_type}"));
         let how = if self.profile(false).is_some() { String::new() } else { format!(" by {}", shown(&self.protocol)) };
         format!("{} {name}{how}", printable(&self.kind, 16))
     }
+}
+
+/// What a payload type stands for without an `rtpmap`. RFC 3551 §6.
+fn of_static(payload_type: u8) -> Option<Codec> {
+    [Codec::Pcmu, Codec::Pcma, Codec::Jpeg].into_iter().find(|codec| codec.payload_type().get() == payload_type)
 }
 
 const fn word(kind: MediaKind) -> &'static str {

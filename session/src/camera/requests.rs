@@ -72,10 +72,7 @@ impl Camera {
         let offers = self.chosen(&description::read(request.body()));
         let same = self.streams.iter().all(|stream| {
             let track = &stream.track;
-            let is_it = |offer: &super::Offer| {
-                (offer.format, offer.payload_type, offer.clock_rate)
-                    == (track.format, track.payload_type, track.clock_rate)
-            };
+            let is_it = |offer: &super::Offer| (offer.codec, offer.payload_type) == (track.codec, track.payload_type);
             offers.iter().any(is_it)
         });
         if same { After::Nothing } else { After::Over(Reason::Changed) }

@@ -58,12 +58,10 @@ impl Camera {
         let Some(control) = sendable(&offer.control) else {
             return self.leave(Reason::Fault(PeerFault::Malformed("control attribute")));
         };
-        let (rtp, rtcp) = channels(offer.kind);
+        let (rtp, rtcp) = channels(offer.codec.kind());
         let track = Track {
-            kind: offer.kind,
-            format: offer.format,
+            codec: offer.codec,
             payload_type: offer.payload_type,
-            clock_rate: offer.clock_rate,
             transport: Delivery::Interleaved { rtp, rtcp },
             ssrc: None,
             start: None,
@@ -79,11 +77,11 @@ impl Camera {
         let profile = offer.profile;
         match self.way() {
             Way::Udp => {
-                let (rtp, rtcp) = self.config.ports(offer.kind);
+                let (rtp, rtcp) = self.config.ports(offer.codec.kind());
                 format!("Transport: {profile};unicast;client_port={rtp}-{rtcp}\r\n")
             }
             Way::Tcp => {
-                let (rtp, rtcp) = channels(offer.kind);
+                let (rtp, rtcp) = channels(offer.codec.kind());
                 format!("Transport: {profile}/TCP;unicast;interleaved={rtp}-{rtcp}\r\n")
             }
         }
@@ -91,7 +89,7 @@ impl Camera {
 
     /// Takes the answer to SETUP.
     pub(super) fn set_up(&mut self, now: Instant, number: usize, status: u16, response: &Response<Vec<u8>>) {
-        let Some(kind) = self.offers.get(number).map(|offer| offer.kind) else { return };
+        let Some(kind) = self.offers.get(number).map(|offer| offer.codec.kind()) else { return };
         let ok = (200..300).contains(&status);
         if ok {
             self.take_session(response);

@@ -135,7 +135,7 @@ fn what_is_not_wanted_is_not_asked_for() {
         }
         assert_eq!(scene.answer(200, "", "").method, "PLAY");
         let [Event::Playing(tracks)] = &scene.events()[..] else { panic!("playing") };
-        assert_eq!(tracks.iter().map(|track| track.kind).collect::<Vec<_>>(), kinds);
+        assert_eq!(tracks.iter().map(|track| track.codec.kind()).collect::<Vec<_>>(), kinds);
     }
 }
 

@@ -1,9 +1,8 @@
 //! What a conversation with a camera is told and what it tells.
 
-use std::fmt;
 use std::net::IpAddr;
 
-use visavis_net::rtp::codec::MediaKind;
+use visavis_net::rtp::codec::{Codec, MediaKind};
 
 use super::{CameraUrl, Reason};
 
@@ -47,77 +46,6 @@ pub enum Way {
     Tcp,
 }
 
-/// What the packets of a track hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// H.264 in packetization-mode 0 or 1. RFC 6184.
-    H264,
-    /// Motion JPEG. RFC 2435.
-    Jpeg,
-    /// Opus. RFC 7587.
-    Opus,
-    /// G.711 µ-law. RFC 3551 §4.5.14.
-    Pcmu,
-    /// G.711 A-law. RFC 3551 §4.5.14.
-    Pcma,
-}
-
-impl Format {
-    pub(super) const ALL: [Self; 5] = [Self::H264, Self::Jpeg, Self::Opus, Self::Pcmu, Self::Pcma];
-
-    /// Sound or pictures.
-    #[must_use]
-    pub const fn kind(self) -> MediaKind {
-        match self {
-            Self::H264 | Self::Jpeg => MediaKind::Video,
-            Self::Opus | Self::Pcmu | Self::Pcma => MediaKind::Audio,
-        }
-    }
-
-    /// Its name in an SDP `rtpmap`. RFC 8866 §6.6.
-    #[must_use]
-    pub const fn encoding_name(self) -> &'static str {
-        match self {
-            Self::H264 => "H264",
-            Self::Jpeg => "JPEG",
-            Self::Opus => "opus",
-            Self::Pcmu => "PCMU",
-            Self::Pcma => "PCMA",
-        }
-    }
-
-    /// Ticks per second if a description says nothing else.
-    pub(super) const fn clock_rate(self) -> u32 {
-        match self {
-            Self::H264 | Self::Jpeg => 90_000,
-            Self::Opus => 48_000,
-            Self::Pcmu | Self::Pcma => 8_000,
-        }
-    }
-
-    /// What a payload type stands for without an `rtpmap`. RFC 3551 §6.
-    pub(super) const fn of_static(payload_type: u8) -> Option<Self> {
-        match payload_type {
-            0 => Some(Self::Pcmu),
-            8 => Some(Self::Pcma),
-            26 => Some(Self::Jpeg),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::H264 => "H.264",
-            Self::Jpeg => "Motion JPEG",
-            Self::Opus => "Opus",
-            Self::Pcmu => "G.711 µ-law",
-            Self::Pcma => "G.711 A-law",
-        })
-    }
-}
-
 /// How the packets of one track come, as the camera says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
@@ -142,14 +70,10 @@ pub enum Delivery {
 /// One stream that flows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Track {
-    /// Sound or pictures.
-    pub kind: MediaKind,
     /// What its packets hold.
-    pub format: Format,
+    pub codec: Codec,
     /// The payload type of its packets.
     pub payload_type: u8,
-    /// Ticks per second of its timestamps, not 0.
-    pub clock_rate: u32,
     /// How its packets come.
     pub transport: Delivery,
     /// Its source, if the camera says so: some say another one than they send.

@@ -54,6 +54,6 @@ fn parameters(codec: Codec, sets: Option<&ParameterSets>) -> Option<String> {
         )),
         (Codec::H264, None) => Some("packetization-mode=1".to_owned()),
         (Codec::Opus, _) => Some("sprop-stereo=0".to_owned()),
-        (Codec::Jpeg | Codec::Pcmu, _) => None,
+        (Codec::Jpeg | Codec::Pcmu | Codec::Pcma, _) => None,
     }
 }

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     fn program(video: bool, audio: bool) -> Program {
-        Program { name: "door".to_owned(), video, audio, ssrcs: Program::ssrcs_from([1, 2, 3, 4]) }
+        Program { name: "door".to_owned(), video, audio, ssrcs: Program::ssrcs_from([1, 2, 3, 4, 5]) }
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct Program {
     /// Whether there is sound.
     pub audio: bool,
     /// The source of each format's stream, as [`Self::ssrc`] has them.
-    pub(super) ssrcs: [Ssrc; 4],
+    pub(super) ssrcs: [Ssrc; Codec::COUNT],
 }
 
 impl Program {
@@ -29,11 +29,11 @@ impl Program {
     #[must_use]
     pub fn new(name: String, video: bool, audio: bool, rng: &mut impl Rng) -> Self {
         // Apart in their lowest bits, so that no two are the same.
-        let ssrcs = std::array::from_fn(|n| rng.next_u32() & !3 | n as u32);
+        let ssrcs = std::array::from_fn(|n| rng.next_u32() & !7 | n as u32);
         Self { name, video, audio, ssrcs: Self::ssrcs_from(ssrcs) }
     }
 
-    pub(super) fn ssrcs_from(numbers: [u32; 4]) -> [Ssrc; 4] {
+    pub(super) fn ssrcs_from(numbers: [u32; Codec::COUNT]) -> [Ssrc; Codec::COUNT] {
         numbers.map(Ssrc)
     }
 

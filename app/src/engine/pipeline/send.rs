@@ -59,7 +59,7 @@ impl SendAudio {
             pcm: [0; FRAME],
             start: None,
             clock: SampleClock::new(ClockRate::OPUS),
-            old_clock: SampleClock::new(ClockRate::PCMU),
+            old_clock: SampleClock::new(ClockRate::G711),
             frames: FramePool::default(),
             framing: Mean::over(50),
             overrun: Growth::default(),

@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 const MAX_JOBS: usize = 50;
 
 /// The formats there are, by their number.
-const CODECS: [Codec; 4] = [Codec::Opus, Codec::Jpeg, Codec::H264, Codec::Pcmu];
+const CODECS: [Codec; Codec::COUNT] = [Codec::Opus, Codec::Jpeg, Codec::H264, Codec::Pcmu, Codec::Pcma];
 /// Sound is short and waits for no picture.
 const ORDER: [Codec; 4] = [Codec::Opus, Codec::Pcmu, Codec::H264, Codec::Jpeg];
 
@@ -50,7 +50,7 @@ struct Stream {
 /// All formats.
 pub(super) struct Outflow {
     /// By codec.
-    streams: [Stream; 4],
+    streams: [Stream; Codec::COUNT],
     /// Bursts whose memory is used again.
     spare: Vec<Burst>,
     /// Packets and bytes handed out.

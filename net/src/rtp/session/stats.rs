@@ -10,6 +10,7 @@ use crate::plan::Path;
 use crate::repair::Gaps;
 use crate::rtp::codec::Codec;
 use crate::rtp::ids::Ssrc;
+use crate::rtp::recv::Incoming;
 
 /// How a session stands. Counts are since it began.
 #[derive(Clone, Debug, Default)]
@@ -119,17 +120,7 @@ impl Session {
                 .report
                 .map_or(Duration::ZERO, |report| stream.plan.codec.clock_rate().duration(report.jitter)),
         });
-        let received = self.incoming.iter().map(|stream| ReceivedStats {
-            ssrc: stream.plan.ssrc,
-            codec: stream.plan.codec,
-            packets: stream.packets,
-            bytes: stream.bytes,
-            lost: stream.lost(),
-            fraction_lost: f32::from(stream.fraction_lost()) / 256.0,
-            jitter: stream.jitter(),
-            nacked: stream.gaps.asked(),
-            repaired: stream.repaired,
-        });
+        let received = self.incoming.iter().map(Incoming::stats);
         Stats {
             path: self.path,
             round_trip: self.round_trip,

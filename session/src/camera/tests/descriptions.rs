@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use visavis_net::payload::h264::MAX_PARAMETER_SETS;
+use visavis_net::rtp::codec::Codec;
 
 use super::*;
 use crate::camera::description::{MAX_SDP, read};
@@ -36,38 +37,38 @@ fn what_cameras_get_wrong_is_read() {
     ] {
         let offer = read(text).offer(MediaKind::Video, false);
         let offer = offer.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(text)));
-        assert_eq!((offer.format, offer.control.as_str()), (Format::H264, "track1"));
+        assert_eq!((offer.codec, offer.control.as_str()), (Codec::H264, "track1"));
     }
 }
 
 #[test]
 fn formats_are_told_apart() {
     for (media, attributes, expected) in [
-        ("video 0 RTP/AVP 26", "", Some((Format::Jpeg, 26, 90_000))),
-        ("video 0 RTP/AVP 96", "rtpmap:96 JPEG/90000", Some((Format::Jpeg, 96, 90_000))),
-        ("video 0 RTP/AVP 96", "rtpmap:96 H264", Some((Format::H264, 96, 90_000))),
-        ("video 0 RTP/AVP 96", "rtpmap:96 H264/0", Some((Format::H264, 96, 90_000))),
+        ("video 0 RTP/AVP 26", "", Some((Codec::Jpeg, 26))),
+        ("video 0 RTP/AVP 96", "rtpmap:96 JPEG/90000", Some((Codec::Jpeg, 96))),
+        ("video 0 RTP/AVP 96", "rtpmap:96 H264", Some((Codec::H264, 96))),
+        ("video 0 RTP/AVP 96", "rtpmap:96 H264/0", Some((Codec::H264, 96))),
         ("video 0 RTP/AVP 96", "fmtp:96 packetization-mode=0", None),
-        ("video 0 RTP/AVP 98 96", "rtpmap:98 H265/90000\r\na=rtpmap:96 H264/90000", Some((Format::H264, 96, 90_000))),
-        ("video 49170/2 RTP/AVP/UDP 96", "rtpmap:96 H264/90000", Some((Format::H264, 96, 90_000))),
+        ("video 0 RTP/AVP 98 96", "rtpmap:98 H265/90000\r\na=rtpmap:96 H264/90000", Some((Codec::H264, 96))),
+        ("video 49170/2 RTP/AVP/UDP 96", "rtpmap:96 H264/90000", Some((Codec::H264, 96))),
         ("video 0 RTP/SAVP 96", "rtpmap:96 H264/90000", None),
         ("video 0 udp 96", "rtpmap:96 H264/90000", None),
         ("video 0 RTP/AVP 96", "rtpmap:97 H264/90000", None),
         ("video 0 RTP/AVP 999", "rtpmap:999 H264/90000", None),
         ("application 0 RTP/AVP 96", "rtpmap:96 H264/90000", None),
         ("video 0 RTP/AVP 0", "", None),
-        ("audio 0 RTP/AVP 0", "", Some((Format::Pcmu, 0, 8_000))),
-        ("audio 0 RTP/AVP 8", "", Some((Format::Pcma, 8, 8_000))),
-        ("audio 0 RTP/AVP 8", "rtpmap:8 PCMA/8000/1", Some((Format::Pcma, 8, 8_000))),
-        ("audio 0 RTP/AVP 97", "rtpmap:97 PCMU/16000", Some((Format::Pcmu, 97, 16_000))),
+        ("audio 0 RTP/AVP 0", "", Some((Codec::Pcmu, 0))),
+        ("audio 0 RTP/AVP 8", "", Some((Codec::Pcma, 8))),
+        ("audio 0 RTP/AVP 8", "rtpmap:8 PCMA/8000/1", Some((Codec::Pcma, 8))),
+        ("audio 0 RTP/AVP 97", "rtpmap:97 PCMU/16000", None),
         ("audio 0 RTP/AVP 97", "rtpmap:97 PCMU/8000/2", None),
-        ("audio 0 RTP/AVP 97", "rtpmap:97 opus/48000/2", Some((Format::Opus, 97, 48_000))),
+        ("audio 0 RTP/AVP 97", "rtpmap:97 opus/48000/2", Some((Codec::Opus, 97))),
         ("audio 0 RTP/AVP 97", "rtpmap:97 opus/16000/2", None),
-        ("audio 0 RTP/AVP 97 0", "rtpmap:97 MPEG4-GENERIC/48000", Some((Format::Pcmu, 0, 8_000))),
+        ("audio 0 RTP/AVP 97 0", "rtpmap:97 MPEG4-GENERIC/48000", Some((Codec::Pcmu, 0))),
     ] {
         let sdp = format!("v=0\r\nm={media}\r\na={attributes}\r\n");
         let found = video(&sdp).or_else(|| audio(&sdp));
-        assert_eq!(found.map(|offer| (offer.format, offer.payload_type, offer.clock_rate)), expected, "{sdp}");
+        assert_eq!(found.map(|offer| (offer.codec, offer.payload_type)), expected, "{sdp}");
     }
     let sealed = "m=video 0 RTP/SAVP 26\r\n";
     assert!(read(sealed.as_bytes()).offer(MediaKind::Video, true).is_some(), "inside of TLS it is sealed already");

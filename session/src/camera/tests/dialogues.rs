@@ -1,6 +1,6 @@
 //! Whole dialogues in the style of servers that there are: `>` is what we say, `<` what they say, `@` that time passes, in ms.
 
-use visavis_net::rtp::codec::MediaKind;
+use visavis_net::rtp::codec::{Codec, MediaKind};
 
 use super::*;
 
@@ -36,17 +36,8 @@ fn play(url: &str, way: Way, dialogue: &str) -> Scene {
     scene
 }
 
-fn track(format: Format, payload_type: u8, transport: Delivery) -> Track {
-    Track {
-        kind: format.kind(),
-        format,
-        payload_type,
-        clock_rate: format.clock_rate(),
-        transport,
-        ssrc: None,
-        start: None,
-        parameter_sets: Vec::new(),
-    }
+fn track(codec: Codec, payload_type: u8, transport: Delivery) -> Track {
+    Track { codec, payload_type, transport, ssrc: None, start: None, parameter_sets: Vec::new() }
 }
 
 fn udp(server_rtp: u16) -> Delivery {
@@ -64,7 +55,7 @@ fn expect(scene: &mut Scene, expected: &[Track]) -> Vec<Event> {
     let Some(Event::Playing(mut tracks)) = events.next() else { panic!("playing") };
     for track in &mut tracks {
         let kinds: Vec<_> = track.parameter_sets.drain(..).map(|set| set[0] & 0x1f).collect();
-        assert_eq!(kinds, if track.format == Format::H264 { &[7, 8][..] } else { &[] });
+        assert_eq!(kinds, if track.codec == Codec::H264 { &[7, 8][..] } else { &[] });
     }
     assert_eq!(tracks, expected);
     events.collect()
@@ -79,8 +70,8 @@ fn live555() {
         source: Some("192.0.2.10".parse().expect("an address")),
     };
     let expected = [
-        Track { start: Some((26_545, 2_471_082_231)), ..track(Format::H264, 96, from(6970)) },
-        Track { start: Some((7, u32::MAX)), ..track(Format::Opus, 97, from(6972)) },
+        Track { start: Some((26_545, 2_471_082_231)), ..track(Codec::H264, 96, from(6970)) },
+        Track { start: Some((7, u32::MAX)), ..track(Codec::Opus, 97, from(6972)) },
     ];
     assert_eq!(expect(&mut scene, &expected), [Event::Over(Reason::Ended)]);
 }
@@ -89,8 +80,8 @@ fn live555() {
 fn gstreamer() {
     let mut scene = play("rtsp://[2001:db8::7]:8554/test", Way::Tcp, include_str!("dialogues/gstreamer.txt"));
     let expected = [
-        Track { ssrc: Some(0x8c3f_4d2a), start: Some((1403, 3_118_453_377)), ..track(Format::Jpeg, 26, frames(0)) },
-        Track { ssrc: Some(0x0015_f9d3), start: Some((31_337, 90)), ..track(Format::Opus, 97, frames(2)) },
+        Track { ssrc: Some(0x8c3f_4d2a), start: Some((1403, 3_118_453_377)), ..track(Codec::Jpeg, 26, frames(0)) },
+        Track { ssrc: Some(0x0015_f9d3), start: Some((31_337, 90)), ..track(Codec::Opus, 97, frames(2)) },
     ];
     assert_eq!(expect(&mut scene, &expected), [Event::Over(Reason::Ended)]);
 }
@@ -100,8 +91,8 @@ fn hikvision() {
     let url = "rtsp://admin:pass%20word@192.0.2.64:554/Streaming/Channels/101";
     let mut scene = play(url, Way::Udp, include_str!("dialogues/hikvision.txt"));
     let expected = [
-        Track { ssrc: Some(0x5b8a_8d9e), start: Some((50_110, 3_719_345_970)), ..track(Format::H264, 96, udp(8210)) },
-        Track { ssrc: Some(0x1f2e_3d4c), start: Some((64_011, 2720)), ..track(Format::Pcma, 8, udp(8212)) },
+        Track { ssrc: Some(0x5b8a_8d9e), start: Some((50_110, 3_719_345_970)), ..track(Codec::H264, 96, udp(8210)) },
+        Track { ssrc: Some(0x1f2e_3d4c), start: Some((64_011, 2720)), ..track(Codec::Pcma, 8, udp(8212)) },
     ];
     assert_eq!(expect(&mut scene, &expected), [Event::Over(Reason::Ended)]);
 }
@@ -111,9 +102,9 @@ fn dahua() {
     let url = "rtsp://192.0.2.108/cam/realmonitor?channel=1&subtype=0";
     let mut scene = play(url, Way::Tcp, include_str!("dialogues/dahua.txt"));
     let expected = [
-        Track { ssrc: Some(0x2d7f_9a11), start: Some((41_025, 3_236_612_864)), ..track(Format::H264, 96, frames(0)) },
+        Track { ssrc: Some(0x2d7f_9a11), start: Some((41_025, 3_236_612_864)), ..track(Codec::H264, 96, frames(0)) },
         // Not the loudspeaker, which comes first.
-        Track { clock_rate: 16_000, ssrc: Some(0x0b1c_2d3e), start: Some((5, 0)), ..track(Format::Pcmu, 0, frames(2)) },
+        Track { ssrc: Some(0x0b1c_2d3e), start: Some((5, 0)), ..track(Codec::Pcmu, 0, frames(2)) },
     ];
     assert_eq!(expect(&mut scene, &expected), [Event::Over(Reason::TornDown)]);
 }
@@ -125,7 +116,7 @@ fn axis() {
     let expected = [Track {
         ssrc: Some(0x7d1f_2a3b),
         start: Some((28_910, 1_543_210_987)),
-        ..track(Format::H264, 96, udp(50_000))
+        ..track(Codec::H264, 96, udp(50_000))
     }];
     assert_eq!(expect(&mut scene, &expected), []);
 }
@@ -135,9 +126,9 @@ fn mediamtx() {
     let url = "rtsps://admin:pass%20word@mtx.example:8322/door";
     let mut scene = play(url, Way::Udp, include_str!("dialogues/mediamtx.txt"));
     let expected = [
-        Track { ssrc: Some(0x1c2b_3a49), start: Some((9172, 2_914_337_152)), ..track(Format::H264, 96, frames(0)) },
-        track(Format::Opus, 97, frames(2)),
+        Track { ssrc: Some(0x1c2b_3a49), start: Some((9172, 2_914_337_152)), ..track(Codec::H264, 96, frames(0)) },
+        track(Codec::Opus, 97, frames(2)),
     ];
     assert_eq!(expect(&mut scene, &expected), []);
-    assert_eq!(expected[0].kind, MediaKind::Video);
+    assert_eq!(expected[0].codec.kind(), MediaKind::Video);
 }

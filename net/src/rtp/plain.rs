@@ -1,0 +1,153 @@
+//! One stream of a sender that knows nothing but RTP, such as a camera: nothing is sealed or repaired, nobody agreed on a source, and
+//! the stream may begin anew at any moment. RFC 3550.
+
+use std::time::Instant;
+
+use super::codec::Codec;
+use super::header::{self, Header};
+use super::ids::{SeqNo, Ssrc};
+use super::recv::Incoming;
+use super::session::{ReceiveError, Received, ReceivedStats};
+use super::time::{NtpTime, RtpTime};
+use crate::buf::PacketBuf;
+use crate::plan::{Direction, StreamPlan};
+use crate::rtcp::{self, Packet, ReportBlock};
+
+/// Packets that may be missing in a row before the stream is taken to have begun anew. RFC 3550 appendix A.1.
+const MAX_DROPOUT: u16 = 3000;
+/// How far a packet may have been overtaken, likewise.
+const MAX_MISORDER: u16 = 100;
+
+/// The receiving end of one stream.
+#[derive(Debug)]
+pub struct Receiver {
+    codec: Codec,
+    payload_type: u8,
+    ours: Ssrc,
+    /// A fixed moment that arrivals are counted from.
+    epoch: Instant,
+    stream: Option<Incoming>,
+    /// A packet of another source, or far from the last one, has come: one with this number proves that the stream goes on there. A
+    /// single one proves nothing: it may be late, damaged, or of somebody else.
+    elsewhere: Option<(Ssrc, SeqNo)>,
+}
+
+/// A packet of media.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Whether the stream begins with it, for the first time or anew: its numbers and timestamps have nothing to do with those before.
+    pub begins: bool,
+    /// The packet.
+    pub received: Received,
+}
+
+impl Receiver {
+    /// Nothing has come yet. `payload_type` is what the sender gives this codec, 0 to 127; `ours` is the source that our reports are from.
+    #[must_use]
+    pub const fn new(epoch: Instant, codec: Codec, payload_type: u8, ours: Ssrc) -> Self {
+        Self { codec, payload_type, ours, epoch, stream: None, elsewhere: None }
+    }
+
+    /// What its payloads are.
+    #[must_use]
+    pub const fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Takes a packet of RTP.
+    ///
+    /// # Errors
+    /// It gave nothing, and the stream goes on as if it had not come: all of [`ReceiveError`] but what is about seals.
+    pub fn rtp(&mut self, now: Instant, mut packet: PacketBuf) -> Result<Arrival, ReceiveError> {
+        let (header, _) = Header::parse(&packet).ok_or(ReceiveError::Malformed)?;
+        if header.payload_type != self.payload_type {
+            return Err(ReceiveError::PayloadType { got: header.payload_type, expected: self.payload_type });
+        }
+        let range = header::payload(&packet).ok_or(ReceiveError::Malformed)?;
+        let begins = !self.goes_on(&header);
+        if begins && self.stream.is_some() {
+            let next = (header.ssrc, SeqNo(header.seq.0.wrapping_add(1)));
+            if self.elsewhere.replace(next) != Some((header.ssrc, header.seq)) {
+                return Err(ReceiveError::UnknownSource(header.ssrc));
+            }
+            self.stream = None;
+        }
+        self.elsewhere = None;
+        let stream = self.stream.get_or_insert_with(|| Incoming::new(plan(self.codec, header.ssrc)));
+        let seq = stream.extend(header.seq);
+        if !stream.window.is_fresh(seq.0) {
+            return Err(ReceiveError::Replayed);
+        }
+        stream.record(now, self.epoch, seq, header.time, range.len(), None);
+        packet.truncate(range.end);
+        packet.advance(range.start);
+        let received = Received {
+            ssrc: header.ssrc,
+            codec: self.codec,
+            seq,
+            time: header.time,
+            marker: header.marker,
+            arrival: now,
+            repaired: false,
+            payload: packet,
+        };
+        Ok(Arrival { begins, received })
+    }
+
+    /// Whether a packet is near the last one of the stream. RFC 3550 appendix A.1.
+    fn goes_on(&self, header: &Header) -> bool {
+        let Some(highest) = self.stream.as_ref().filter(|stream| stream.plan.ssrc == header.ssrc) else { return false };
+        let Some(highest) = highest.highest() else { return false };
+        let ahead = header.seq.0.wrapping_sub(highest.seq().0);
+        ahead < MAX_DROPOUT || ahead > u16::MAX - MAX_MISORDER
+    }
+
+    /// Takes a packet of RTCP. Returns what its clock read when, if it says that.
+    pub fn rtcp(&mut self, now: Instant, packet: &[u8]) -> Option<(RtpTime, NtpTime)> {
+        let stream = self.stream.as_mut()?;
+        let mut map = None;
+        for packet in rtcp::packets(packet) {
+            // A camera that has no clock says so with zero. RFC 3550 §6.4.1.
+            if let Packet::SenderReport(info, _) = packet
+                && info.ssrc == stream.plan.ssrc
+                && info.ntp.0 != 0
+            {
+                stream.sender_report(now, info.time, info.ntp);
+                map = stream.clock_map;
+            }
+        }
+        map
+    }
+
+    /// Appends a report on the reception so far, and our name. RFC 3550 §6.4.2, §6.5.1.
+    pub fn report(&mut self, now: Instant, cname: &str, out: &mut Vec<u8>) {
+        let block = self.stream.as_mut().and_then(|stream| {
+            let lost = stream.expected().saturating_sub(stream.packets).min(0x7f_ffff) as u32;
+            stream.report(now).map(|block| ReportBlock { cumulative_lost: lost, ..block })
+        });
+        rtcp::write_receiver_report(out, self.ours, block.into_iter());
+        rtcp::write_names(out, std::iter::once(self.ours), cname.as_bytes());
+    }
+
+    /// Appends a request for a picture that a decoder can begin with; nothing before the first packet. RFC 4585 §6.3.1.
+    pub fn want_key(&mut self, now: Instant, cname: &str, out: &mut Vec<u8>) -> bool {
+        let Some(media) = self.stream.as_ref().map(|stream| stream.plan.ssrc) else { return false };
+        self.report(now, cname, out);
+        rtcp::write_picture_loss(out, self.ours, media);
+        true
+    }
+
+    /// Its figures at this moment, once a packet has come.
+    #[must_use]
+    pub fn stats(&self) -> Option<ReceivedStats> {
+        let stream = self.stream.as_ref()?;
+        Some(ReceivedStats { lost: stream.expected().saturating_sub(stream.packets), ..stream.stats() })
+    }
+}
+
+const fn plan(codec: Codec, ssrc: Ssrc) -> StreamPlan {
+    StreamPlan { direction: Direction::Receive, codec, payload_type: codec.payload_type(), ssrc, channel: 0 }
+}
+
+#[cfg(test)]
+mod tests;
