@@ -20,6 +20,7 @@ pub mod pipeline;
 pub mod players;
 pub mod snapshot;
 mod threads;
+pub mod tls;
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};

@@ -5,7 +5,6 @@
 mod grant;
 mod media;
 mod outflow;
-mod tls;
 mod viewer;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -27,12 +26,11 @@ use visavis_session::player::{Event as Wish, Leave, Place, Player, Ports, Progra
 
 pub use self::grant::{Grant, Scope};
 use self::outflow::Outflow;
-pub(super) use self::tls::FIRST_BYTE;
-use self::tls::Tls;
 use self::viewer::{Flow, STALL_LIMIT, Viewer};
 use super::formats::Formats;
 use super::peer::{ConnId, Destination};
 use super::snapshot::Served;
+use super::tls::Tls;
 
 /// Players at once, whatever the owner allows: with the legs of calls, below the descriptors that a process has by default.
 pub const MAX_PLAYERS: usize = 512;
@@ -245,7 +243,7 @@ impl Players {
             tracing::info!(%remote, "a player was sent away: too many are connected");
             return self.happenings.push_back(Happening::Close(conn));
         }
-        let tls = match self.grant.tls.as_ref().filter(|_| secure).map(Tls::new).transpose() {
+        let tls = match self.grant.tls.as_ref().filter(|_| secure).map(Tls::serve).transpose() {
             Ok(tls) => tls,
             Err(error) => {
                 tracing::error!(%error, "no connection over TLS can be taken");

@@ -17,7 +17,8 @@ use super::{ConnId, Output, Peer, Transmit};
 use crate::engine::config::Config;
 use crate::engine::event::Event;
 use crate::engine::leg::Leg;
-use crate::engine::players::{self, FIRST_BYTE, Happening, Players};
+use crate::engine::players::{self, Happening, Players};
+use crate::engine::tls::FIRST_BYTE;
 
 /// Those whom the owner lets watch, if there are any.
 pub(super) fn of(config: &Config, ports: Ports, clock: WallClock, rng: &mut ChaCha20Rng) -> Option<Players> {

@@ -9,8 +9,8 @@ use visavis_net::rtp::broadcast::Burst;
 use visavis_net::rtp::codec::{Codec, MediaKind};
 use visavis_session::player::{Choice, Player, Reason, Transport};
 
-use super::tls::Tls;
 use crate::engine::formats::Formats;
+use crate::engine::tls::Tls;
 
 /// What may wait for a connection before its player counts as stalled, in bytes: more is time by which it would be behind.
 const MAX_BACKLOG: usize = 128 * 1024;
