@@ -28,6 +28,7 @@ const SCALABLE_HIGH: u8 = 86;
 ///
 /// A hostile stream can have it hold some twenty pictures of 9.4 million pixels each: those of level 5.2.
 pub struct Decoder {
+    levels: Levels,
     /// None from an error until it is needed again.
     inner: Option<openh264::decoder::Decoder>,
     /// Only an IDR picture helps.
@@ -46,11 +47,18 @@ impl Decoder {
     /// # Errors
     /// When the library has no memory.
     pub fn new() -> Result<Self, H264Error> {
-        Ok(Self { inner: Some(open()?), lost: true, sets: Vec::new(), fresh: false, whole: Vec::new() })
+        Ok(Self {
+            levels: Levels::Full,
+            inner: Some(open()?),
+            lost: true,
+            sets: Vec::new(),
+            fresh: false,
+            whole: Vec::new(),
+        })
     }
 
     /// Decodes one access unit in Annex B form into `picture`, which takes its shape at 4:2:0; an odd last row or column
-    /// is cut off. Levels stay as they are, which in most streams is not full range: see [`Shape::full_range`].
+    /// is cut off. Levels become those of JPEG, the full range, whatever they were: see [`Shape::full_range`].
     ///
     /// `false` if there is no picture in it, or none that can be shown before a key access unit comes; `picture` is then
     /// as it was.
@@ -59,7 +67,7 @@ impl Decoder {
     /// When it is damaged, refers to something that is missing, or is of a kind or size that is not supported: the
     /// sender's fault. `picture` is then arbitrary, and nothing more comes before the next key access unit.
     pub fn decode(&mut self, access_unit: &[u8], picture: &mut Picture) -> Result<bool, H264Error> {
-        self.run(access_unit, |decoded| copy(decoded, picture))
+        self.run(access_unit, |decoded, levels| copy(decoded, levels, picture))
     }
 
     /// Decodes one access unit for the sake of those that follow, as [`Self::decode`] does, and saves the copying.
@@ -67,13 +75,13 @@ impl Decoder {
     /// # Errors
     /// Those of [`Self::decode`].
     pub fn pass(&mut self, access_unit: &[u8]) -> Result<bool, H264Error> {
-        self.run(access_unit, |_| Ok(()))
+        self.run(access_unit, |_, _| Ok(()))
     }
 
     fn run(
         &mut self,
         access_unit: &[u8],
-        take: impl FnMut(&DecodedYUV<'_>) -> Result<(), H264Error>,
+        take: impl FnMut(&DecodedYUV<'_>, Levels) -> Result<(), H264Error>,
     ) -> Result<bool, H264Error> {
         let layout = Layout::of(access_unit);
         let has_sps = self.keep_sets(access_unit, &layout);
@@ -98,7 +106,7 @@ impl Decoder {
         access_unit: &[u8],
         layout: &Layout,
         has_sps: bool,
-        mut take: impl FnMut(&DecodedYUV<'_>) -> Result<(), H264Error>,
+        mut take: impl FnMut(&DecodedYUV<'_>, Levels) -> Result<(), H264Error>,
     ) -> Result<bool, H264Error> {
         let inner = match &mut self.inner {
             Some(inner) => inner,
@@ -108,7 +116,7 @@ impl Decoder {
         let mut access_unit = &access_unit[..layout.end];
         if has_sps || self.lost || self.fresh {
             // Before the library takes memory for it.
-            check(&self.sets)?;
+            self.levels = check(&self.sets)?;
             self.whole.clear();
             self.whole.extend_from_slice(&self.sets);
             let own = layout.sets.last().filter(|_| has_sps).map_or(0, |set| set.end);
@@ -117,12 +125,12 @@ impl Decoder {
         }
         let mut shown = false;
         if let Some(decoded) = inner.decode(access_unit)? {
-            take(&decoded)?;
+            take(&decoded, self.levels)?;
             shown = true;
         }
         // There is one picture in an access unit; where there are more, the last one counts.
         for decoded in inner.flush_remaining()? {
-            take(&decoded)?;
+            take(&decoded, self.levels)?;
             shown = true;
         }
         Ok(shown)
@@ -178,8 +186,9 @@ fn open() -> Result<openh264::decoder::Decoder, H264Error> {
     Ok(openh264::decoder::Decoder::with_api_config(OpenH264API::from_source(), config)?)
 }
 
-/// Whether the pictures that these sets announce can be taken.
-fn check(sets: &[u8]) -> Result<(), H264Error> {
+/// Whether the pictures that these sets announce can be taken, and what their levels are.
+fn check(sets: &[u8]) -> Result<Levels, H264Error> {
+    let mut levels = Levels::Full;
     // One over, because an odd side is cut.
     let fits = |side: usize| (2..=MAX_SIDE + 1).contains(&side);
     for shape in nal::units(sets).filter_map(|set| Shape::of(&sets[set])) {
@@ -187,21 +196,43 @@ fn check(sets: &[u8]) -> Result<(), H264Error> {
         if !fits(width) || !fits(height) {
             return Err(H264Error::Size { width, height });
         }
+        levels = if shape.full_range { Levels::Full } else { Levels::Studio };
     }
-    Ok(())
+    Ok(levels)
 }
 
-fn copy(decoded: &DecodedYUV<'_>, picture: &mut Picture) -> Result<(), H264Error> {
+/// What black and white are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Levels {
+    /// 0 and 255; colours go as far.
+    Full,
+    /// 16 and 235; colours go from 16 to 240. ITU-R BT.601.
+    Studio,
+}
+
+/// What a sample of studio levels is at full range: `black` and what is below is 0, `range` above it is 255.
+fn widened(sample: u8, black: u8, range: u32) -> u8 {
+    let above = u32::from(sample.saturating_sub(black)).min(range);
+    // A product and no quotient, so that it is done for many at once; grey stays grey.
+    ((above * ((255 << 16) / range + 1) + (1 << 15)) >> 16) as u8
+}
+
+fn copy(decoded: &DecodedYUV<'_>, levels: Levels, picture: &mut Picture) -> Result<(), H264Error> {
     let (width, height) = decoded.dimensions();
     if !picture.reshape(width & !1, height & !1, Sampling::Yuv420) {
         return Err(H264Error::Size { width, height });
     }
     let width = picture.width();
     let (luma, blue, red) = decoded.strides();
-    let planes = [(decoded.y(), luma, width), (decoded.u(), blue, width / 2), (decoded.v(), red, width / 2)];
-    for (to, (from, stride, width)) in picture.planes_mut().into_iter().zip(planes) {
+    let (y, c) = (219, 224);
+    let planes = [(decoded.y(), luma, width, y), (decoded.u(), blue, width / 2, c), (decoded.v(), red, width / 2, c)];
+    for (to, (from, stride, width, range)) in picture.planes_mut().into_iter().zip(planes) {
         for (to, from) in to.chunks_exact_mut(width).zip(from.chunks(stride.max(1))) {
-            to.copy_from_slice(from.get(..width).ok_or(H264Error::Size { width, height })?);
+            let from = from.get(..width).ok_or(H264Error::Size { width, height })?;
+            match levels {
+                Levels::Full => to.copy_from_slice(from),
+                Levels::Studio => to.iter_mut().zip(from).for_each(|(to, from)| *to = widened(*from, 16, range)),
+            }
         }
     }
     Ok(())

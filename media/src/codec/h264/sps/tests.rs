@@ -48,10 +48,14 @@ fn the_shape_is_what_encoders_say() {
         assert_eq!(Shape::find(&unit.bytes), Some(expected));
     }
     for (name, full_range, options) in [
-        ("plain", false, ["-vf", "scale=200:150:flags=neighbor", "-profile:v", "high"]),
-        ("matrix", false, ["-vf", "scale=200:150:flags=neighbor", "-x264-params", "cqm=jvt"]),
-        ("full", true, ["-vf", "scale=200:150:flags=neighbor", "-x264-params", "fullrange=on"]),
-        ("main", false, ["-vf", "scale=200:150:flags=neighbor,setsar=16/15", "-profile:v", "main"]),
+        ("plain", false, ["-pix_fmt", "yuv420p", "-vf", "scale=200:150:flags=neighbor", "-profile:v", "high"]),
+        ("matrix", false, ["-pix_fmt", "yuv420p", "-vf", "scale=200:150:flags=neighbor", "-x264-params", "cqm=jvt"]),
+        ("full", true, ["-pix_fmt", "yuv420p", "-vf", "scale=200:150:flags=neighbor", "-x264-params", "fullrange=on"]),
+        (
+            "main",
+            false,
+            ["-pix_fmt", "yuv420p", "-vf", "scale=200:150:flags=neighbor,setsar=16/15", "-profile:v", "main"],
+        ),
     ] {
         let Some((_, units)) = x264(&format!("sps-{name}"), 2, &options) else { return };
         assert_eq!(Shape::find(&units[0]), Some(Shape { width: 200, height: 150, full_range }), "{name}");
