@@ -3,6 +3,7 @@
 mod args;
 mod block;
 mod book;
+mod camera;
 mod control;
 mod echo;
 mod generate;
@@ -33,12 +34,13 @@ use visavis_media::device::{DeviceError, VideoSinkSpec};
 use visavis_net::carrier::Carrier;
 use visavis_net::plan::SrtpProfile;
 use visavis_net::srtp::Rekeying;
-use visavis_session::call::{Purpose, RING_TIMEOUT};
+use visavis_session::call::{Purpose, RECONNECT_LIMIT, RING_TIMEOUT};
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Identity;
 
 use self::args::{Allow, Cli, Command, Global, Network, Running, Talk};
 use self::book::{Book, TargetError};
+use self::camera::CameraError;
 use self::control::Asked;
 #[cfg(unix)]
 use self::control::claim::{Claim, ClaimError};
@@ -105,6 +107,8 @@ enum Failure {
     #[error(transparent)]
     Players(#[from] PlayersError),
     #[error(transparent)]
+    Camera(#[from] CameraError),
+    #[error(transparent)]
     Device(#[from] DeviceError),
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -134,6 +138,8 @@ impl Failure {
             Self::Profile(ProfileError::Blocked(
                 BlockedError::Already(_) | BlockedError::Unknown(_) | BlockedError::Full,
             )) => Exit::Usage,
+            Self::Camera(CameraError::Passwords(_) | CameraError::Tls(_)) => Exit::Failed,
+            Self::Camera(_) => Exit::Usage,
             Self::Device(_) => Exit::Device,
             Self::Profile(_) | Self::Players(_) | Self::Engine(_) | Self::Randomness(_) => Exit::Failed,
             Self::Runtime(_) | Self::Pages { .. } | Self::Metrics { .. } => Exit::Failed,
@@ -194,7 +200,6 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
         }
         Command::Watch(args) => {
             let (identity, book) = open(&profile()?)?;
-            let (dial, contact) = book.target(&args.address, Purpose::Watch)?;
             let media = Media::watch(&args.receiving).keeping(&args.keeping);
             // Who asks for nothing that lasts wants a look.
             let glance = media.keep.is_a_picture()
@@ -203,6 +208,15 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
             let media = if glance { media.without_sound() } else { media };
             let admission = admission(&book, Auto::Nobody, false, false);
             let setup = Setup::one_way(&args.network, args.network.address(false), &args.running, admission);
+            if camera::is_address(&args.address) {
+                let order = camera::order(&args.address, &args.cameras)?;
+                let setup = Setup { reconnect: args.network.reconnect.unwrap_or(Duration::MAX), ..setup };
+                return converse(Goal::Camera { order, glance }, identity, book, media, setup, screen);
+            }
+            if let Some(option) = args.cameras.given() {
+                return Err(CameraError::NoCamera(option).into());
+            }
+            let (dial, contact) = book.target(&args.address, Purpose::Watch)?;
             return converse(Goal::Dial { dial, contact, glance }, identity, book, media, setup, screen);
         }
         Command::Answer(args) => {
@@ -292,7 +306,7 @@ impl Setup {
             separate_channels: false,
             // Nothing rings.
             ring_timeout: RING_TIMEOUT,
-            reconnect: network.reconnect,
+            reconnect: network.reconnect.unwrap_or(RECONNECT_LIMIT),
             duration: running.duration,
             control: !running.no_control,
             metrics: running.metrics,

@@ -21,6 +21,7 @@ pub mod players;
 pub mod snapshot;
 mod threads;
 pub mod tls;
+pub mod watch;
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -29,7 +30,7 @@ use std::thread;
 
 use rand_core::Rng;
 use tokio::runtime::{self, Runtime};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, watch as latest};
 use visavis_net::io::interfaces;
 use visavis_net::io::tcp::Listener;
 use visavis_net::io::udp::Socket;
@@ -52,7 +53,7 @@ pub struct Engine {
     /// What happened, in order.
     pub events: mpsc::Receiver<Event>,
     /// How the call stands.
-    pub snapshot: watch::Receiver<Snapshot>,
+    pub snapshot: latest::Receiver<Snapshot>,
 }
 
 /// Why an engine cannot start.
@@ -111,7 +112,7 @@ impl Engine {
 
         let (commands, command_inbox) = mpsc::channel(16);
         let (event_outbox, events) = mpsc::channel(256);
-        let (snapshot_outbox, snapshot) = watch::channel(Snapshot::default());
+        let (snapshot_outbox, snapshot) = latest::channel(Snapshot::default());
         let (frame_outbox, frames) = mpsc::channel(FRAME_QUEUE);
         let (device_outbox, devices) = mpsc::channel(16);
 

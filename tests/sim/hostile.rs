@@ -390,7 +390,7 @@ impl Hostile {
                 moved = true;
                 let bytes = std::mem::take(&mut bytes);
                 match transmit.to {
-                    Destination::Udp(_) | Destination::Rtcp(_) => {
+                    Destination::Udp(_) | Destination::Rtcp(_) | Destination::Port(..) => {
                         for packet in bytes.chunks(transmit.segment) {
                             self.hear_datagram(packet);
                         }
@@ -464,6 +464,8 @@ impl Hostile {
             match output {
                 Output::Resolve { conn, .. } => self.node.peer.resolved(self.now, conn, Ok(vec![self.address])),
                 Output::Connect { conn, .. } => self.wire = Wire::Tcp(conn),
+                // Only who watches a camera has any.
+                Output::OpenPorts { .. } => {}
                 Output::Close { conn } => self.closed |= matches!(self.wire, Wire::Tcp(ours) if ours == conn),
                 Output::Event(event) => self.node.events.push((self.now, event)),
                 Output::Media(output) => {

@@ -11,12 +11,12 @@ use visavis::engine::carriers::Carriers;
 use visavis::engine::command::Command;
 use visavis::engine::config::{Admission, Auto, Config, Contact, Keep, Quality};
 use visavis::engine::event::Event;
-use visavis::engine::peer::{ConnId, MediaOutput, Peer};
+use visavis::engine::peer::{ConnId, MediaOutput, Peer, Stream};
 use visavis::engine::players::Grant;
 use visavis_media::device::{AudioSinkSpec, AudioSourceSpec, Sinks, Sources, VideoSinkSpec, VideoSourceSpec};
 use visavis_net::buf::Payload;
 use visavis_net::carrier::Carrier;
-use visavis_net::plan::{SrtpProfile, StreamPlan};
+use visavis_net::plan::SrtpProfile;
 use visavis_net::rtp::codec::Codec;
 use visavis_net::rtp::codec::MediaKind::{self, Audio, Video};
 use visavis_net::rtp::session::{MAX_PAYLOAD, OutFrame, Received};
@@ -66,7 +66,7 @@ pub struct Node {
     /// Media that arrived, and when.
     pub arrived: Vec<Arrived>,
     /// Streams its pipelines were told of.
-    pub receiving: Vec<StreamPlan>,
+    pub receiving: Vec<Stream>,
     /// The byte budget of its pictures, in bit/s.
     pub budget: u32,
     /// Its ends of TCP connections: the node at the other end and its name for it.

@@ -309,7 +309,9 @@ impl World {
             let mut bytes = Vec::new();
             while let Some(transmit) = self.nodes[index].peer.poll_transmit(self.now, &mut bytes) {
                 match transmit.to {
-                    Destination::Udp(to) | Destination::Rtcp(to) => self.datagrams(index, to, &bytes, transmit.segment),
+                    Destination::Udp(to) | Destination::Rtcp(to) | Destination::Port(_, to) => {
+                        self.datagrams(index, to, &bytes, transmit.segment);
+                    }
                     Destination::Tcp(conn) => {
                         if let Some((other, theirs)) = self.nodes[index].connections.get(&conn).copied() {
                             let first = self.conditions.tcp_piece.unwrap_or(bytes.len()).min(bytes.len());
@@ -331,6 +333,8 @@ impl World {
                     self.nodes[index].peer.resolved(self.now, conn, address.map_err(|_| format!("no name {host}")));
                 }
                 Output::Connect { conn, addresses } => self.connect(index, conn, &addresses),
+                // Only who watches a camera has any.
+                Output::OpenPorts { .. } => {}
                 Output::Close { conn } => {
                     if let Some((other, theirs)) = self.nodes[index].connections.remove(&conn) {
                         self.pipe(other, Segment::Fin { conn: theirs });

@@ -1,6 +1,7 @@
 //! What can be typed.
 #![allow(rustdoc::broken_intra_doc_links, reason = "comments here are the help that people read: brackets are options")]
 
+mod cameras;
 mod players;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -13,6 +14,7 @@ use visavis_net::plan::{SrtpProfile, UnknownProfile};
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
+pub(crate) use self::cameras::{Cameras, Transport};
 pub(crate) use self::players::Players;
 #[cfg(unix)]
 use super::control::Switch;
@@ -69,8 +71,8 @@ pub(crate) enum Command {
     Answer(Answer),
     /// Let others watch the camera and hear the microphone
     Stream(Stream),
-    /// Watch what somebody streams
-    #[command(after_help = ADDRESSES)]
+    /// Watch what somebody streams, or a camera
+    #[command(after_help = PLACES)]
     Watch(Watch),
     /// Say what a running visavis does
     #[cfg(unix)]
@@ -124,6 +126,13 @@ Addresses:
   fe80::1%eth0              a link-local address and its interface
   visavis://host:port/name#fingerprint
                             what `visavis identity` prints: also says who it must be";
+
+const PLACES: &str = "\
+Addresses:
+  ana, alice.local, 192.0.2.7:9000, visavis://…
+                            somebody who streams, as for `visavis call`
+  rtsp://NAME@host/path     a camera, or any other RTSP server: Motion JPEG and H.264; Opus and G.711
+  rtsps://host:322/path     the same over TLS";
 
 /// The list of exit statuses, for `--help`.
 pub(crate) fn exit_table() -> String {
@@ -195,13 +204,15 @@ pub(crate) struct Stream {
 
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
-    /// Whom to watch: a contact, a host or a visavis:// address
+    /// Whom to watch: a contact, a host or a visavis:// address; or a camera: an rtsp:// or rtsps:// address
     #[arg(value_name = "ADDRESS")]
     pub(crate) address: String,
     #[command(flatten)]
     pub(crate) receiving: Receiving,
     #[command(flatten)]
     pub(crate) keeping: Keeping,
+    #[command(flatten)]
+    pub(crate) cameras: Cameras,
     #[command(flatten)]
     pub(crate) network: Network,
     #[command(flatten)]
@@ -373,9 +384,10 @@ pub(crate) struct Network {
     /// What carries a call: quic, tcp (with media by UDP where that passes), or auto: quic, and tcp where that gets no answer
     #[arg(long, value_name = "CARRIER", default_value = "auto", value_parser = carrier)]
     pub(crate) carrier: Carriers,
-    /// Wait this long for a side of which nothing is heard any more, before the call ends
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = patience)]
-    pub(crate) reconnect: Duration,
+    /// Wait this long for a side of which nothing is heard any more, before the call ends [default: 60, and for ever for a
+    /// camera]
+    #[arg(long, value_name = "SECONDS", value_parser = patience)]
+    pub(crate) reconnect: Option<Duration>,
 }
 
 /// How a call rings.

@@ -11,12 +11,14 @@ use visavis_net::plan::Path;
 use visavis_session::call::Lost;
 use visavis_session::identity::Fingerprint;
 
+use super::camera;
 use crate::blocked::Block;
 use crate::contacts::{Contact, Contacts};
 use crate::engine::event::Event;
 use crate::engine::mute::Muted;
 use crate::engine::players::Watching;
 use crate::engine::snapshot::{Flow, Phase, Snapshot, SoundPath, Viewer};
+use crate::engine::watch::Seen;
 use crate::exit::Exit;
 
 /// An event; `outcome` is the exit status that the end of a call means.
@@ -87,6 +89,25 @@ pub(crate) fn event(event: &Event, contacts: &Contacts, outcome: Option<Exit>) -
         Event::PlayerLeft { player: watching, reason } => {
             player(json!({"event": "player-left", "reason": reason.to_string()}), watching)
         }
+        Event::CameraPlays { camera, after } => with_camera(
+            json!({"event": "camera-plays", "after_s": after.map(|after| rounded(after.as_secs_f64()))}),
+            camera,
+        ),
+        Event::CameraLost { loss, again_in } => json!({
+            "event": "camera-lost",
+            "reason": loss.to_string(),
+            "again_in_s": rounded(again_in.as_secs_f64()),
+        }),
+        Event::CameraEnded { loss, duration } => {
+            let outcome = outcome.unwrap_or_else(|| camera::outcome(loss, !duration.is_zero()));
+            json!({
+                "event": "camera-ended",
+                "outcome": outcome.slug(),
+                "exit_status": outcome.code(),
+                "reason": loss.to_string(),
+                "duration_s": rounded(duration.as_secs_f64()),
+            })
+        }
         Event::Ended { peer, reason, duration } => {
             let outcome = outcome.unwrap_or_else(|| Exit::of(reason));
             with_peer(
@@ -125,6 +146,8 @@ pub(crate) fn status(snapshot: &Snapshot, contacts: &Contacts) -> Value {
         "watching": snapshot.viewers.iter().map(|viewer| watching(viewer, contacts)).collect::<Vec<_>>(),
         "lets_players_in": snapshot.lets_players_in,
         "players": snapshot.players.iter().map(|watching| player(json!({}), watching)).collect::<Vec<_>>(),
+        "camera": snapshot.camera.as_ref().map(|seen| with_camera(json!({}), seen)),
+        "hurried": snapshot.hurried,
         "recording": snapshot.recording,
         "recorded": snapshot.recorded,
         "muted": muted(snapshot.muted),
@@ -161,6 +184,17 @@ fn player(mut value: Value, player: &Watching) -> Value {
     value["skipped"] = json!(player.skipped);
     value["loss"] = json!(rounded(player.loss.into()));
     value["connected_s"] = json!(rounded(player.connected_for.as_secs_f64()));
+    value
+}
+
+/// Adds what is known of a camera that plays.
+fn with_camera(mut value: Value, camera: &Seen) -> Value {
+    value["url"] = json!(camera.url);
+    value["address"] = json!(camera.address.to_string());
+    value["formats"] = json!(camera.formats.iter().map(|codec| codec.encoding_name()).collect::<Vec<_>>());
+    value["transport"] = json!(if camera.interleaved { "tcp" } else { "udp" });
+    value["secure"] = json!(camera.secure);
+    value["max_latency_ms"] = json!(ms(camera.ceiling));
     value
 }
 

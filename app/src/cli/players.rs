@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use visavis_session::auth::{Users, UsersError};
+use zeroize::Zeroizing;
 
 use super::args::Players as Args;
 use super::tools::is_link_local;
@@ -45,16 +46,21 @@ pub(crate) fn grant(args: &Args, profile: &Profile) -> Result<Option<Grant>, Pla
 }
 
 fn users(path: &Path) -> Result<Users, PlayersError> {
+    let text = read_passwords(path)?;
+    Users::parse(&text).map_err(|source| PlayersError::Users { path: path.to_path_buf(), source })
+}
+
+/// The text of a file of names and passwords.
+pub(crate) fn read_passwords(path: &Path) -> Result<Zeroizing<String>, PlayersError> {
     let failed = |reason: String| PlayersError::Passwords { path: path.to_path_buf(), reason };
-    let text = read_secret(path, MAX_PASSWORDS).map_err(|error| match error {
+    read_secret(path, MAX_PASSWORDS).map_err(|error| match error {
         SecretError::Missing => failed("there is no such file".to_owned()),
         SecretError::TooOpen(mode) => {
             failed(format!("other users can read or change it (mode {mode:04o}); run: chmod 600 '{}'", path.display()))
         }
         SecretError::NotText => failed(format!("it is no text of at most {} KiB", MAX_PASSWORDS / 1024)),
         SecretError::Io(error) => failed(error.to_string()),
-    })?;
-    Users::parse(&text).map_err(|source| PlayersError::Users { path: path.to_path_buf(), source })
+    })
 }
 
 /// What a person is told about a grant, and what a program is.

@@ -1,7 +1,9 @@
 //! A call, a stream or a line of waiting callers, from the first command to the engine to the last event from it.
 
 mod orders;
+mod sight;
 mod trust;
+mod viewers;
 
 use std::collections::{HashMap, HashSet};
 use std::future::pending;
@@ -14,23 +16,22 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, Sleep, interval, sleep};
 use visavis_session::call::{EndReason, Purpose};
 use visavis_session::identity::Fingerprint;
-use visavis_session::player::Reason;
 
 use self::orders::UNATTENDED;
 use super::book::Book;
 use super::control::Asked;
-use super::hook::{Hook, Occasion};
+use super::hook::Hook;
 use super::output::{Screen, Style};
-use super::players::{self, Offer};
+use super::players::Offer;
 use super::tools::is_link_local;
 use super::words::sentence;
-use super::{json, words};
+use super::{camera, json, words};
 use crate::address::Address;
 use crate::engine::command::{Command, Dial};
 use crate::engine::event::Event;
 use crate::engine::mute::Muted;
-use crate::engine::players::Watching;
 use crate::engine::snapshot::{Phase, Snapshot};
+use crate::engine::watch::Order;
 use crate::exit::Exit;
 
 /// What the command is there for.
@@ -41,6 +42,12 @@ pub(crate) enum Goal {
         dial: Dial,
         /// The contact that was meant, if it was one.
         contact: Option<String>,
+        /// Leave with the first picture.
+        glance: bool,
+    },
+    /// Watch a camera, and leave when that is over.
+    Camera {
+        order: Order,
         /// Leave with the first picture.
         glance: bool,
     },
@@ -247,6 +254,7 @@ impl Desk {
                 }
                 self.send(Command::Dial(dial));
             }
+            Goal::Camera { order, .. } => self.watch_camera(&order),
             Goal::Stream => self.deadline = self.manner.duration.map(|duration| Box::pin(sleep(duration))),
             Goal::Answer { .. } => {}
         }
@@ -255,6 +263,7 @@ impl Desk {
     fn event(&mut self, event: &Event) {
         let outcome = match event {
             Event::Ended { reason, .. } => Some(self.outcome(reason)),
+            Event::CameraEnded { loss, .. } => Some(self.camera_outcome(loss)),
             _ => None,
         };
         self.screen.json(&json::event(event, self.book.contacts(), outcome));
@@ -329,6 +338,9 @@ impl Desk {
             Event::Notice { text } => self.screen.line(&sentence(text)),
             Event::PlayerJoined { player } => self.player_joined(player),
             Event::PlayerLeft { player, reason } => self.player_left(player, reason),
+            Event::CameraPlays { camera, after } => self.camera_plays(camera, *after),
+            Event::CameraLost { loss, again_in } => self.camera_lost(loss, *again_in),
+            Event::CameraEnded { loss, .. } => self.camera_ended(loss, outcome.unwrap_or(Exit::Failed)),
             Event::Ended { peer, reason, duration } => {
                 self.ended(peer.as_ref(), reason, *duration, outcome.unwrap_or(Exit::Failed));
             }
@@ -342,7 +354,7 @@ impl Desk {
     fn listening(&mut self, port: u16, reachable: &[SocketAddr]) {
         let what = match self.goal {
             // The caller's own port is of no interest to the caller.
-            Goal::Dial { .. } => return,
+            Goal::Dial { .. } | Goal::Camera { .. } => return,
             Goal::Answer { .. } => "Waiting for calls",
             Goal::Stream => "Streaming",
         };
@@ -356,19 +368,6 @@ impl Desk {
             offer.lines(port, reachable).iter().for_each(|line| self.screen.line(line));
             self.url = offer.urls(port, reachable).into_iter().next();
         }
-    }
-
-    fn player_joined(&mut self, player: &Watching) {
-        self.screen.line(&sentence(&format!("{} watches: {}", players::called(player), players::how(player))));
-        self.watching += 1;
-        self.run_hook(true, None, Some(player));
-    }
-
-    fn player_left(&mut self, player: &Watching, reason: &Reason) {
-        let (who, long) = (players::called(player), words::clock(player.connected_for));
-        self.screen.line(&sentence(&format!("{who} stopped watching after {long}: {reason}")));
-        self.watching = self.watching.saturating_sub(1);
-        self.run_hook(false, None, Some(player));
     }
 
     fn incoming(&mut self, peer: &Fingerprint, from: IpAddr, purpose: Purpose, auto: bool) {
@@ -398,29 +397,15 @@ impl Desk {
         }
     }
 
-    /// Somebody has begun to watch, or has left.
-    fn run_hook(&mut self, joined: bool, peer: Option<&Fingerprint>, player: Option<&Watching>) {
-        let known =
-            peer.and_then(|peer| if joined { self.viewers.get(peer).copied() } else { self.viewers.remove(peer) });
-        let address = known.or_else(|| player.map(|player| player.address.ip()));
-        let Some(hook) = &self.manner.hook else { return };
-        let contact = peer.and_then(|peer| self.book.contacts().with_key(peer));
-        let user = player.and_then(|player| player.user.as_deref());
-        let program = player.and_then(|player| player.agent.as_deref());
-        let viewers = self.watching;
-        if let Err(text) = hook.run(&Occasion { joined, peer, contact, user, player: program, address, viewers }) {
-            self.screen.error(&text);
-        }
-    }
-
     fn is_glance(&self) -> bool {
-        matches!(self.goal, Goal::Dial { glance: true, .. })
+        matches!(self.goal, Goal::Dial { glance: true, .. } | Goal::Camera { glance: true, .. })
     }
 
     fn device_failed(&mut self, role: &'static str, error: &str) {
         self.screen.error(&sentence(error));
         let asked_for = self.manner.chosen.contains(role) && !self.started.contains(role);
-        if asked_for && matches!(self.goal, Goal::Dial { .. }) && self.exit.is_none() {
+        let leaves = matches!(self.goal, Goal::Dial { .. } | Goal::Camera { .. });
+        if asked_for && leaves && self.exit.is_none() {
             self.exit = Some(Exit::Device);
             self.send(Command::HangUp);
         }
@@ -460,7 +445,7 @@ impl Desk {
         self.started.clear();
         self.deadline = self.deadline.take().filter(|_| self.stopping);
         match self.goal {
-            Goal::Dial { .. } | Goal::Answer { once: true } => {
+            Goal::Dial { .. } | Goal::Camera { .. } | Goal::Answer { once: true } => {
                 self.exit.get_or_insert(outcome);
                 self.stop();
             }
@@ -495,9 +480,12 @@ impl Desk {
             Style::Plain | Style::Journal | Style::Json => usize::MAX,
         };
         let text = match (&self.goal, snapshot.phase, &self.party) {
+            (Goal::Camera { .. }, _, _) if snapshot.camera.is_some() => {
+                snapshot.camera.as_ref().map(|seen| camera::status(snapshot, seen, width))
+            }
             (Goal::Stream, _, _) => Some(words::viewers(snapshot, self.book.contacts(), self.url.as_deref(), width)),
             (_, Phase::Connected, Some(party)) => Some(words::status(snapshot, &self.described(&party.key), width)),
-            (Goal::Dial { .. }, phase, _) if self.screen.style() == Style::Terminal => {
+            (Goal::Dial { .. } | Goal::Camera { .. }, phase, _) if self.screen.style() == Style::Terminal => {
                 words::waiting(phase).map(str::to_owned)
             }
             _ => None,
@@ -517,12 +505,12 @@ impl Desk {
         match self.goal {
             _ if self.stopping => self.done = Some(self.last_word()),
             Goal::Stream => self.stop(),
-            Goal::Dial { glance: true, .. } => {
+            Goal::Dial { glance: true, .. } | Goal::Camera { glance: true, .. } => {
                 self.exit = Some(Exit::Failed);
                 self.screen.error("no picture came: they may have no camera, or the network is too bad");
                 self.send(Command::HangUp);
             }
-            Goal::Dial { .. } | Goal::Answer { .. } => self.send(Command::HangUp),
+            Goal::Dial { .. } | Goal::Camera { .. } | Goal::Answer { .. } => self.send(Command::HangUp),
         }
     }
 
@@ -534,7 +522,7 @@ impl Desk {
         }
         // The ^C of the terminal stands in the last line now.
         self.screen.clear();
-        if matches!(self.goal, Goal::Dial { .. }) && !self.connected {
+        if matches!(self.goal, Goal::Dial { .. } | Goal::Camera { .. }) && !self.connected {
             self.exit.get_or_insert(Exit::Interrupted);
         }
         self.stop();

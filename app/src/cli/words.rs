@@ -95,12 +95,12 @@ pub(crate) fn sentence(text: &str) -> String {
     out
 }
 
-fn milliseconds(duration: Duration) -> String {
+pub(crate) fn milliseconds(duration: Duration) -> String {
     let ms = duration.as_secs_f64() * 1e3;
     if ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
 }
 
-fn flow(arrow: char, flow: &Flow) -> String {
+pub(crate) fn flow(arrow: char, flow: &Flow) -> String {
     let bits = flow.video_bitrate.saturating_add(flow.audio_bitrate);
     format!("{arrow} {:.0} fps {}", flow.frames_per_second, rate(bits))
 }
@@ -225,7 +225,7 @@ pub(crate) fn path(path: &Path) -> String {
 /// What somebody should always see.
 const RECORDED: &str = "● they record you";
 
-fn fit(mut parts: Vec<(u8, String)>, width: usize) -> String {
+pub(crate) fn fit(mut parts: Vec<(u8, String)>, width: usize) -> String {
     const SEPARATOR: &str = " · ";
     loop {
         let text = parts.iter().map(|(_, part)| part.as_str()).collect::<Vec<_>>().join(SEPARATOR);

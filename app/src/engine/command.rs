@@ -5,12 +5,15 @@ use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
 use super::config::Contact;
+use super::watch::Order;
 
 /// One request to the engine. At most 16 wait; a further one waits for room.
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Ring somebody, or watch somebody's stream.
     Dial(Dial),
+    /// Watch a camera, or any other RTSP server.
+    Watch(Box<Order>),
     /// Take the call that rings.
     Accept,
     /// Refuse the call that rings.

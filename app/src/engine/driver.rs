@@ -1,6 +1,7 @@
 //! The tokio shell around a [`Peer`]: one task that owns the sockets and the peer.
 
 mod connection;
+mod ports;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -20,6 +21,7 @@ use visavis_net::io::udp::{Datagram, RecvBatch, SendBatch, Socket};
 use visavis_net::rtp::codec::MediaKind;
 
 use self::connection::{Connection, LAST_WORDS, News, Outlet};
+use self::ports::CameraPorts;
 use super::clock;
 use super::command::Command;
 use super::event::Event;
@@ -77,6 +79,8 @@ pub(super) struct Driver {
     /// Reads and writes of connections, those included that the peer has let go of. At most [`MAX_TASKS`], and two for
     /// each connection that we dial.
     tasks: JoinSet<()>,
+    /// For the datagrams of a camera that we watch.
+    ports: Option<CameraPorts>,
     /// Connections being made.
     dialling: HashMap<ConnId, AbortHandle>,
     news: Outlet,
@@ -195,6 +199,7 @@ impl Driver {
             rtcp: rtcp.map(Arc::new),
             connections: HashMap::new(),
             tasks: JoinSet::new(),
+            ports: None,
             dialling: HashMap::new(),
             news,
             wiring,
@@ -306,6 +311,9 @@ impl Driver {
             Rare::Rtcp(datagram) => self.peer.rtcp(now, datagram.from, &datagram.packet),
             Rare::Snapshot => {
                 self.look_at_networks(now);
+                if self.figures.key_missing.load(Ordering::Relaxed) {
+                    self.peer.key_missing(now);
+                }
                 self.forget_ended();
                 self.renew_snapshot(now);
             }
@@ -372,6 +380,9 @@ impl Driver {
                     self.peer.tcp_backlog(now, conn, connection.unsent());
                 }
             }
+            News::Datagram(port, datagram) => {
+                self.peer.camera_datagram(now, conn, port, datagram.from, datagram.packet);
+            }
             News::Closed => {
                 if self.connections.remove(&conn).is_some() {
                     self.peer.tcp_closed(now, conn);
@@ -398,6 +409,10 @@ impl Driver {
                         if let Some(rtcp) = &self.rtcp {
                             rtcp.try_send(&batch);
                         }
+                    }
+                    Destination::Port(port, to) => {
+                        let batch = SendBatch { to, bytes: &self.batch, segment: transmit.segment };
+                        self.ports.iter().for_each(|ports| ports.send(port, &batch));
                     }
                     Destination::Tcp(conn) => self.write(now, conn),
                 }
@@ -447,7 +462,16 @@ impl Driver {
                 let attempt = connection::dial(conn, addresses, self.news.clone());
                 self.dialling.insert(conn, attempt);
             }
+            Output::OpenPorts { conn } => {
+                let opened = CameraPorts::open(conn, self.peer.pool(), &self.news);
+                let numbers = opened.map(|(ports, numbers)| {
+                    self.ports = Some(ports);
+                    numbers
+                });
+                self.peer.opened(clock::now(), conn, numbers);
+            }
             Output::Close { conn } => {
+                self.ports.take_if(|ports| ports.conn == conn);
                 self.connections.remove(&conn);
                 if let Some(attempt) = self.dialling.remove(&conn) {
                     attempt.abort();
@@ -476,6 +500,8 @@ impl Driver {
                         | Event::Recording { .. }
                         | Event::PlayerJoined { .. }
                         | Event::PlayerLeft { .. }
+                        | Event::CameraPlays { .. }
+                        | Event::CameraLost { .. }
                 )
             };
             let dropped = self.backlog.iter().position(at_will).unwrap_or(0);
@@ -490,6 +516,7 @@ impl Driver {
         snapshot.sent.frames_per_second = self.rates.sent;
         snapshot.received.frames_per_second = self.rates.shown;
         (snapshot.jitter_buffer, snapshot.sound) = (self.figures.sound.jitter_buffer(), self.figures.sound.read());
+        snapshot.hurried = self.figures.hurried.load(Ordering::Relaxed);
         self.protection.follow(snapshot.sent.loss, &self.figures);
         self.wiring.snapshot.send_replace(snapshot);
     }

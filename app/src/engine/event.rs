@@ -13,9 +13,11 @@ use visavis_session::sas::Sas;
 
 use super::carriers::Chosen;
 use super::players::Watching;
+use super::watch::{Loss, Seen};
 
 /// One thing that happened. At most 256 wait; beyond that the oldest of those goes first that a peer can cause at will:
-/// [`Event::Notice`], [`Event::Recording`], [`Event::PlayerJoined`] and [`Event::PlayerLeft`].
+/// [`Event::Notice`], [`Event::Recording`], [`Event::PlayerJoined`], [`Event::PlayerLeft`], [`Event::CameraPlays`] and
+/// [`Event::CameraLost`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -137,6 +139,27 @@ pub enum Event {
         player: Watching,
         /// Why.
         reason: Reason,
+    },
+    /// A camera that we watch plays.
+    CameraPlays {
+        /// What is known of it.
+        camera: Seen,
+        /// How long it was lost, if it has played before.
+        after: Option<Duration>,
+    },
+    /// It does not any more; it is tried again.
+    CameraLost {
+        /// Why.
+        loss: Loss,
+        /// When.
+        again_in: Duration,
+    },
+    /// It cannot be watched, or not any more.
+    CameraEnded {
+        /// Why.
+        loss: Loss,
+        /// How long it played, with what it was lost in between.
+        duration: Duration,
     },
     /// The call or stream is over.
     Ended {

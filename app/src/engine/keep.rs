@@ -10,13 +10,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use visavis_media::codec::g711::Law;
+use visavis_media::codec::jpeg::Encoder;
+use visavis_media::picture::Picture;
 use visavis_media::record::{Content, Frame, Recorder};
+use visavis_net::payload::h264::AccessUnit;
 use visavis_net::payload::jpeg::JpegFrame;
-use visavis_net::rtp::codec::MediaKind;
+use visavis_net::rtp::codec::{Codec, MediaKind};
 use visavis_net::rtp::ids::Ssrc;
 use visavis_net::rtp::session::Received;
 use visavis_net::rtp::time::{NtpTime, RtpTime, WallClock};
@@ -30,6 +34,8 @@ use crate::files::{Existing, Readers, write_whole};
 const QUEUE: usize = 1024;
 /// Bytes of frames on their way to the disk, likewise: six seconds of the largest pictures.
 const QUEUE_BYTES: usize = 32 << 20;
+/// The JPEG quality of pictures that came in another format.
+const QUALITY: u8 = 92;
 /// The thread looks this often whether something is to be written.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
@@ -95,11 +101,6 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// Whose frames it has.
-    pub(super) fn stream(&self) -> Ssrc {
-        self.stream
-    }
-
     /// What follows is of another stream.
     pub(super) fn turn_to(&mut self, stream: Ssrc) {
         self.stream = stream;
@@ -115,19 +116,45 @@ impl Tap {
         if let Some(recording) = &self.recording {
             let data = Bytes::copy_from_slice(&received.payload);
             let (time, arrival) = (received.time, received.arrival);
-            recording.frame(Frame { stream: self.stream, time, arrival, data, content: Content::Sound });
+            let content = match received.codec {
+                Codec::Pcmu => Content::G711(Law::Mu),
+                Codec::Pcma => Content::G711(Law::A),
+                Codec::Opus | Codec::Jpeg | Codec::H264 => Content::Sound,
+            };
+            recording.frame(Frame { stream: self.stream, time, arrival, data, content });
         }
     }
 
-    pub(super) fn picture(&self, last: &Received, picture: &JpegFrame) {
+    pub(super) fn picture(&self, arrival: Instant, picture: &JpegFrame) {
         if let Some(pictures) = &self.pictures {
-            pictures.see(&picture.jpeg);
+            pictures.see(|| Some(picture.jpeg.clone()));
         }
         if let Some(recording) = &self.recording {
             let content = Content::Picture { width: picture.width, height: picture.height };
-            let (time, arrival, data) = (picture.time, last.arrival, picture.jpeg.clone());
+            let (time, data) = (picture.time, picture.jpeg.clone());
             recording.frame(Frame { stream: self.stream, time, arrival, data, content });
         }
+    }
+
+    pub(super) fn access_unit(&self, arrival: Instant, unit: &AccessUnit) {
+        if let Some(recording) = &self.recording {
+            let (time, data, content) = (unit.time, unit.annex_b.clone(), Content::H264 { key: unit.key });
+            recording.frame(Frame { stream: self.stream, time, arrival, data, content });
+        }
+    }
+
+    /// Whether the next picture is wanted, also where it would not be decoded for anything else.
+    pub(super) fn wants_picture(&self) -> bool {
+        self.pictures.as_ref().is_some_and(|pictures| pictures.wanted.load(Ordering::Relaxed))
+    }
+
+    /// A picture as it is shown: kept if one is wanted and none came as a JPEG file.
+    pub(super) fn decoded(&self, picture: &Picture) {
+        let Some(pictures) = &self.pictures else { return };
+        pictures.see(|| {
+            let encoded = Encoder::new().and_then(|mut encoder| encoder.encode(picture, QUALITY));
+            encoded.inspect_err(|error| tracing::error!(%error, "the picture is not kept")).ok()
+        });
     }
 }
 
@@ -258,11 +285,12 @@ struct Pictures {
 }
 
 impl Pictures {
-    fn see(self: &Arc<Self>, jpeg: &Bytes) {
+    fn see(self: &Arc<Self>, jpeg: impl FnOnce() -> Option<Bytes>) {
         if !self.wanted.swap(false, Ordering::Relaxed) {
             return;
         }
-        let (this, jpeg) = (Arc::clone(self), jpeg.clone());
+        let this = Arc::clone(self);
+        let Some(jpeg) = jpeg() else { return };
         let write = move || match write_whole(&this.path, &jpeg, Existing::Replace, Readers::Usual) {
             Ok(()) => tell(&this.news, Event::SnapshotWritten { path: this.path.clone() }),
             Err(error) => {

@@ -34,12 +34,13 @@ mod quic;
 mod redial;
 mod rings;
 mod strangers;
+mod watch;
 mod wishes;
 
 use self::admit::Yielded;
 use self::dial::Dialling;
-pub use self::media::MediaOutput;
 use self::media::MediaState;
+pub use self::media::{MediaOutput, Stream};
 use self::rings::Rings;
 use self::strangers::Strangers;
 pub use self::strangers::{MAX_HANDSHAKES, MAX_HANDSHAKES_OF_BLOCK};
@@ -50,6 +51,7 @@ use super::leg::{Happening, Leg, Line, Source, Way};
 use super::meter::Meter;
 use super::players::Players;
 use super::snapshot::{Phase, Snapshot, Viewer};
+use super::watch::Watch;
 
 /// Names a connection between a [`Peer`] and the shell around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,7 +83,12 @@ pub enum Output {
         /// The addresses, one at least.
         addresses: Vec<SocketAddr>,
     },
-    /// Send what is pending, then close the connection.
+    /// Open ports for the datagrams of a camera, then call [`Peer::opened`]. They are closed with the connection.
+    OpenPorts {
+        /// The name to report back under.
+        conn: ConnId,
+    },
+    /// Send what is pending, then close the connection, and the ports that were opened for it.
     Close {
         /// Which.
         conn: ConnId,
@@ -108,6 +115,8 @@ pub enum Destination {
     Udp(SocketAddr),
     /// Our port for RTCP of players that have a port of their own for it.
     Rtcp(SocketAddr),
+    /// One of the ports that were opened for a camera, as [`Ports`](super::watch::Ports) numbers them, to this address.
+    Port(usize, SocketAddr),
     /// A control connection.
     Tcp(ConnId),
 }
@@ -146,6 +155,8 @@ pub struct Peer {
     strangers: Strangers,
     /// Plain players, if the owner grants them anything.
     players: Option<Players>,
+    /// The camera that we watch.
+    watch: Option<Box<Watch>>,
     media: MediaState,
     meter: Meter,
     /// Memory for what comes of one input, empty in between.
@@ -202,6 +213,7 @@ impl Peer {
             focus: None,
             yielded: None,
             players,
+            watch: None,
             media: MediaState::default(),
             meter: Meter::default(),
             happenings: Vec::new(),
@@ -235,7 +247,7 @@ impl Peer {
 
     fn has_nobody(&self) -> bool {
         let players = self.players.as_ref().is_some_and(|players| !players.is_empty());
-        self.legs.is_empty() && self.dialling.is_none() && self.yielded.is_none() && !players
+        self.legs.is_empty() && self.dialling.is_none() && self.yielded.is_none() && !players && self.watch.is_none()
     }
 
     fn ask(&mut self, now: Instant, id: ConnId, ask: impl FnOnce(&mut Call)) {
@@ -265,7 +277,7 @@ impl Peer {
     /// Bytes arrived on a connection.
     pub fn tcp(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
         let pool = self.pool.clone();
-        if self.is_of_player(now, conn, bytes) {
+        if self.is_of_camera(now, conn, bytes) || self.is_of_player(now, conn, bytes) {
             return;
         }
         let id = self.leg_of(conn);
@@ -274,7 +286,7 @@ impl Peer {
 
     /// A connection was closed by the other side or failed.
     pub fn tcp_closed(&mut self, now: Instant, conn: ConnId) {
-        if self.player_closed(now, conn) {
+        if self.camera_closed(now, conn) || self.player_closed(now, conn) {
             return;
         }
         let id = self.leg_of(conn);
@@ -338,6 +350,9 @@ impl Peer {
             if let Some(transmit) = self.quic.as_mut().and_then(|quic| quic.poll_transmit(now, out)) {
                 return Some(Transmit { to: Destination::Udp(transmit.to), segment: transmit.segment });
             }
+            if let Some(transmit) = self.poll_camera(now, out) {
+                return Some(transmit);
+            }
             if let Some(transmit) = self.poll_players(now, out) {
                 return Some(transmit);
             }
@@ -381,7 +396,8 @@ impl Peer {
         let dialling = self.dialling.as_ref().and_then(Dialling::poll_timeout);
         let quic = self.quic.as_ref().and_then(Endpoint::poll_timeout);
         let players = self.players.as_ref().and_then(Players::poll_timeout);
-        let others = [yielded, dialling, quic, players, self.redial_due(), self.strangers.poll_timeout()];
+        let watch = self.watch.as_ref().and_then(|watch| watch.poll_timeout());
+        let others = [yielded, dialling, quic, players, watch, self.redial_due(), self.strangers.poll_timeout()];
         self.legs.values().filter_map(Leg::poll_timeout).chain(others.into_iter().flatten()).min()
     }
 
@@ -392,6 +408,7 @@ impl Peer {
         }
         self.strangers.handle_timeout(now);
         self.players_timeout(now);
+        self.camera_timeout(now);
         if let Some(quic) = &mut self.quic {
             quic.handle_timeout(now);
             self.quic_events(now);
@@ -415,7 +432,9 @@ impl Peer {
         else {
             let phase = if self.dialling.is_some() { Phase::Dialling } else { Phase::Idle };
             let muted = self.media.muted();
-            return Snapshot { phase, viewers, players, lets_players_in, served, muted, ..Snapshot::default() };
+            let base = self.camera_snapshot(now);
+            let phase = if self.watch.is_some() { base.phase } else { phase };
+            return Snapshot { phase, viewers, players, lets_players_in, served, muted, ..base };
         };
         let mut snapshot = Snapshot {
             phase: leg.phase(),

@@ -1,32 +1,26 @@
 //! The four pipelines of a call as plain steps: a thread of the engine or the simulator calls them with the time.
 
+mod play_audio;
+mod play_video;
 mod send;
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use visavis_media::device::audio_sink::AudioSink;
-use visavis_media::device::lasting::{Lasting, Turn};
-use visavis_media::device::video_sink::VideoSink;
-use visavis_media::device::{AudioSinkSpec, DeviceError, VideoSinkSpec};
-use visavis_media::pcm::{BLOCK, BLOCK_TIME};
-use visavis_media::playout::{Playout, PlayoutConfig};
-use visavis_media::sync::{ClockMap, PlayPoint};
-use visavis_media::video_playout::VideoPlayout;
-use visavis_net::payload;
-use visavis_net::payload::jpeg::Depacketizer;
-use visavis_net::rtp::codec::MediaKind;
-use visavis_net::rtp::ids::Ssrc;
+use visavis_media::device::DeviceError;
+use visavis_media::device::lasting::Turn;
+use visavis_media::sync::PlayPoint;
 use visavis_net::rtp::session::{OutFrame, Received};
-use visavis_net::rtp::time::{ClockRate, NtpTime, RtpTime, WallClock};
+use visavis_net::rtp::time::{NtpTime, RtpTime};
 
-use super::config::Quality;
-use super::figures::{Growth, SoundFigures};
+use super::figures::SoundFigures;
 use super::formats::Wanted;
-use super::keep::Tap;
 use super::mute::Mute;
+use super::peer::Stream;
 
+pub use self::play_audio::PlayAudio;
+pub use self::play_video::PlayVideo;
 pub use self::send::{SendAudio, SendVideo};
 
 /// What the pipelines, the driver and the status line tell each other without waiting.
@@ -44,6 +38,10 @@ pub struct Figures {
     pub pictures_sent: AtomicU64,
     /// Pictures shown, or complete where they are not shown.
     pub pictures_shown: AtomicU64,
+    /// Pictures of theirs that were not shown so that none came too late.
+    pub hurried: AtomicU64,
+    /// Pictures of theirs cannot be shown until one comes that a decoder can begin with.
+    pub key_missing: AtomicBool,
     /// Where sound spends its time.
     pub sound: SoundFigures,
     /// Encoded frames that the driver had no room for.
@@ -103,10 +101,10 @@ pub trait Play {
     ///
     /// # Errors
     /// When the decoder cannot be started.
-    fn renew(&mut self, stream: Ssrc) -> Result<(), DeviceError>;
+    fn renew(&mut self, stream: Stream) -> Result<(), DeviceError>;
 
     /// Takes one packet.
-    fn push(&mut self, received: &Received);
+    fn push(&mut self, received: Received);
 
     /// A sender report said that `time` is `ntp`.
     fn clock_map(&mut self, time: RtpTime, ntp: NtpTime);
@@ -131,212 +129,6 @@ pub trait Play {
     /// # Errors
     /// When the file cannot be completed.
     fn finish(self, now: Instant) -> Result<(), DeviceError>;
-}
-
-/// Sound in: the jitter buffer and what plays it.
-pub struct PlayAudio {
-    config: PlayoutConfig,
-    playout: Playout,
-    sink: Lasting<AudioSink>,
-    block: [i16; BLOCK],
-    tap: Tap,
-    underrun: Growth,
-    concealed: Growth,
-}
-
-impl PlayAudio {
-    /// Opens the sink.
-    ///
-    /// # Errors
-    /// When the sink or the decoder cannot be started.
-    pub fn open(spec: &AudioSinkSpec, quality: &Quality, now: Instant, tap: Tap) -> Result<Self, DeviceError> {
-        let config = PlayoutConfig { initial_delay: quality.initial_delay, ..PlayoutConfig::default() };
-        let playout = Self::playout(config)?;
-        let sink = AudioSink::lasting(spec, now)?;
-        Ok(Self {
-            config,
-            playout,
-            sink,
-            block: [0; BLOCK],
-            tap,
-            underrun: Growth::default(),
-            concealed: Growth::default(),
-        })
-    }
-
-    fn playout(config: PlayoutConfig) -> Result<Playout, DeviceError> {
-        Playout::new(config).map_err(|error| codec("Opus", &error))
-    }
-
-    /// Everything the jitter buffer counts.
-    #[must_use]
-    pub fn stats(&self) -> visavis_media::playout::PlayoutStats {
-        self.playout.stats()
-    }
-}
-
-impl Play for PlayAudio {
-    fn renew(&mut self, stream: Ssrc) -> Result<(), DeviceError> {
-        self.playout = Self::playout(self.config)?;
-        self.tap.turn_to(stream);
-        Ok(())
-    }
-
-    fn started(&self) -> Option<Instant> {
-        self.sink.device().filter(|_| self.sink.is_real()).map(AudioSink::started_at)
-    }
-
-    fn turn(&mut self, now: Instant) -> Option<Turn> {
-        self.sink.turn(now)
-    }
-
-    fn next_due(&self) -> Option<Instant> {
-        let sink = self.sink.device()?;
-        // Two blocks at once cost one waking less.
-        let wait = if sink.is_patient() && self.playout.is_ahead() { BLOCK_TIME } else { Duration::ZERO };
-        Some(sink.next_due() + wait)
-    }
-
-    fn push(&mut self, received: &Received) {
-        if let Err(error) = payload::opus::check(&received.payload) {
-            tracing::debug!(%error, "sound packet refused");
-            return;
-        }
-        // The word for it may have been lost where too much was to be played.
-        if received.ssrc != self.tap.stream() && self.renew(received.ssrc).is_err() {
-            return;
-        }
-        self.tap.sound(received);
-        self.playout.push(received.into());
-    }
-
-    fn clock_map(&mut self, time: RtpTime, ntp: NtpTime) {
-        self.tap.clock_map(MediaKind::Audio, time, ntp);
-        self.playout.clock_map(time, ntp);
-    }
-
-    fn step(&mut self, now: Instant, figures: &Figures) -> Result<(), DeviceError> {
-        while let Some(sink) = self.sink.device_mut().filter(|sink| sink.next_due() <= now) {
-            let due = sink.next_due();
-            let at = if sink.is_patient() && now.duration_since(due) < 2 * BLOCK_TIME { due } else { now };
-            self.playout.set_latency(sink.latency());
-            self.playout.step(at, &mut self.block);
-            if let Err(error) = sink.write(now, &self.block) {
-                self.sink.lost(now, error)?;
-            }
-            figures.set_play_point(self.playout.playing());
-        }
-        let stats = self.playout.stats();
-        figures.sound.buffered(&stats, self.concealed.of(stats.concealed));
-        if let Some(sink) = self.sink.device() {
-            figures.sound.played(sink.latency(), sink.system(), self.underrun.of(sink.missed()));
-        }
-        Ok(())
-    }
-
-    fn finish(self, _now: Instant) -> Result<(), DeviceError> {
-        // A WAV file is completed when the sink goes.
-        Ok(())
-    }
-}
-
-/// Pictures in: reassembly, decoding when due, and what shows them.
-pub struct PlayVideo {
-    depacketizer: Depacketizer,
-    clock_map: ClockMap,
-    playout: VideoPlayout,
-    sink: VideoSink,
-    /// Where the sound was at the last step.
-    sound: Option<PlayPoint>,
-    /// When the first picture was shown; a file sink's first tick.
-    started: Option<Instant>,
-    tap: Tap,
-    /// Pictures that were complete and are not shown anywhere.
-    unseen: u64,
-}
-
-impl PlayVideo {
-    /// Opens the sink.
-    ///
-    /// # Errors
-    /// When the sink or the decoder cannot be started.
-    pub fn open(spec: &VideoSinkSpec, clock: WallClock, tap: Tap) -> Result<Self, DeviceError> {
-        Ok(Self {
-            depacketizer: Depacketizer::new(),
-            clock_map: ClockMap::new(ClockRate::VIDEO),
-            playout: Self::playout()?,
-            sink: VideoSink::open(spec, clock)?,
-            sound: None,
-            started: None,
-            tap,
-            unseen: 0,
-        })
-    }
-
-    fn playout() -> Result<VideoPlayout, DeviceError> {
-        VideoPlayout::new().map_err(|error| codec("JPEG", &error))
-    }
-}
-
-impl Play for PlayVideo {
-    fn renew(&mut self, stream: Ssrc) -> Result<(), DeviceError> {
-        (self.depacketizer, self.clock_map) = (Depacketizer::new(), ClockMap::new(ClockRate::VIDEO));
-        self.playout = Self::playout()?;
-        self.tap.turn_to(stream);
-        Ok(())
-    }
-
-    fn started(&self) -> Option<Instant> {
-        self.started
-    }
-
-    fn turn(&mut self, _now: Instant) -> Option<Turn> {
-        // A file or a window does not come and go.
-        None
-    }
-
-    fn next_due(&self) -> Option<Instant> {
-        [self.playout.next_due(self.sound), self.sink.next_due()].into_iter().flatten().min()
-    }
-
-    fn push(&mut self, received: &Received) {
-        if received.ssrc != self.tap.stream() && self.renew(received.ssrc).is_err() {
-            return;
-        }
-        match self.depacketizer.push(received.seq, received.time, received.marker, &received.payload) {
-            Ok(Some(frame)) => {
-                self.tap.picture(received, &frame);
-                if !self.sink.wants_pictures() {
-                    self.unseen += 1;
-                    return;
-                }
-                let captured = self.clock_map.ntp(frame.time);
-                self.playout.push(received.arrival, frame.time, captured, frame.jpeg);
-            }
-            Ok(None) => {}
-            Err(error) => tracing::debug!(%error, "picture packet refused"),
-        }
-    }
-
-    fn clock_map(&mut self, time: RtpTime, ntp: NtpTime) {
-        self.tap.clock_map(MediaKind::Video, time, ntp);
-        self.clock_map.set(time, ntp);
-    }
-
-    fn step(&mut self, now: Instant, figures: &Figures) -> Result<(), DeviceError> {
-        self.sound = figures.play_point();
-        figures.pictures_shown.fetch_add(std::mem::take(&mut self.unseen), Ordering::Relaxed);
-        while let Some(shown) = self.playout.step(now, self.sound) {
-            figures.pictures_shown.fetch_add(1, Ordering::Relaxed);
-            self.started.get_or_insert(now);
-            self.sink.show(now, &shown)?;
-        }
-        self.sink.step(now)
-    }
-
-    fn finish(self, now: Instant) -> Result<(), DeviceError> {
-        self.sink.finish(now)
-    }
 }
 
 fn codec(what: &'static str, error: &impl ToString) -> DeviceError {

@@ -10,6 +10,7 @@ use visavis_session::identity::Fingerprint;
 use super::carriers::Chosen;
 use super::mute::Muted;
 use super::players::Watching;
+use super::watch::Seen;
 
 /// The latest state, replaced four times a second while a call lasts.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +49,10 @@ pub struct Snapshot {
     pub recording: bool,
     /// Whether somebody says that they record what we send.
     pub recorded: bool,
+    /// The camera that we watch, while it plays.
+    pub camera: Option<Seen>,
+    /// Pictures received that were not shown, so that none came too late.
+    pub hurried: u64,
     /// Who watches now, the one who came first first.
     pub viewers: Vec<Viewer>,
     /// Whether plain players are let in now.

@@ -15,9 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use visavis_media::device::lasting::Turn;
 use visavis_media::device::{AudioSourceSpec, DeviceError, VideoSourceSpec};
-use visavis_net::plan::StreamPlan;
 use visavis_net::rtp::codec::{Codec, MediaKind};
-use visavis_net::rtp::ids::Ssrc;
 use visavis_net::rtp::session::{OutFrame, Received};
 use visavis_net::rtp::time::{NtpTime, RtpTime, WallClock};
 
@@ -25,7 +23,7 @@ use super::clock;
 use super::config::Config;
 use super::event::Event;
 use super::keep::Keeping;
-use super::peer::MediaOutput;
+use super::peer::{MediaOutput, Stream};
 use super::pipeline::{Capture, Figures, Play, PlayAudio, PlayVideo, SendAudio, SendVideo};
 
 /// Encoded frames on their way to the driver: some 300 ms of a call. A frame that finds it full is dropped and counted.
@@ -71,7 +69,7 @@ struct Camera {
 /// What a playing pipeline is fed.
 enum Feed {
     /// What follows is of another stream.
-    Stream(Ssrc),
+    Stream(Box<Stream>),
     Packet(Received),
     ClockMap(RtpTime, NtpTime),
 }
@@ -106,7 +104,7 @@ impl Media {
                 self.open_and_close(clock::now());
             }
             MediaOutput::KeyPicture => self.figures.key_wanted.store(true, Ordering::Relaxed),
-            MediaOutput::StartReceiving(plan) => self.start_playing(&plan),
+            MediaOutput::StartReceiving(stream) => self.start_playing(stream),
             MediaOutput::StopReceiving => {
                 self.playing = [None, None];
                 self.keeping.stop();
@@ -190,24 +188,24 @@ impl Media {
         }
     }
 
-    fn start_playing(&mut self, plan: &StreamPlan) {
-        let kind = plan.codec.kind();
+    fn start_playing(&mut self, stream: Stream) {
+        let kind = stream.codec.kind();
         if self.playing[kind as usize].is_some() {
             // A device that works is not closed for that.
-            return self.feed(kind, Feed::Stream(plan.ssrc), false);
+            return self.feed(kind, Feed::Stream(Box::new(stream)), false);
         }
-        let tap = self.keeping.tap(plan.ssrc);
+        let tap = self.keeping.tap(stream.ssrc);
         let (clock, quality) = (self.clock, self.config.quality);
         self.playing[kind as usize] = match kind {
             MediaKind::Audio => {
                 let spec = self.config.sinks.audio.clone();
                 self.spawn_player("audio-play", "audio-sink", move || {
-                    PlayAudio::open(&spec, &quality, clock::now(), tap)
+                    PlayAudio::open(&spec, &quality, clock::now(), stream, tap)
                 })
             }
             MediaKind::Video => {
                 let spec = self.config.sinks.video.clone();
-                self.spawn_player("video-play", "video-sink", move || PlayVideo::open(&spec, clock, tap))
+                self.spawn_player("video-play", "video-sink", move || PlayVideo::open(&spec, clock, stream, tap))
             }
         };
     }
@@ -268,8 +266,8 @@ impl Media {
                 while !stop.load(Ordering::Relaxed) && outcome.is_ok() {
                     while let Ok(feed) = fed.pop() {
                         match feed {
-                            Feed::Stream(ssrc) => pipeline.renew(ssrc)?,
-                            Feed::Packet(received) => pipeline.push(&received),
+                            Feed::Stream(stream) => pipeline.renew(*stream)?,
+                            Feed::Packet(received) => pipeline.push(received),
                             Feed::ClockMap(time, ntp) => pipeline.clock_map(time, ntp),
                         }
                     }

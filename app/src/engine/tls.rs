@@ -54,7 +54,6 @@ impl Tls {
 
     /// The client's end, of a connection to `host`: a name or an address, an IPv6 address without brackets. What is sealed before the
     /// handshake is done waits for that; begin with [`Self::seal`] of whatever there is, or of nothing.
-    #[cfg_attr(not(test), allow(dead_code, reason = "whoever connects out over TLS comes next"))]
     pub(in crate::engine) fn dial(config: &Arc<ClientConfig>, host: &str) -> Result<Self, TlsError> {
         // A scope is of this machine's, and in no certificate. RFC 6874 §3.
         let name = host.split('%').next().unwrap_or_default();

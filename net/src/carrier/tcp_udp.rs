@@ -67,8 +67,9 @@ pub struct Framer {
     /// The length of the plain message at `start`, once its head is known.
     message: Option<usize>,
     fault: Option<FrameError>,
-    /// Frames of media that are longer than our packets are passed over.
+    /// Frames of media that are longer than our packets are passed over, and how many were.
     patient: bool,
+    passed_over: u64,
 }
 
 impl Framer {
@@ -82,6 +83,12 @@ impl Framer {
     /// a use for them here.
     pub const fn pass_over_long_media(&mut self) {
         self.patient = true;
+    }
+
+    /// How many frames were passed over.
+    #[must_use]
+    pub const fn passed_over(&self) -> u64 {
+        self.passed_over
     }
 
     /// Takes what was read. Beyond [`MAX_BUFFERED`] nothing is kept and [`Self::next`] will say so.
@@ -148,6 +155,7 @@ impl Framer {
         let Some(body) = rest.get(..len) else { return Ok(None) };
         if long {
             self.start += FRAME_HEAD + len;
+            self.passed_over += 1;
             return self.take(pool);
         }
         let frame = if channel == CONTROL_CHANNEL {

@@ -99,7 +99,7 @@ impl Receiver {
         let Some(highest) = self.stream.as_ref().filter(|stream| stream.plan.ssrc == header.ssrc) else { return false };
         let Some(highest) = highest.highest() else { return false };
         let ahead = header.seq.0.wrapping_sub(highest.seq().0);
-        ahead < MAX_DROPOUT || ahead > u16::MAX - MAX_MISORDER
+        !(MAX_DROPOUT..=u16::MAX - MAX_MISORDER).contains(&ahead)
     }
 
     /// Takes a packet of RTCP. Returns what its clock read when, if it says that.

@@ -4,12 +4,14 @@ use visavis_net::carrier::Carrier;
 use visavis_net::plan::SrtpProfile;
 use visavis_net::rtp::codec::Codec;
 use visavis_session::call::{EndReason, Lost, Purpose};
+use visavis_session::camera;
 use visavis_session::handshake::suite::Suite;
 use visavis_session::player::Reason;
 
 use super::*;
 use crate::engine::carriers::{Chosen, Why};
 use crate::engine::mute::Muted;
+use crate::engine::watch::Loss;
 
 const KEY: &str = "abcdefghijklmnopqrstuvwxyz234567abcdefghijklmnopqrsq";
 
@@ -24,7 +26,6 @@ fn ana() -> Contacts {
     contacts
 }
 
-/// Each kind of event but the short authentication string, which only a call can make.
 fn vlc() -> Watching {
     Watching {
         address: "192.0.2.9:40404".parse().expect("an address"),
@@ -39,6 +40,18 @@ fn vlc() -> Watching {
     }
 }
 
+fn door() -> Seen {
+    Seen {
+        url: "rtsp://192.0.2.5/door".to_owned(),
+        address: ([192, 0, 2, 5], 554).into(),
+        formats: vec![Codec::H264, Codec::Pcma],
+        interleaved: false,
+        secure: false,
+        ceiling: Duration::from_millis(400),
+    }
+}
+
+/// Each kind of event but the short authentication string, which only a call can make.
 fn events() -> Vec<Event> {
     let address = ([192, 0, 2, 7], 8554).into();
     vec![
@@ -80,6 +93,10 @@ fn events() -> Vec<Event> {
             duration: Duration::from_millis(61_500),
         },
         Event::Ended { peer: None, reason: EndReason::Unreachable, duration: Duration::ZERO },
+        Event::CameraPlays { camera: door(), after: None },
+        Event::CameraPlays { camera: door(), after: Some(Duration::from_millis(4_250)) },
+        Event::CameraLost { loss: Loss::Said(camera::Reason::Silent), again_in: Duration::from_millis(1_100) },
+        Event::CameraEnded { loss: Loss::Unreachable("nobody answers".to_owned()), duration: Duration::from_secs(61) },
         Event::Stopped,
     ]
 }
@@ -173,6 +190,8 @@ fn the_status_has_its_shape() {
         viewers: vec![Viewer { peer: key(), connected_for: Duration::from_millis(2_500) }],
         lets_players_in: true,
         players: vec![vlc()],
+        camera: Some(door()),
+        hurried: 4,
         served: Default::default(),
         muted: Muted { microphone: true, camera: false },
         peer_muted: Muted { microphone: false, camera: true },

@@ -8,7 +8,7 @@ use visavis_session::call::Purpose;
 
 use super::{Desk, Goal};
 use crate::cli::control::{Refusal, Reply, Request, Source, Switch};
-use crate::cli::{json, words};
+use crate::cli::{camera, json, words};
 use crate::engine::command::{Command, Dial};
 use crate::engine::mute::Muted;
 use crate::engine::snapshot::{Phase, Snapshot};
@@ -55,7 +55,9 @@ impl Desk {
             Request::Accept => self.answer(Command::Accept, "The call is accepted."),
             Request::Decline => self.answer(Command::Decline, "The call is declined."),
             Request::Hangup => match (&self.goal, &self.party) {
-                (Goal::Dial { .. }, _) | (Goal::Answer { .. }, Some(_)) => self.answer(Command::HangUp, "Hung up."),
+                (Goal::Dial { .. } | Goal::Camera { .. }, _) | (Goal::Answer { .. }, Some(_)) => {
+                    self.answer(Command::HangUp, "Hung up.")
+                }
                 (Goal::Answer { .. }, None) => Reply::refused(Refusal::NoCall, "there is no call to hang up"),
                 (Goal::Stream, _) if snapshot.viewers.is_empty() && snapshot.players.is_empty() => {
                     Reply::refused(Refusal::NoCall, "nobody watches")
@@ -95,7 +97,7 @@ impl Desk {
     }
 
     fn mute(&mut self, source: Source, to: Switch) -> Reply {
-        if let Goal::Dial { dial: Dial { purpose: Purpose::Watch, .. }, .. } = &self.goal {
+        if self.command() == "watch" {
             return Reply::refused(Refusal::NothingSent, "who only watches sends nothing that could be muted");
         }
         let kind = source.kind();
@@ -165,6 +167,10 @@ impl Desk {
             (_, Some(party)) if self.connected => words::status(&snapshot, &self.described(&party.key), usize::MAX),
             (Goal::Answer { .. }, _) => "waits for calls".to_owned(),
             (Goal::Dial { .. }, Some(party)) => format!("it rings at {}", self.described(&party.key)),
+            (Goal::Camera { .. }, _) => match &snapshot.camera {
+                Some(seen) => camera::status(&snapshot, seen, usize::MAX),
+                None => "connecting".to_owned(),
+            },
             (Goal::Dial { .. }, None) => "connecting".to_owned(),
         };
         let port = port.map(|port| format!(", port {port}")).unwrap_or_default();
@@ -174,7 +180,7 @@ impl Desk {
     fn command(&self) -> &'static str {
         match &self.goal {
             Goal::Dial { dial: Dial { purpose: Purpose::Call, .. }, .. } => "call",
-            Goal::Dial { dial: Dial { purpose: Purpose::Watch, .. }, .. } => "watch",
+            Goal::Dial { dial: Dial { purpose: Purpose::Watch, .. }, .. } | Goal::Camera { .. } => "watch",
             Goal::Answer { .. } => "answer",
             Goal::Stream => "stream",
         }

@@ -27,7 +27,7 @@ impl Desk {
         }
         let dialled = match &self.goal {
             Goal::Dial { contact, .. } => contact.clone(),
-            Goal::Answer { .. } | Goal::Stream => None,
+            Goal::Camera { .. } | Goal::Answer { .. } | Goal::Stream => None,
         };
         self.screen.line(&format!("Connected to {}. {}", self.described(peer), words::keys(suite, srtp, chosen)));
         self.learn(dialled.as_deref(), peer, suite);

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 use visavis_net::io::tcp;
+use visavis_net::io::udp::Datagram;
 
 use crate::engine::peer::ConnId;
 
@@ -39,6 +40,8 @@ pub(in crate::engine) enum News {
     Data(Vec<u8>),
     /// Bytes left.
     Sent,
+    /// A datagram at one of the ports that were opened for it.
+    Datagram(usize, Datagram),
     /// The other side closed it, or it failed.
     Closed,
 }

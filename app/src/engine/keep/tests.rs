@@ -67,7 +67,7 @@ fn a_picture_replaces_the_one_before_it_and_only_when_wanted() {
         if content == "three" {
             keeping.keep_picture();
         }
-        pictures.see(&Bytes::from_static(content.as_bytes()));
+        pictures.see(|| Some(Bytes::from_static(content.as_bytes())));
         if wanted {
             let event = told.blocking_recv().expect("written");
             assert!(matches!(&event, Event::SnapshotWritten { path: at } if *at == path), "{event:?}");

@@ -1,9 +1,10 @@
 //! What a peer tells the media pipelines: they run while somebody listens, and play the call in focus.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use visavis_net::plan::{Direction, StreamPlan};
-use visavis_net::rtp::codec::MediaKind;
+use visavis_net::rtp::codec::{Codec, MediaKind};
+use visavis_net::rtp::ids::Ssrc;
 use visavis_net::rtp::session::Received;
 use visavis_net::rtp::time::{NtpTime, RtpTime};
 
@@ -12,6 +13,25 @@ use crate::engine::event::Event;
 use crate::engine::formats::Formats;
 use crate::engine::mute::{Mute, Muted};
 use crate::engine::players::Players;
+
+/// A stream to be played.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Its source.
+    pub ssrc: Ssrc,
+    /// What its payloads are.
+    pub codec: Codec,
+    /// What a decoder of H.264 has to know beforehand, NAL units without start codes, if its sender said it (RFC 6184 §8.1).
+    pub parameter_sets: Vec<Vec<u8>>,
+    /// The longest that pictures and sound may wait here; as long as play-out likes if `None`.
+    pub ceiling: Option<Duration>,
+}
+
+impl From<&StreamPlan> for Stream {
+    fn from(plan: &StreamPlan) -> Self {
+        Self { ssrc: plan.ssrc, codec: plan.codec, parameter_sets: Vec::new(), ceiling: None }
+    }
+}
 
 /// What the media pipelines are told. They belong to the one call or watched stream in focus.
 #[derive(Debug)]
@@ -25,7 +45,7 @@ pub enum MediaOutput {
     /// Nobody does any more.
     StopSending,
     /// This stream will arrive: be ready to play it, in the place of another one of its kind.
-    StartReceiving(StreamPlan),
+    StartReceiving(Stream),
     /// No stream will arrive any more.
     StopReceiving,
     /// A packet of a stream we play.
@@ -109,7 +129,9 @@ impl Peer {
     pub(super) fn snapshot_wanted(&mut self) {
         if self.config.keep.snapshot.is_none() {
             self.notice("There is no file for pictures: name one with --snapshot FILE.jpg.".to_owned());
-        } else if !self.media.receiving.iter().any(|plan| plan.codec.kind() == MediaKind::Video) {
+        } else if !self.media.receiving.iter().any(|plan| plan.codec.kind() == MediaKind::Video)
+            && !self.sees_a_camera()
+        {
             self.notice("There is no picture to keep now.".to_owned());
         } else {
             self.outputs.push_back(Output::Media(MediaOutput::Snapshot));
@@ -132,7 +154,7 @@ impl Peer {
                 // What goes on over another connection has another source, and takes the place of the first.
                 self.media.receiving.retain(|before| before.codec.kind() != plan.codec.kind());
                 self.media.receiving.push(*plan);
-                self.outputs.push_back(Output::Media(MediaOutput::StartReceiving(*plan)));
+                self.outputs.push_back(Output::Media(MediaOutput::StartReceiving(plan.into())));
             }
         }
     }

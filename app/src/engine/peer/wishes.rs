@@ -13,6 +13,7 @@ impl Peer {
     pub fn command(&mut self, now: Instant, command: Command) {
         match command {
             Command::Dial(dial) => self.dial(now, dial),
+            Command::Watch(order) => self.watch(now, *order),
             Command::Accept => self.ask_focus(now, "accept", |call| call.accept(now)),
             Command::Snapshot => self.snapshot_wanted(),
             Command::Decline => self.ask_focus(now, "decline", |call| call.decline(now)),
@@ -43,14 +44,22 @@ impl Peer {
             self.ask(now, id, |call| call.accept(now));
             return;
         }
-        if self.focus.is_some() || self.dialling.is_some() || self.yielded.is_some() {
+        if self.is_engaged() {
             self.notice("There is a call already: end it before making another one.".to_owned());
             return;
         }
         self.begin_dialling(dial);
     }
 
+    /// Whether there is a call, or a stream that we watch, or one of them is on its way.
+    pub(super) fn is_engaged(&self) -> bool {
+        self.focus.is_some() || self.dialling.is_some() || self.yielded.is_some() || self.watch.is_some()
+    }
+
     fn hang_up(&mut self, now: Instant) {
+        if self.end_watching(now) {
+            return;
+        }
         if self.yielded.take().is_some() {
             self.tell_ended(EndReason::Cancelled);
         } else if let Some(id) = self.focus {

@@ -1,9 +1,14 @@
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use super::send::SampleClock;
 use super::*;
 use crate::engine::clock;
+use crate::engine::config::Quality;
 use visavis_media::codec::opus;
 use visavis_media::device::AudioSourceSpec;
 use visavis_media::pcm::{FRAME, FRAME_TIME};
+use visavis_net::rtp::time::ClockRate;
 
 #[test]
 fn a_microphone_that_runs_slow_or_fast_has_no_gaps_for_days() {

@@ -60,6 +60,7 @@ impl Scene {
                 Destination::Udp(to) => format!("rtp {to}"),
                 Destination::Rtcp(to) => format!("rtcp {to}"),
                 Destination::Tcp(conn) => format!("tcp {}", conn.0),
+                Destination::Port(..) => unreachable!("players have none of these"),
             };
             self.order.push((to.clone(), out.len()));
             self.sent.entry(to).or_default().append(&mut out);

@@ -1,0 +1,152 @@
+//! Cameras, and other RTSP servers, that we watch: what the command line says of them, and what people read.
+
+use std::time::Duration;
+
+use visavis_session::auth::{ChallengeError, Credentials};
+use visavis_session::camera::{CameraUrl, Reason, UrlError, Way};
+
+use super::args::{Cameras, Transport};
+use super::players::{PlayersError, read_passwords};
+use super::words::{self, sentence};
+use crate::engine::snapshot::Snapshot;
+use crate::engine::tls::{TlsError, Trust};
+use crate::engine::watch::{Loss, Order, Seen};
+use crate::exit::Exit;
+
+/// Pictures and sound wait no longer than this, unless somebody says otherwise.
+const CEILING: Duration = Duration::from_millis(400);
+
+/// Why a camera cannot be asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CameraError {
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    #[error("the address has a password, and there is a --password-file as well; leave one of them out")]
+    TwoPasswords,
+    #[error(transparent)]
+    Passwords(#[from] PlayersError),
+    #[error("--password-file: {0}")]
+    Credentials(ChallengeError),
+    #[error("--password-file: write one line NAME:PASSWORD")]
+    NoPassword,
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("{0} is for addresses of cameras, which begin with rtsp:// or rtsps://")]
+    NoCamera(&'static str),
+}
+
+/// Whether a text is the address of a camera and not of a person.
+pub(crate) fn is_address(text: &str) -> bool {
+    let scheme = text.trim().split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("rtsp") || scheme.eq_ignore_ascii_case("rtsps"))
+}
+
+/// Which camera, and how.
+pub(crate) fn order(address: &str, args: &Cameras) -> Result<Order, CameraError> {
+    let (url, credentials) = CameraUrl::parse(address)?;
+    let credentials = match (&args.password_file, credentials) {
+        (Some(_), Some(_)) => return Err(CameraError::TwoPasswords),
+        (Some(path), None) => {
+            let text = read_passwords(path)?;
+            let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+            let (name, password) = line.and_then(|line| line.split_once(':')).ok_or(CameraError::NoPassword)?;
+            Some(Credentials::new(name.to_owned(), password.to_owned()).map_err(CameraError::Credentials)?)
+        }
+        (None, credentials) => credentials,
+    };
+    let trust = match args.fingerprint {
+        Some(hash) => Trust::Certificate(hash),
+        None if args.insecure => Trust::Anyone,
+        None => Trust::Authorities,
+    };
+    // A machine without authorities can watch what is in the clear.
+    let tls = if url.is_secure() { Some(trust.config()?) } else { trust.config().ok() };
+    let way = args.transport.map(|transport| match transport {
+        Transport::Udp => Way::Udp,
+        Transport::Tcp => Way::Tcp,
+    });
+    Ok(Order { url, credentials, way, tls, ceiling: args.max_latency.unwrap_or(CEILING) })
+}
+
+/// What a camera plays, in words.
+pub(crate) fn plays(camera: &Seen, after: Option<Duration>) -> String {
+    let how = how(camera);
+    match after {
+        None => format!("{} plays: {how}.", camera.url),
+        Some(after) => format!("It plays again, after {:.0} s: {how}.", after.as_secs_f64()),
+    }
+}
+
+fn how(camera: &Seen) -> String {
+    let formats: Vec<_> = camera.formats.iter().map(|codec| words::format(*codec)).collect();
+    let way = match (camera.secure, camera.interleaved) {
+        (true, _) => "TLS",
+        (false, true) => "TCP",
+        (false, false) => "UDP",
+    };
+    format!("{} over {way}", formats.join(" and "))
+}
+
+/// That it is lost, and what comes next.
+pub(crate) fn lost(loss: &Loss, again_in: Duration) -> String {
+    format!("{} Trying again in {:.0} s …", sentence(&loss.to_string()), again_in.as_secs_f64().max(1.0))
+}
+
+/// Why it is over, with what to do where an option helps.
+pub(crate) fn over(loss: &Loss) -> String {
+    match loss {
+        Loss::Tls(TlsError::Untrusted(untrusted)) => format!(
+            "{} If it is the camera's own, which most sign themselves: --fingerprint {}",
+            sentence(&loss.to_string()),
+            untrusted.hash
+        ),
+        Loss::Said(Reason::PasswordWanted) => {
+            format!("{} Better than in the address: --password-file.", sentence(&loss.to_string()))
+        }
+        Loss::Said(Reason::NoDatagrams | Reason::TransportRefused) => {
+            format!("{} Leave --transport udp out.", sentence(&loss.to_string()))
+        }
+        _ => sentence(&loss.to_string()),
+    }
+}
+
+/// The exit status that it means; `played` is whether there was anything to see.
+pub(crate) const fn outcome(loss: &Loss, played: bool) -> Exit {
+    match loss {
+        Loss::Said(Reason::Ended) => Exit::Ended,
+        Loss::Tls(TlsError::Untrusted(_) | TlsError::Name(_)) => Exit::Verification,
+        Loss::Said(
+            Reason::PasswordWanted
+            | Reason::PasswordWrong
+            | Reason::Challenge(_)
+            | Reason::Forbidden
+            | Reason::NotFound,
+        ) => Exit::Declined,
+        Loss::Said(Reason::Full) => Exit::Busy,
+        Loss::Said(Reason::Fault(_) | Reason::Framing(_)) => Exit::NotVisavis,
+        _ if played => Exit::Lost,
+        Loss::Unreachable(_) | Loss::Said(Reason::NoAnswer(_)) => Exit::Unreachable,
+        _ => Exit::Failed,
+    }
+}
+
+/// The state of a camera that plays, in one line of at most `width` columns.
+pub(crate) fn status(snapshot: &Snapshot, camera: &Seen, width: usize) -> String {
+    let mut parts = vec![(0, camera.url.clone()), (1, words::clock(snapshot.connected_for))];
+    if snapshot.recording {
+        parts.push((2, "● recording".to_owned()));
+    }
+    parts.push((6, how(camera)));
+    parts.push((4, format!("loss {:.1} %", f64::from(snapshot.received.loss) * 100.0)));
+    parts.push((5, format!("buffer {}", words::milliseconds(snapshot.jitter_buffer))));
+    let late = match snapshot.hurried {
+        0 => String::new(),
+        dropped => format!(", {dropped} dropped for it"),
+    };
+    parts.push((3, format!("at most {}{late}", words::milliseconds(camera.ceiling))));
+    parts.push((2, words::flow('↓', &snapshot.received)));
+    words::fit(parts, width)
+}
+
+#[cfg(test)]
+mod tests;
