@@ -20,10 +20,12 @@ import numpy
 from frames import HEIGHT, LUMA, PICTURE, RATE, WIDTH, Pictures, Sound
 
 HERE = Path(__file__).parent
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", HERE.resolve().parent.parent / "target"))
+PROGRAM = os.environ.get("VISAVIS", str(TARGET / "release" / "visavis"))
 # Until the first picture is there. VLC tries three ways before it gives up, OpenCV waits for 15 s.
 START = 20
 # For a client to say goodbye; a server that does not answer that keeps some of them waiting.
-GOODBYE = 8
+GOODBYE = 15
 
 
 class Ffmpeg:
@@ -99,7 +101,21 @@ class OpenCv:
         return [sys.executable, str(HERE / "play_opencv.py"), url, "udp" if transport == "udp" else "tcp", str(fds[0])], {}
 
 
-PEERS = {peer.name: peer for peer in (Ffmpeg, GStreamer, Vlc, OpenCv)}
+class Visavis:
+    name, picture = "visavis", PICTURE
+    interrupt = True
+    complaint = re.compile(r"\b(WARN|ERROR)\b|^error|^play_visavis", re.I)
+    # Of what is shown; what is received is looked at by play_visavis.
+    share = 0.9
+    to_the_end = True
+
+    @staticmethod
+    def command(url, transport, video, audio, fds):
+        return [sys.executable, str(HERE / "play_visavis.py"), PROGRAM, url, transport, *map(str, fds)], {}
+
+
+# Ourselves last: what others make of our streams is one question, what we make of theirs another.
+PEERS = {peer.name: peer for peer in (Ffmpeg, GStreamer, Vlc, OpenCv, Visavis)}
 
 
 @dataclass
@@ -176,5 +192,6 @@ def run(peer, url, cell, seconds, clip, log):
         thread.join()
     text = log.read_bytes()
     outcome.log = text.decode(errors="replace")
-    outcome.complaints = [line for line in text[:said].decode(errors="replace").splitlines()[1:] if peer.complaint.search(line)]
+    heard = text if getattr(peer, "to_the_end", False) else text[:said]
+    outcome.complaints = [line for line in heard.decode(errors="replace").splitlines()[1:] if peer.complaint.search(line)]
     return outcome

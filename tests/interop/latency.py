@@ -1,4 +1,4 @@
-"""How late players of others see what a camera saw: from the moment of capture, which each picture of the test scene carries, until
+"""How late players of others, and our own `watch`, see what a camera saw: from the moment of capture, which each picture of the test scene carries, until
 the decoded picture leaves the player.
 
 ffmpeg plays as `ffplay -fflags nobuffer -flags low_delay` does, GStreamer with latency=0; both decode with one thread, for several
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import numpy
-from clients import GStreamer, pump
+from clients import HERE, PROGRAM, GStreamer, pump
 from frames import HEIGHT, LUMA, PICTURE, WIDTH, read_stamp
 
 # What a player takes to find out what it gets is not what it is late by.
@@ -38,6 +38,14 @@ def gstreamer(url, transport, video, fd):
     return ["gst-launch-1.0", "-q", *text.split()]
 
 
+# A picture is there in the next of so many ticks a second: half of one later than it is shown, on average.
+TICKS = 120
+
+
+def visavis(url, transport, fd):
+    return [sys.executable, str(HERE / "play_visavis.py"), PROGRAM, url, transport, str(fd), "-", str(TICKS)]
+
+
 def began(events):
     """When the first picture of the scene was captured, in seconds since 1970; None before that."""
     for line in reversed(events.read_text().splitlines()):
@@ -50,13 +58,18 @@ def began(events):
 def measure(command, fds, seconds, events):
     """Delays in milliseconds of the pictures that a player gives."""
     reads, writes = fds
-    delays, started = [], time.monotonic()
+    delays, started, last = [], time.monotonic(), None
 
     def take(data):
+        nonlocal last
         now = time.time()
         luma = numpy.frombuffer(data, numpy.uint8, LUMA).reshape(HEIGHT, WIDTH)
         cells = luma[:48, :128].reshape(6, 8, 16, 8).mean((1, 3)) > 128
-        if read_stamp(luma) and time.monotonic() - started > SETTLE:
+        found = read_stamp(luma)
+        if not found or found[0] == last:
+            return
+        last = found[0]
+        if time.monotonic() - started > SETTLE:
             timecode = int.from_bytes(numpy.packbits(cells.ravel()).tobytes()[6:10], "big")
             delays.append((now - began(events)) * 1000 - timecode)
 
@@ -75,25 +88,30 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=10, help="of pictures for each line; 10 unless told")
     seconds = parser.parse_args().seconds
-    program = os.environ.get("VISAVIS", "target/release/visavis")
     failed = False
     print("| player | transport | video | pictures | median, ms | p95, ms |\n| --- | --- | --- | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as folder:
         events = Path(folder) / "events"
         scene = ["--video", f"synthetic:{WIDTH}x{HEIGHT}@30", "--audio", "none"]
-        command = [program, "--profile", f"{folder}/profile", "--json", "stream", "--port", "0", *scene, "--allow-players", "loopback"]
+        command = [PROGRAM, "--profile", f"{folder}/profile", "--json", "stream", "--port", "0", *scene, "--allow-players", "loopback"]
         with events.open("w") as out:
             server = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         try:
             while "listening" not in events.read_text():
                 time.sleep(0.05)
             port = json.loads(events.read_text().splitlines()[0])["address"].rsplit(":", 1)[1]
-            for player in ("ffmpeg", "gstreamer"):
+            for player in ("ffmpeg", "gstreamer", "visavis"):
                 for transport in ("udp", "tcp", "rtsps"):
                     for video in ("h264", "mjpeg"):
                         scheme = "rtsps" if transport == "rtsps" else "rtsp"
                         url, fds = f"{scheme}://127.0.0.1:{port}/stream/{video}", os.pipe()
-                        what = ffmpeg(url, transport, fds[1]) if player == "ffmpeg" else gstreamer(url, transport, video, fds[1])
+                        match player:
+                            case "ffmpeg":
+                                what = ffmpeg(url, transport, fds[1])
+                            case "gstreamer":
+                                what = gstreamer(url, transport, video, fds[1])
+                            case _:
+                                what = visavis(url, transport, fds[1])
                         delays, said = measure(what, fds, seconds, events)
                         if len(delays) < seconds * 25:
                             failed = True

@@ -17,8 +17,7 @@ import clients
 from frames import Clip, make_clip
 
 HERE = Path(__file__).resolve().parent
-TOP = HERE.parent.parent
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", TOP / "target"))
+TARGET = clients.TARGET
 
 TRANSPORTS, VIDEOS, AUDIOS = ("udp", "tcp", "rtsps"), ("mjpeg", "h264"), ("opus", "none")
 PATHS = {
@@ -43,6 +42,7 @@ CANNOT_WITHOUT_LIVE555 = [("vlc", r"unable to open the MRL|satip stream error")]
 def cells(quick, patterns):
     """The cells to run: peer, transport, video, audio."""
     chosen = []
+    # What others make of our streams, or what we make of theirs, and they of each other's.
     for p, peer in enumerate(clients.PEERS):
         for t, transport in enumerate(TRANSPORTS):
             if quick:
@@ -87,10 +87,7 @@ class Server:
             command = ["/usr/bin/python3", str(HERE / "gst_server.py"), "--port", str(plain), "--tls-port", str(tls)]
             return [*command, "--tls-folder", str(self.folder), "--video", pictures, "--audio", sound]
         self.ports = plain, plain
-        program = os.environ.get("VISAVIS", str(TARGET / "release" / "visavis"))
-        if not shutil.which(program):
-            sys.exit(f"interop: there is no {program}: cargo build --release --package visavis, or say where with VISAVIS")
-        command = [program, "--profile", str(self.folder / "profile"), "--json", "stream", "--port", str(plain)]
+        command = [clients.PROGRAM, "--profile", str(self.folder / "profile"), "--json", "stream", "--port", str(plain)]
         return [*command, "--video", pictures, "--audio", sound, "--allow-players", "loopback"]
 
     def start(self):
@@ -175,7 +172,7 @@ def judge(cell, outcome, seconds, cannot):
         return f"FAILED none of {pictures.pictures} pictures has a number that can be read"
     if pictures.seconds < 0.95 * seconds:
         faults.append(f"pictures of {pictures.seconds:.1f} s only")
-    if pictures.share < SHARE:
+    if pictures.share < getattr(clients.PEERS[cell[0]], "share", SHARE):
         most, at = max(pictures.gaps)
         faults.append(f"{pictures.expected - pictures.got} pictures missing, {most} of them after {at:.1f} s")
     if pictures.unreadable:
@@ -231,6 +228,8 @@ def main():
     if not chosen:
         parser.error("no cell is like that")
 
+    if not shutil.which(clients.PROGRAM):
+        sys.exit(f"interop: there is no {clients.PROGRAM}: cargo build --release --package visavis, or say where with VISAVIS")
     folder = TARGET / "interop"
     folder.mkdir(parents=True, exist_ok=True)
     files = make_clip(folder)
