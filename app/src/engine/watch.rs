@@ -282,6 +282,7 @@ impl Watch {
             && talk.conn == conn
         {
             talk.datagram(now, port, from, packet, &mut self.outputs);
+            self.notice_beginning(now);
         }
     }
 
@@ -338,16 +339,24 @@ impl Watch {
 
     /// Does what follows from what the camera said.
     fn heed(&mut self, now: Instant) {
+        self.notice_beginning(now);
         while let State::Talking(talk) = &mut self.state {
             match talk.poll_event() {
                 Some(Said::Playing(tracks)) => {
                     talk.play(now, tracks, self.order.ceiling, &self.cname, &mut self.rng);
-                    self.plays(now);
                 }
                 Some(Said::Redirect(url)) => return self.follow(now, url),
                 Some(Said::Over(reason)) => return self.part(now, Loss::Said(reason)),
                 None => return,
             }
+        }
+    }
+
+    /// A camera that says that it plays may send nothing all the same: what counts is the first packet.
+    fn notice_beginning(&mut self, now: Instant) {
+        let State::Talking(talk) = &mut self.state else { return };
+        if talk.begins() {
+            self.plays(now);
         }
     }
 

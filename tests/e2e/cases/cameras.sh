@@ -53,15 +53,15 @@ case_watch_camera_tls() {
     exits ana 0
     grep -q '"event":"camera-plays".*"formats":\["H264","PCMU"\].*"secure":true,"transport":"tcp"' "$dir/ana.events" ||
         fail "it plays otherwise: $(grep camera-plays "$dir/ana.events")"
-    recorded "$dir/tls.mkv" 3 h264 pcm_s16le
+    recorded "$dir/tls.mkv" 3 h264 pcm_mulaw
     stop ben
 }
 
 # Each with its own exit status, and words that say what to do.
 case_watch_camera_refused() {
     printf 'ana:secret\n' >"$dir/passwords"
-    printf 'ana:wrong\n' >"$dir/wrong"
-    chmod 600 "$dir/passwords" "$dir/wrong"
+    printf 'ana:wrong\n' >"$dir/others"
+    chmod 600 "$dir/passwords" "$dir/others"
     watches gone "rtsp://127.0.0.1:$q/door"
     exits gone 3
     watches person "127.0.0.1:$q" --transport tcp
@@ -73,7 +73,7 @@ case_watch_camera_refused() {
     watches nobody "rtsp://127.0.0.1:$p/stream"
     exits nobody 4
     explains nobody "--password-file"
-    watches wrong "rtsp://127.0.0.1:$p/stream" --password-file "$dir/wrong"
+    watches wrong "rtsp://127.0.0.1:$p/stream" --password-file "$dir/others"
     exits wrong 4
     explains wrong "The camera refused the name or the password"
     watches lost "rtsp://127.0.0.1:$p/cellar" --password-file "$dir/passwords"

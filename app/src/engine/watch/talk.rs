@@ -35,8 +35,9 @@ pub(super) struct Talk {
     /// Until the connection is closed, nothing that comes is looked at.
     parting: bool,
     live: Vec<Live>,
-    /// Since when something plays.
+    /// When the first packet of media came, and whether that was asked for.
     played: Option<Instant>,
+    told: bool,
     report_at: Option<Instant>,
     /// RTCP on its way, as datagrams or in frames on the connection.
     reports: VecDeque<(Destination, Vec<u8>)>,
@@ -83,11 +84,17 @@ impl Talk {
             parting: false,
             live: Vec::new(),
             played: None,
+            told: false,
             report_at: None,
             reports: VecDeque::new(),
             told_long: false,
             closed: false,
         })
+    }
+
+    /// Whether it plays, for the first time that this is asked.
+    pub(super) const fn begins(&mut self) -> bool {
+        self.played.is_some() && !std::mem::replace(&mut self.told, true)
     }
 
     pub(super) const fn is_playing(&self) -> bool {
@@ -174,9 +181,14 @@ impl Talk {
         if let Some(live) = self.live.iter_mut().find(on) {
             let is_rtp = matches!(live.track.transport, Delivery::Interleaved { rtp, .. } if rtp == channel);
             if live.take(now, is_rtp, packet, outputs) {
-                self.camera.media(now);
+                self.media(now);
             }
         }
+    }
+
+    fn media(&mut self, now: Instant) {
+        self.played.get_or_insert(now);
+        self.camera.media(now);
     }
 
     /// A datagram arrived at one of our ports: RTP and RTCP of pictures, then of sound.
@@ -198,7 +210,7 @@ impl Talk {
         }
         let is_rtp = port.is_multiple_of(2);
         if live.take(now, is_rtp, packet, outputs) {
-            self.camera.media(now);
+            self.media(now);
         }
     }
 
@@ -211,7 +223,6 @@ impl Talk {
         cname: &str,
         rng: &mut ChaCha20Rng,
     ) {
-        self.played.get_or_insert(now);
         self.report_at = Some(now + REPORT_INTERVAL);
         let live = |track: Track| {
             let receiver = Receiver::new(now, track.codec, track.payload_type, Ssrc(rng.next_u32()));
