@@ -208,7 +208,7 @@ impl Outgoing {
         let size = out.len() - start + DATAGRAM_OVERHEAD;
         self.next = seq.next();
         self.packets += 1;
-        self.octets += frame.payloads.get(index).map_or(0, Payload::len) as u64;
+        self.octets += frame.payloads.get(index).map_or(0, Payload::octets) as u64;
         self.latest = Some(Latest { time: frame.time.add(self.offset), captured: frame.captured });
         self.history.record(Departed {
             seq,
@@ -263,9 +263,9 @@ impl Outgoing {
             time: frame.time.add(self.offset),
             ssrc,
         };
-        out.extend_from_slice(&header.to_bytes());
+        let header_len = header.write(payload.extension.as_ref(), out);
         out.extend_from_slice(&payload.header);
         out.extend_from_slice(&payload.body);
-        sealer.seal_rtp(out, start, header::LEN, ssrc, seq);
+        sealer.seal_rtp(out, start, header_len, ssrc, seq);
     }
 }
