@@ -41,7 +41,7 @@ use visavis_session::handshake::suite::Suite;
 use visavis_session::handshake::transcript::Transcript;
 use visavis_session::handshake::{Nonce, Role};
 use visavis_session::identity::Identity;
-use visavis_session::player::{Leave, Place, Player, Ports, Program};
+use visavis_session::player::{Known, Leave, Place, Player, Ports, Program};
 use visavis_session::sas::{Commitment, SasNonce};
 use visavis_session::testing;
 
@@ -97,7 +97,7 @@ fn player(data: &[u8]) {
         while let Ok(Some(frame)) = framer.next(&pool) {
             let Frame::Rtsp(message) = frame else { continue };
             player.message(now, &mut rng, guard.as_mut(), Leave { clear: true, room: true }, &message);
-            player.describe(None);
+            player.describe(&Known::default());
             player.begin(&[]);
             while player.poll_event().is_some() {}
             out.clear();

@@ -303,7 +303,8 @@ impl Play for PlayVideo {
         if received.ssrc != self.tap.stream() && self.renew(received.ssrc).is_err() {
             return;
         }
-        match self.depacketizer.push(received.seq, received.time, received.marker, &received.payload) {
+        let Received { seq, time, marker, extension, payload, .. } = received;
+        match self.depacketizer.push_extended(*seq, *time, *marker, extension.as_ref(), payload) {
             Ok(Some(frame)) => {
                 self.tap.picture(received, &frame);
                 if !self.sink.wants_pictures() {

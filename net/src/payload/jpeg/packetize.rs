@@ -25,7 +25,7 @@ impl Packetizer {
         Self { max_payload: max_payload.clamp(MIN_PAYLOAD, MAX_PACKET) }
     }
 
-    /// Appends the payloads of the picture `jpeg` in order; the RTP marker belongs on the last.
+    /// Appends the payloads of the picture `jpeg` in order, and returns its columns and rows; the RTP marker belongs on the last.
     ///
     /// All but the last have exactly the size given to [`Self::new`], so that a batch of them can be handed to the
     /// kernel at once. Bodies share the memory of `jpeg`. Headers, comments and anything after the end marker stay
@@ -33,7 +33,7 @@ impl Packetizer {
     ///
     /// # Errors
     /// When RTP cannot carry the picture; `out` is unchanged then.
-    pub fn packetize(&mut self, jpeg: &Bytes, out: &mut Vec<Payload>) -> Result<(), JpegError> {
+    pub fn packetize(&mut self, jpeg: &Bytes, out: &mut Vec<Payload>) -> Result<(u16, u16), JpegError> {
         let picture = parse(jpeg)?;
         if picture.scan.is_empty() {
             return Err(JpegError::Truncated);
@@ -62,6 +62,6 @@ impl Packetizer {
             out.push(payload);
             at = end;
         }
-        Ok(())
+        Ok((width, height))
     }
 }
