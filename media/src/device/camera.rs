@@ -18,8 +18,7 @@ use self::v4l2 as system;
 use super::names::{self, Node};
 use super::video::{Captured, Image, STALLED};
 use super::{DeviceError, Kind};
-use crate::codec::jpeg::MAX_SIDE;
-use crate::picture::{Recycler, Sampling};
+use crate::picture::{Recycler, SENDABLE, Sampling, can_be_sent};
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
@@ -302,9 +301,9 @@ impl Raw {
         };
         let Some(bytes) = self.bytes.get(..needed) else { return Ok(None) };
         let picture = recycler.make(|picture| {
-            // What is captured is to travel, which larger pictures cannot as JPEG.
-            if width.max(height) > MAX_SIDE || !picture.reshape(width, height, sampling) {
-                return Err(format!("its pictures are {width}x{height}: sides are even and at most {MAX_SIDE}"));
+            // What is captured is to travel, which larger pictures cannot as H.264.
+            if !can_be_sent(width, height) || !picture.reshape(width, height, sampling) {
+                return Err(format!("its pictures are {width}x{height}: {SENDABLE}"));
             }
             match self.layout {
                 Layout::Yuyv => super::packed::from_yuyv(bytes, picture),

@@ -15,8 +15,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::codec::jpeg::MAX_SIDE;
-use crate::picture::Latest;
+use crate::picture::{Latest, can_be_sent};
 
 /// Where our own sound and pictures come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -337,12 +336,13 @@ fn scene(text: &str) -> Result<VideoSourceSpec, SpecError> {
         let (width, height) = size.split_once('x')?;
         let side = |side: &str, least: u32| {
             let side: u32 = side.parse().ok()?;
-            (side >= least && side as usize <= MAX_SIDE && side.is_multiple_of(8)).then_some(side)
+            (side >= least && side.is_multiple_of(8)).then_some(side)
         };
         let (width, height) = (side(width, 320)?, side(height, 240)?);
-        (1..=MAX_FPS).contains(&fps).then_some(VideoSourceSpec::Synthetic { width, height, fps })
+        let fits = can_be_sent(width as usize, height as usize) && (1..=MAX_FPS).contains(&fps);
+        fits.then_some(VideoSourceSpec::Synthetic { width, height, fps })
     };
-    let expected = "is not like synthetic:640x480@30: sides are multiples of 8 from 320x240 to 2040x2040";
+    let expected = "is not like synthetic:640x480@30: sides are multiples of 8 from 320x240 to 4096x2304";
     parse().ok_or_else(|| SpecError::new(text, expected))
 }
 

@@ -13,7 +13,7 @@ use super::mjpeg::Splitter;
 use super::synthetic::Scene;
 use super::y4m::{self, FrameRate, Y4mError};
 use super::{DeviceError, VideoSourceSpec};
-use crate::picture::{Picture, Recycler};
+use crate::picture::{Picture, Recycler, SENDABLE};
 
 /// A bare MJPEG stream and a directory of pictures do not say how fast they are: this many a second.
 pub const ASSUMED_RATE: FrameRate = FrameRate::whole(30);
@@ -70,8 +70,7 @@ impl VideoSource {
             VideoSourceSpec::File { path, repeat } => Inner::Paced(Box::new(Paced::file(path, *repeat, now)?)),
             &VideoSourceSpec::Synthetic { width, height, fps } => {
                 let scene = Scene::new(width as usize, height as usize, fps).filter(|_| fps > 0);
-                let reason = "its sides are even and at most 2040";
-                let scene = scene.ok_or_else(|| DeviceError::format("synthetic", reason))?;
+                let scene = scene.ok_or_else(|| DeviceError::format("synthetic", SENDABLE))?;
                 Inner::Paced(Box::new(Paced::new(Frames::Scene(scene), FrameRate::whole(fps), true, now)))
             }
         };

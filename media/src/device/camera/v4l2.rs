@@ -16,6 +16,7 @@ use v4l::video::capture::Parameters;
 use v4l::{Device, Format, FourCC, Fraction};
 
 use super::{Driver, Found, Layout, RATE, Raw, SIZE, distance};
+use crate::picture::MAX_PIXELS;
 
 /// What the kernel calls the layouts we take.
 const FORMATS: [(&[u8; 4], Layout); 5] = [
@@ -29,8 +30,8 @@ const FORMATS: [(&[u8; 4], Layout); 5] = [
 const BUFFERS: u32 = 4;
 /// How long to wait for a frame before it is looked whether anybody still wants one.
 const WAIT: Duration = Duration::from_millis(250);
-/// A frame takes no more than this: 2040×2040 pixels of two bytes, and any JPEG of them.
-const MAX_FRAME: usize = 16 << 20;
+/// A frame takes no more than this: two bytes for each pixel, and any JPEG of them.
+const MAX_FRAME: usize = 2 * MAX_PIXELS;
 
 /// All nodes that give pictures. A camera has others, for metadata, and a codec's node takes pictures, too.
 pub(super) fn list() -> Vec<Found> {
