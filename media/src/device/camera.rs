@@ -34,7 +34,7 @@ const RATE: u32 = 30;
 /// A driver that takes longer than this to start hangs.
 const START: Duration = Duration::from_secs(10);
 /// It works when this many frames have come. A loopback camera whose feeder hangs gives its latest one to whoever opens it.
-const PROOF: u64 = 2;
+pub(super) const PROOF: u64 = 2;
 /// A camera is free again after its next frame, or this long at most.
 const END: Duration = Duration::from_millis(500);
 /// How often to look for a new frame: the error of its capture time.
@@ -42,6 +42,7 @@ const LOOK: Duration = Duration::from_millis(2);
 
 /// An open camera. Its thread holds the newest frame only; an untaken one is replaced.
 pub(super) struct Camera {
+    kind: Kind,
     name: String,
     slot: Arc<Slot>,
     recycler: Recycler,
@@ -65,19 +66,22 @@ struct Slot {
 
 /// How a frame's bytes are arranged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Layout {
+pub(super) enum Layout {
     Jpeg,
     Nv12,
     Yuyv,
     Grey,
+    /// Blue, green, red and nothing, as screens have pixels.
+    #[cfg_attr(not(all(feature = "screen", target_os = "linux")), allow(dead_code))]
+    Bgrx,
 }
 
 /// A frame as the driver gave it, without padding.
-struct Raw {
-    layout: Layout,
-    width: usize,
-    height: usize,
-    bytes: Bytes,
+pub(super) struct Raw {
+    pub(super) layout: Layout,
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) bytes: Bytes,
 }
 
 /// A node that may be a camera's.
@@ -91,7 +95,7 @@ struct Found {
 }
 
 /// What gives frames, however long it takes.
-trait Driver {
+pub(super) trait Driver {
     /// The next one; `None` when it was damaged or has not come for a while, an error when there will be none.
     fn next_frame(&mut self) -> Result<Option<Raw>, String>;
 }
@@ -116,11 +120,12 @@ impl Camera {
             Some(name) => DeviceError::NotFound { kind: Kind::Camera, name: name.to_owned() },
         })?;
         let number = info.number;
-        Self::run(info.name.clone(), now, move || system::start(number))
+        Self::run(Kind::Camera, info.name.clone(), now, move || system::start(number))
     }
 
     /// Runs what `start` opens on a thread of its own.
-    fn run(
+    pub(super) fn run(
+        kind: Kind,
         name: String,
         now: Instant,
         start: impl FnOnce() -> Result<Box<dyn Driver>, String> + Send + 'static,
@@ -136,7 +141,7 @@ impl Camera {
         let thread = thread::Builder::new().name("camera".into());
         let thread = thread.spawn(work);
         let camera =
-            Self { name, slot, recycler: Recycler::default(), latest: None, looked: now, failed: false, ended };
+            Self { kind, name, slot, recycler: Recycler::default(), latest: None, looked: now, failed: false, ended };
         thread.map_err(|error| camera.fault(error.to_string()))?;
         let within = |patience| match said.recv_timeout(patience) {
             Ok(said) => Some(said),
@@ -151,11 +156,11 @@ impl Camera {
     }
 
     fn fault(&self, reason: String) -> DeviceError {
-        DeviceError::Backend { kind: Kind::Camera, name: self.name.clone(), reason }
+        DeviceError::Backend { kind: self.kind, name: self.name.clone(), reason }
     }
 
     fn stalled(&self, silent: Duration) -> DeviceError {
-        DeviceError::Stalled { kind: Kind::Camera, name: self.name.clone(), silent }
+        DeviceError::Stalled { kind: self.kind, name: self.name.clone(), silent }
     }
 
     /// The newest frame if it is a new one.
@@ -298,6 +303,7 @@ impl Raw {
             Layout::Yuyv => (Sampling::Yuv422, width * height * 2),
             Layout::Nv12 => (Sampling::Yuv420, width * height * 3 / 2),
             Layout::Grey | Layout::Jpeg => (Sampling::Yuv420, width * height),
+            Layout::Bgrx => (Sampling::Yuv420, width * height * 4),
         };
         let Some(bytes) = self.bytes.get(..needed) else { return Ok(None) };
         let picture = recycler.make(|picture| {
@@ -309,6 +315,7 @@ impl Raw {
                 Layout::Yuyv => super::packed::from_yuyv(bytes, picture),
                 Layout::Nv12 => super::packed::from_nv12(bytes, picture),
                 Layout::Grey | Layout::Jpeg => super::packed::from_grey(bytes, picture),
+                Layout::Bgrx => super::packed::from_bgrx(bytes, picture),
             }
             Ok(())
         });

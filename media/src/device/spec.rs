@@ -9,6 +9,7 @@
 //! | `once:clip.y4m` | the same, played once |
 //! | `out.wav`, `out.wav@+200ppm` | a paced sound file, its clock off by that much |
 //! | `out.y4m`, `out.y4m@25` | a paced picture file and its frames a second |
+//! | `screen`, `screen:NAME` | what this machine shows, on its first monitor or on that one |
 //! | `device:NAME`, or any other text | the device of that name |
 
 use std::fmt;
@@ -64,6 +65,8 @@ pub enum VideoSourceSpec {
     Default,
     /// The camera of this name.
     Named(String),
+    /// What is on the first monitor, or on the one of this name or number.
+    Screen(Option<String>),
     /// A `.y4m` or `.mjpeg` file, a directory of `.jpg` files or a `%d` pattern of them.
     File {
         /// The file, directory or pattern.
@@ -210,6 +213,11 @@ impl FromStr for VideoSourceSpec {
             "default" => Ok(Self::Default),
             "synthetic" => Ok(DEFAULT_SCENE),
             _ if text.starts_with("synthetic:") => scene(text),
+            "screen" => Ok(Self::Screen(None)),
+            _ if text.starts_with("screen:") => match &text["screen:".len()..] {
+                "" => Err(SpecError::new(text, NO_NAME)),
+                name => Ok(Self::Screen(Some(name.to_owned()))),
+            },
             _ if text.starts_with("device:") => Ok(Self::Named(device_name(text)?)),
             _ if sequence || has_extension(file, &["y4m", "mjpeg", "mjpg", "jpg", "jpeg"]) => {
                 Ok(Self::File { path: file.into(), repeat })
@@ -225,6 +233,8 @@ impl fmt::Display for VideoSourceSpec {
         match self {
             Self::None => f.write_str("none"),
             Self::Default => f.write_str("default"),
+            Self::Screen(None) => f.write_str("screen"),
+            Self::Screen(Some(name)) => write!(f, "screen:{name}"),
             Self::Named(name) => write!(f, "device:{name}"),
             Self::File { path, repeat } => write!(f, "{}{}", once_prefix(*repeat), path.display()),
             Self::Synthetic { width, height, fps } => write!(f, "synthetic:{width}x{height}@{fps}"),

@@ -18,7 +18,7 @@ fn told(now: Instant, frames: u64) -> (Result<Camera, DeviceError>, Sender<Resul
     for _ in 0..frames {
         tell.send(Ok(grey())).expect("it listens");
     }
-    (Camera::run("Webcam".into(), now, move || Ok(Box::new(Told(told)) as Box<dyn Driver>)), tell)
+    (Camera::run(Kind::Camera, "Webcam".into(), now, move || Ok(Box::new(Told(told)) as Box<dyn Driver>)), tell)
 }
 
 /// One that works. What it has given until then is taken.
@@ -94,9 +94,11 @@ fn a_camera_that_is_unplugged_says_so() {
 fn a_camera_that_does_not_start_says_why() {
     let (tell, told) = channel();
     tell.send(Err("it was unplugged".to_owned())).expect("it listens");
-    let error = Camera::run("Webcam".into(), moment(), move || Ok(Box::new(Told(told)) as Box<dyn Driver>));
+    let error =
+        Camera::run(Kind::Camera, "Webcam".into(), moment(), move || Ok(Box::new(Told(told)) as Box<dyn Driver>));
     assert!(error.expect_err("unplugged").to_string().contains("unplugged"));
-    let error = Camera::run("Webcam".into(), moment(), || Err("it is busy".to_owned())).expect_err("busy");
+    let error =
+        Camera::run(Kind::Camera, "Webcam".into(), moment(), || Err("it is busy".to_owned())).expect_err("busy");
     assert!(error.to_string().contains("it is busy"), "{error}");
 }
 

@@ -119,7 +119,8 @@ impl Driver for Camera {
         }
         let (width, height) = (self.format.width as usize, self.format.height as usize);
         let bytes = match self.layout {
-            Layout::Jpeg => Bytes::copy_from_slice(used),
+            // Pixels of screens are none of the formats above.
+            Layout::Jpeg | Layout::Bgrx => Bytes::copy_from_slice(used),
             Layout::Nv12 => tight(used, self.format.stride as usize, width, height * 3 / 2),
             Layout::Yuyv => tight(used, self.format.stride as usize, width * 2, height),
             Layout::Grey => tight(used, self.format.stride as usize, width, height),
