@@ -37,8 +37,8 @@ CANNOT = [
 ]
 # Pictures larger than RFC 2435 counts, as Motion JPEG: ffmpeg, which OpenCV is built on, knows neither of the two ways to say how large.
 CANNOT_LARGE = [
-    ("ffmpeg,*,mjpeg", r"Picture size is invalid"),
-    ("opencv,*,mjpeg", r"Picture size is invalid"),
+    ("ffmpeg,*,mjpeg", r"Picture size 0x0 is invalid"),
+    ("opencv,*,mjpeg", r"Picture size 0x0 is invalid"),
 ]
 # Debian builds VLC without live555, its RTSP client (bug 981439): all that is left are clients for two other dialects. Only
 # true where there is no such module; ./vlc-live555 can build one.
