@@ -18,6 +18,8 @@ mod pace;
 mod packed;
 #[cfg(feature = "devices")]
 mod quiet;
+#[cfg(all(feature = "screen", target_os = "linux"))]
+mod screen;
 #[cfg(feature = "devices")]
 mod sound_card;
 #[cfg(feature = "devices")]
@@ -44,6 +46,8 @@ pub enum Kind {
     Loudspeaker,
     /// Pictures in.
     Camera,
+    /// Pictures of what this machine shows.
+    Screen,
 }
 
 impl fmt::Display for Kind {
@@ -52,6 +56,7 @@ impl fmt::Display for Kind {
             Self::Microphone => "microphone",
             Self::Loudspeaker => "loudspeaker",
             Self::Camera => "camera",
+            Self::Screen => "screen",
         })
     }
 }
@@ -116,7 +121,7 @@ pub enum DeviceError {
         /// What it said.
         reason: String,
     },
-    /// This program was built without the feature `devices`.
+    /// This program was built without the feature `devices`, or `screen`, or for a system whose screen it does not know.
     #[error("this build has no support for a {0}: choose a file, `synthetic` or `none`")]
     NotBuilt(Kind),
 }
@@ -153,6 +158,8 @@ pub struct Devices {
     pub loudspeakers: Vec<String>,
     /// Names for [`VideoSourceSpec::Named`].
     pub cameras: Vec<String>,
+    /// What names them in a [`VideoSourceSpec`], `screen:` and all.
+    pub screens: Vec<String>,
 }
 
 impl Devices {
@@ -165,6 +172,10 @@ impl Devices {
                 microphones: sound_system::names(Kind::Microphone),
                 loudspeakers: sound_system::names(Kind::Loudspeaker),
                 cameras: camera::names(),
+                #[cfg(all(feature = "screen", target_os = "linux"))]
+                screens: screen::names(),
+                #[cfg(not(all(feature = "screen", target_os = "linux")))]
+                screens: Vec::new(),
             }
         }
         #[cfg(not(feature = "devices"))]

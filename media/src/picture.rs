@@ -4,8 +4,22 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The longest side a picture may have, beyond what cameras give as H.264. Other formats may allow less.
+/// The longest side a picture may have, beyond what cameras give.
 pub const MAX_SIDE: usize = 4096;
+
+/// The most pixels that a picture may have that we send: 36,864 macroblocks, the largest that H.264 levels 5.1 and 5.2 allow. ITU-T H.264
+/// table A-1.
+pub const MAX_PIXELS: usize = 36_864 * 256;
+
+/// Whether pictures with these sides can be sent, as JPEG and as H.264: even, neither above [`MAX_SIDE`], [`MAX_PIXELS`] together.
+#[must_use]
+pub const fn can_be_sent(width: usize, height: usize) -> bool {
+    let fits = 0 < width && width <= MAX_SIDE && 0 < height && height <= MAX_SIDE;
+    fits && width.is_multiple_of(2) && height.is_multiple_of(2) && width * height <= MAX_PIXELS
+}
+
+/// What to say of pictures that cannot be sent.
+pub(crate) const SENDABLE: &str = "sides are even and at most 4096, with 4096x2304 pixels together";
 
 /// How the two colour planes are subsampled against the luma plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

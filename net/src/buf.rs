@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrayvec::ArrayVec;
 use bytes::Bytes;
 
+use crate::rtp::extension::Extension;
+
 /// The largest packet we handle, in bytes: an Ethernet frame's worth of UDP payload and a little more.
 pub const MAX_PACKET: usize = 1500;
 
@@ -157,6 +159,8 @@ impl fmt::Debug for PacketBuf {
 /// Sealing copies it into each receiver's own packet, so one encode serves any number of receivers.
 #[derive(Clone, Debug, Default)]
 pub struct Payload {
+    /// What the header of its packet says beyond its fields; mostly nothing.
+    pub extension: Option<Extension>,
     /// The payload format's header, such as RFC 2435's; empty for Opus.
     pub header: ArrayVec<u8, MAX_PAYLOAD_HEADER>,
     /// The codec's bytes, a slice of the whole encoded frame.
@@ -164,9 +168,15 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// Bytes on the wire.
+    /// Bytes on the wire, with those by which it makes the RTP header longer.
     #[must_use]
     pub fn len(&self) -> usize {
+        self.octets() + self.extension.as_ref().map_or(0, Extension::wire_len)
+    }
+
+    /// Bytes behind the RTP header, as sender reports count them. RFC 3550 §6.4.1.
+    #[must_use]
+    pub fn octets(&self) -> usize {
         self.header.len() + self.body.len()
     }
 
@@ -179,7 +189,7 @@ impl Payload {
 
 impl From<Bytes> for Payload {
     fn from(body: Bytes) -> Self {
-        Self { header: ArrayVec::new(), body }
+        Self { extension: None, header: ArrayVec::new(), body }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod broadcast;
 pub mod codec;
+pub mod extension;
 pub(crate) mod header;
 pub mod ids;
 pub mod order;

@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use rand_core::Rng;
 use rtsp_types::{Method, Request, StatusCode};
 use visavis_net::carrier::tcp_udp::{CONTROL_CHANNEL, FrameError};
-use visavis_net::payload::h264::ParameterSets;
 use visavis_net::rtp::codec::{Codec, MediaKind};
 
 use self::head::{Head, is_of_another_version};
@@ -24,11 +23,11 @@ pub use self::target::Choice;
 use self::target::Target;
 pub(crate) use self::transport::pair;
 pub use self::transport::{Ports, Transport};
-pub use self::types::{Event, Leave, Place, Program, Reason, Start};
+pub use self::types::{Event, Known, Leave, Place, Program, Reason, Start};
 use crate::error::PeerFault;
 use crate::rtsp::auth::{Guard, Seen, Verdict};
 use crate::rtsp::client::track;
-use crate::rtsp::message::{self, Answer, FEATURE, Incoming, SDP};
+use crate::rtsp::message::{self, Answer, FEATURE, Incoming};
 
 /// A player of which nothing is heard for so long is gone. RFC 2326 §12.37.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
@@ -426,20 +425,6 @@ impl Player {
         }
     }
 
-    /// Says what there is, if that was asked; `sets` are those of H.264, if pictures have been encoded.
-    pub fn describe(&mut self, sets: Option<&ParameterSets>) {
-        let Some(Pending { cseq, what: Waiting::Description { choice, base }, .. }) =
-            self.pending.take_if(|pending| matches!(pending.what, Waiting::Description { .. }))
-        else {
-            return;
-        };
-        let id = self.program.ssrcs[0].0;
-        self.faults_in_a_row = 0;
-        let v6 = self.place.from.is_ipv6();
-        let answer = Answer::ok().header("Content-Base", base).body(SDP, description::write(choice, sets, id, v6));
-        self.out.extend_from_slice(&answer.write(cseq));
-    }
-
     /// Says where what flows begins, if it was asked for.
     pub fn begin(&mut self, starts: &[Start]) {
         let Some(Pending { cseq, what: Waiting::Pictures { base }, .. }) =
@@ -471,7 +456,7 @@ impl Player {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.pending.as_ref().is_some_and(|pending| pending.until <= now) {
-            self.describe(None);
+            self.describe(&Known::default());
             self.begin(&[]);
         }
         if self.poll_timeout().is_some_and(|due| due <= now) {

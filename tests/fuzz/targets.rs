@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use data_encoding::BASE64;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -24,6 +25,7 @@ use visavis_net::carrier::tcp_udp::{Frame, Framer};
 use visavis_net::payload::{h264, jpeg, opus};
 use visavis_net::plan::{Direction, Exported, MasterKey, MediaKeys, Path, SrtpProfile, StreamPlan};
 use visavis_net::rtp::codec::Codec;
+use visavis_net::rtp::extension::Extension;
 use visavis_net::rtp::ids::{ExtSeq, Ssrc};
 use visavis_net::rtp::session::{Session, SessionConfig};
 use visavis_net::rtp::time::{RtpTime, WallClock};
@@ -39,7 +41,7 @@ use visavis_session::handshake::suite::Suite;
 use visavis_session::handshake::transcript::Transcript;
 use visavis_session::handshake::{Nonce, Role};
 use visavis_session::identity::Identity;
-use visavis_session::player::{Leave, Place, Player, Ports, Program};
+use visavis_session::player::{Known, Leave, Place, Player, Ports, Program};
 use visavis_session::sas::{Commitment, SasNonce};
 use visavis_session::testing;
 
@@ -95,7 +97,7 @@ fn player(data: &[u8]) {
         while let Ok(Some(frame)) = framer.next(&pool) {
             let Frame::Rtsp(message) = frame else { continue };
             player.message(now, &mut rng, guard.as_mut(), Leave { clear: true, room: true }, &message);
-            player.describe(None);
+            player.describe(&Known::default());
             player.begin(&[]);
             while player.poll_event().is_some() {}
             out.clear();
@@ -337,15 +339,25 @@ fn rtcp(data: &[u8]) {
     }
 }
 
-/// Payloads of RFC 2435, each with a length in front of it; whole pictures are decoded.
+/// Payloads of RFC 2435, each behind marker, whether there is an extension, and length in two bytes; an extension comes first, behind its
+/// kind and its length in words. Whole pictures are decoded.
 fn jpeg_payload(mut data: &[u8]) {
     let (mut depacketizer, mut picture) = (jpeg::Depacketizer::new(), picture());
     let mut decoder = codec::jpeg::Decoder::new().expect("a decoder");
     let mut seq = ExtSeq(1);
     while let [first, second, rest @ ..] = data {
-        let length = usize::from(u16::from_be_bytes([*first & 0x7f, *second])).min(rest.len());
         let marker = *first & 0x80 != 0;
-        if let Ok(Some(frame)) = depacketizer.push(seq, RtpTime(seq.0 as u32 / 4), marker, &rest[..length]) {
+        let (extension, rest) = match rest.split_first() {
+            Some((head, rest)) if *first & 0x40 != 0 => {
+                let (words, rest) = rest.split_at((4 * usize::from(*head & 0x7f)).min(rest.len() & !3));
+                let profile = if *head & 0x80 == 0 { 0xffd8 } else { 0xffff };
+                (Some(Extension { profile, words: Bytes::copy_from_slice(words) }), rest)
+            }
+            _ => (None, rest),
+        };
+        let length = usize::from(u16::from_be_bytes([*first & 0x3f, *second])).min(rest.len());
+        let time = RtpTime(seq.0 as u32 / 4);
+        if let Ok(Some(frame)) = depacketizer.push_extended(seq, time, marker, extension.as_ref(), &rest[..length]) {
             let _ = decoder.decode(&frame.jpeg, &mut picture);
         }
         data = &rest[length..];

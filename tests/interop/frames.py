@@ -13,9 +13,11 @@ from pathlib import Path
 
 import numpy
 
-WIDTH, HEIGHT, FPS, RATE = 640, 480, 30, 48_000
+# Larger than the 2,040 pixels that RFC 2435 counts, and so few that one core does server and client: ./run --large says so.
+LARGE = "INTEROP_LARGE" in os.environ
+WIDTH, HEIGHT, FPS, RATE = (2560, 1440, 8, 48_000) if LARGE else (640, 480, 30, 48_000)
 # Of the clip, pictures and sound alike: both begin again at the same time, and a number says which picture it is within that.
-SECONDS = 20
+SECONDS = 5 if LARGE else 20
 COUNT = SECONDS * FPS
 LUMA = WIDTH * HEIGHT
 PICTURE = LUMA * 3 // 2
@@ -73,20 +75,22 @@ def ssim(a, b):
 
 def make_clip(folder):
     """Makes clip.y4m and clip.wav in a folder, unless they are there; gives their paths."""
-    pictures, sound = folder / "clip.y4m", folder / "clip.wav"
+    name = "large" if LARGE else "clip"
+    pictures, sound = folder / f"{name}.y4m", folder / f"{name}.wav"
     if not pictures.exists():
         for source in (PRESENTER, ANNOUNCER):
             if not Path(source).exists():
                 raise SystemExit(f"interop: {source} is missing: install forensics-samples-files and asterisk-core-sounds-en-g722")
         quiet = ["nice", "ffmpeg", "-nostdin", "-v", "error", "-y"]
         subprocess.run([*quiet, "-i", ANNOUNCER, "-t", str(SECONDS), "-ac", "1", "-ar", str(RATE), "-c:a", "pcm_s16le", sound], check=True)
-        shape = f"crop=960:720,scale={WIDTH}:{HEIGHT}:out_range=full,fps={FPS}"
+        shape = f"crop=iw:iw*9/16," if LARGE else "crop=960:720,"
+        shape += f"scale={WIDTH}:{HEIGHT}:out_range=full,fps={FPS}"
         source = subprocess.Popen(
             [*quiet, "-stream_loop", "-1", "-i", PRESENTER, "-an", "-vf", shape, "-pix_fmt", "yuvj420p"]
             + ["-frames:v", str(COUNT), "-f", "rawvideo", "pipe:1"],
             stdout=subprocess.PIPE,
         )
-        part = folder / "clip.part"
+        part = folder / f"{name}.part"
         with part.open("wb") as out:
             out.write(HEADER)
             for number in range(COUNT):

@@ -89,7 +89,7 @@ pub(crate) enum Command {
     /// Refuse the call that rings at a running visavis
     #[cfg(unix)]
     Decline,
-    /// List microphones, loudspeakers and cameras
+    /// List microphones, loudspeakers, cameras and screens
     Devices(Devices),
     /// Show who you are and where you can be called
     Identity(Identity),
@@ -322,7 +322,7 @@ const AUDIO_OUT: &str = "Loudspeaker: default, none, a name from `visavis device
 pub(crate) struct Sending {
     #[arg(long, value_name = "SPEC", default_value = "default", help = AUDIO)]
     pub(crate) audio: AudioSourceSpec,
-    /// Camera: default, none, a name from `visavis devices`, FILE.y4m, FILE.mjpeg, or synthetic[:640x480@30]
+    /// Camera: default, none, a name from `visavis devices`, screen[:NAME], FILE.y4m, FILE.mjpeg, or synthetic[:640x480@30]
     #[arg(long, value_name = "SPEC", default_value = "default")]
     pub(crate) video: VideoSourceSpec,
     /// Quality of pictures, 1 to 100, while the network carries it

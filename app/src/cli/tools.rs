@@ -23,11 +23,12 @@ pub(crate) fn devices(args: &args::Devices, screen: &Screen) {
 }
 
 /// What a list of each kind is called, the option that takes its names, one of them, and the names.
-pub(super) fn kinds(devices: &Devices) -> [(&'static str, &'static str, &'static str, &[String]); 3] {
+pub(super) fn kinds(devices: &Devices) -> [(&'static str, &'static str, &'static str, &[String]); 4] {
     [
         ("Microphones", "--audio", "microphone", &devices.microphones),
         ("Loudspeakers", "--audio-out", "loudspeaker", &devices.loudspeakers),
         ("Cameras", "--video", "camera", &devices.cameras),
+        ("Screens", "--video", "screen", &devices.screens),
     ]
 }
 

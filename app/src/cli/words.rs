@@ -205,7 +205,10 @@ pub(crate) fn device_changed(role: &str, device: Option<&str>, error: Option<&st
     let (kind, without) = match role {
         "audio-source" => ("Microphone", "They hear nothing of you until there is one again."),
         "audio-sink" => ("Loudspeaker", "You hear nothing until there is one again."),
-        _ => ("Camera", "They see the last picture until it is back."),
+        _ => {
+            let screen = device.is_some_and(|device| device == "screen" || device.starts_with("screen:"));
+            (if screen { "Screen" } else { "Camera" }, "They see the last picture until it is back.")
+        }
     };
     match device {
         Some(device) => format!("{kind}: {device}."),

@@ -17,12 +17,11 @@ use rand_chacha::ChaCha20Rng;
 use visavis_net::buf::Pool;
 use visavis_net::carrier::tcp_udp::{Frame, Framer};
 use visavis_net::io::interfaces::Network;
-use visavis_net::payload::h264::ParameterSets;
 use visavis_net::quota::Block;
 use visavis_net::rtp::codec::{Codec, MediaKind};
 use visavis_net::rtp::time::WallClock;
 use visavis_session::auth::Guard;
-use visavis_session::player::{Event as Wish, Leave, Place, Player, Ports, Program, Reason, Transport};
+use visavis_session::player::{Event as Wish, Known, Leave, Place, Player, Ports, Program, Reason, Transport};
 
 pub use self::grant::{Grant, Scope};
 use self::outflow::Outflow;
@@ -103,7 +102,7 @@ pub(super) struct Players {
     /// Reports on their way.
     reports: VecDeque<(Destination, Vec<u8>)>,
     report_at: Option<Instant>,
-    sets: Option<ParameterSets>,
+    known: Known,
     key_asked: Option<Instant>,
     /// When a key picture is to be asked for that could not be at once.
     key_due: Option<Instant>,
@@ -146,7 +145,7 @@ impl Players {
             outflow,
             reports: VecDeque::new(),
             report_at: None,
-            sets: None,
+            known: Known::default(),
             key_asked: None,
             key_due: None,
             lingering: [None; Codec::COUNT],
@@ -398,8 +397,8 @@ impl Players {
                 Wish::Describe(choice) => {
                     viewer.look_at(now, choice);
                     // Otherwise its camera begins, and the first picture tells.
-                    if choice.video != Some(Codec::H264) || self.sets.is_some() {
-                        viewer.player.describe(self.sets.as_ref());
+                    if self.known.suffices(choice) {
+                        viewer.player.describe(&self.known);
                     }
                 }
                 Wish::Setup(codec, transport) => {

@@ -3,10 +3,7 @@
 use bytes::Bytes;
 use turbojpeg::{Colorspace, Compressor, Decompressor, Subsamp, YuvImage};
 
-use crate::picture::{Picture, Sampling};
-
-/// The longest side of a JPEG picture: RFC 2435 §3.1.5 counts sides in units of 8 in one byte.
-pub const MAX_SIDE: usize = 2040;
+use crate::picture::{MAX_SIDE, Picture, Sampling};
 
 /// A progressive picture may refine itself this often before it is refused as an attempt to keep us busy.
 const MAX_SCANS: u32 = 64;
@@ -129,7 +126,7 @@ impl Decoder {
 }
 
 /// Whether a JPEG file can travel as RTP as it is: baseline, 4:2:0 or 4:2:2, standard Huffman tables, sides that are
-/// multiples of 8 up to [`MAX_SIDE`]. RFC 2435 §4.1.
+/// multiples of 8 up to [`MAX_SIDE`]. RFC 2435 §4.1, ONVIF Streaming Specification §5.1.4.
 #[must_use]
 pub fn travels(jpeg: &[u8]) -> bool {
     visavis_net::payload::jpeg::check(jpeg).is_ok()

@@ -18,8 +18,7 @@ use self::v4l2 as system;
 use super::names::{self, Node};
 use super::video::{Captured, Image, STALLED};
 use super::{DeviceError, Kind};
-use crate::codec::jpeg::MAX_SIDE;
-use crate::picture::{Recycler, Sampling};
+use crate::picture::{Recycler, SENDABLE, Sampling, can_be_sent};
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
@@ -35,7 +34,7 @@ const RATE: u32 = 30;
 /// A driver that takes longer than this to start hangs.
 const START: Duration = Duration::from_secs(10);
 /// It works when this many frames have come. A loopback camera whose feeder hangs gives its latest one to whoever opens it.
-const PROOF: u64 = 2;
+pub(super) const PROOF: u64 = 2;
 /// A camera is free again after its next frame, or this long at most.
 const END: Duration = Duration::from_millis(500);
 /// How often to look for a new frame: the error of its capture time.
@@ -43,6 +42,7 @@ const LOOK: Duration = Duration::from_millis(2);
 
 /// An open camera. Its thread holds the newest frame only; an untaken one is replaced.
 pub(super) struct Camera {
+    kind: Kind,
     name: String,
     slot: Arc<Slot>,
     recycler: Recycler,
@@ -66,19 +66,22 @@ struct Slot {
 
 /// How a frame's bytes are arranged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Layout {
+pub(super) enum Layout {
     Jpeg,
     Nv12,
     Yuyv,
     Grey,
+    /// Blue, green, red and nothing, as screens have pixels.
+    #[cfg_attr(not(all(feature = "screen", target_os = "linux")), allow(dead_code))]
+    Bgrx,
 }
 
 /// A frame as the driver gave it, without padding.
-struct Raw {
-    layout: Layout,
-    width: usize,
-    height: usize,
-    bytes: Bytes,
+pub(super) struct Raw {
+    pub(super) layout: Layout,
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) bytes: Bytes,
 }
 
 /// A node that may be a camera's.
@@ -92,7 +95,7 @@ struct Found {
 }
 
 /// What gives frames, however long it takes.
-trait Driver {
+pub(super) trait Driver {
     /// The next one; `None` when it was damaged or has not come for a while, an error when there will be none.
     fn next_frame(&mut self) -> Result<Option<Raw>, String>;
 }
@@ -117,11 +120,12 @@ impl Camera {
             Some(name) => DeviceError::NotFound { kind: Kind::Camera, name: name.to_owned() },
         })?;
         let number = info.number;
-        Self::run(info.name.clone(), now, move || system::start(number))
+        Self::run(Kind::Camera, info.name.clone(), now, move || system::start(number))
     }
 
     /// Runs what `start` opens on a thread of its own.
-    fn run(
+    pub(super) fn run(
+        kind: Kind,
         name: String,
         now: Instant,
         start: impl FnOnce() -> Result<Box<dyn Driver>, String> + Send + 'static,
@@ -137,7 +141,7 @@ impl Camera {
         let thread = thread::Builder::new().name("camera".into());
         let thread = thread.spawn(work);
         let camera =
-            Self { name, slot, recycler: Recycler::default(), latest: None, looked: now, failed: false, ended };
+            Self { kind, name, slot, recycler: Recycler::default(), latest: None, looked: now, failed: false, ended };
         thread.map_err(|error| camera.fault(error.to_string()))?;
         let within = |patience| match said.recv_timeout(patience) {
             Ok(said) => Some(said),
@@ -152,11 +156,11 @@ impl Camera {
     }
 
     fn fault(&self, reason: String) -> DeviceError {
-        DeviceError::Backend { kind: Kind::Camera, name: self.name.clone(), reason }
+        DeviceError::Backend { kind: self.kind, name: self.name.clone(), reason }
     }
 
     fn stalled(&self, silent: Duration) -> DeviceError {
-        DeviceError::Stalled { kind: Kind::Camera, name: self.name.clone(), silent }
+        DeviceError::Stalled { kind: self.kind, name: self.name.clone(), silent }
     }
 
     /// The newest frame if it is a new one.
@@ -299,17 +303,19 @@ impl Raw {
             Layout::Yuyv => (Sampling::Yuv422, width * height * 2),
             Layout::Nv12 => (Sampling::Yuv420, width * height * 3 / 2),
             Layout::Grey | Layout::Jpeg => (Sampling::Yuv420, width * height),
+            Layout::Bgrx => (Sampling::Yuv420, width * height * 4),
         };
         let Some(bytes) = self.bytes.get(..needed) else { return Ok(None) };
         let picture = recycler.make(|picture| {
-            // What is captured is to travel, which larger pictures cannot as JPEG.
-            if width.max(height) > MAX_SIDE || !picture.reshape(width, height, sampling) {
-                return Err(format!("its pictures are {width}x{height}: sides are even and at most {MAX_SIDE}"));
+            // What is captured is to travel, which larger pictures cannot as H.264.
+            if !can_be_sent(width, height) || !picture.reshape(width, height, sampling) {
+                return Err(format!("its pictures are {width}x{height}: {SENDABLE}"));
             }
             match self.layout {
                 Layout::Yuyv => super::packed::from_yuyv(bytes, picture),
                 Layout::Nv12 => super::packed::from_nv12(bytes, picture),
                 Layout::Grey | Layout::Jpeg => super::packed::from_grey(bytes, picture),
+                Layout::Bgrx => super::packed::from_bgrx(bytes, picture),
             }
             Ok(())
         });

@@ -1,4 +1,4 @@
-//! From the layouts of cameras to planes.
+//! From the layouts of cameras and screens to planes.
 
 use crate::picture::Picture;
 
@@ -29,6 +29,30 @@ pub(super) fn from_grey(bytes: &[u8], picture: &mut Picture) {
     v.fill(128);
 }
 
+/// Blue, green, red and nothing, to full-range BT.601 at 4:2:0, as JPEG has it (T.871 §7). `picture` has the shape of `bytes`.
+pub(super) fn from_bgrx(bytes: &[u8], picture: &mut Picture) {
+    let width = picture.width();
+    let [y, u, v] = picture.planes_mut();
+    let planes = y.chunks_exact_mut(2 * width).zip(u.chunks_exact_mut(width / 2)).zip(v.chunks_exact_mut(width / 2));
+    for (rows, ((y, u), v)) in bytes.chunks_exact(8 * width).zip(planes) {
+        let (above, below) = rows.split_at(4 * width);
+        let (y_above, y_below) = y.split_at_mut(width);
+        for (row, y) in [(above, y_above), (below, y_below)] {
+            for (pixel, y) in row.chunks_exact(4).zip(y) {
+                let [blue, green, red] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
+                *y = ((77 * red + 150 * green + 29 * blue + 128) >> 8) as u8;
+            }
+        }
+        for (((a, b), u), v) in above.chunks_exact(8).zip(below.chunks_exact(8)).zip(u).zip(v) {
+            let mean =
+                |at: usize| (i32::from(a[at]) + i32::from(a[at + 4]) + i32::from(b[at]) + i32::from(b[at + 4]) + 2) / 4;
+            let (blue, green, red) = (mean(0), mean(1), mean(2));
+            *u = (128 + ((128 * blue - 85 * green - 43 * red + 128) >> 8)).clamp(0, 255) as u8;
+            *v = (128 + ((128 * red - 107 * green - 21 * blue + 128) >> 8)).clamp(0, 255) as u8;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +81,35 @@ mod tests {
         from_grey(&[1, 2, 3, 4, 5, 6, 7, 8], &mut picture);
         let expected: [&[u8]; 3] = [&[1, 2, 3, 4, 5, 6, 7, 8], &[128, 128], &[128, 128]];
         assert_eq!(picture.planes(), expected);
+    }
+    /// T.871 §7, in floating point.
+    fn exact([blue, green, red]: [u8; 3]) -> [f64; 3] {
+        let [blue, green, red] = [blue, green, red].map(f64::from);
+        let luma = 0.299 * red + 0.587 * green + 0.114 * blue;
+        [luma, 128.0 + (blue - luma) / 1.772, 128.0 + (red - luma) / 1.402]
+    }
+
+    #[test]
+    fn colours_of_a_screen_are_those_of_jpeg() {
+        let mut picture = Picture::new(2, 2, Sampling::Yuv420).expect("valid");
+        for colour in 0..=26_u8 {
+            let level = |at: u32| [0, 130, 255][usize::from(colour) / 3_usize.pow(at) % 3];
+            let pixel = [level(0), level(1), level(2)];
+            from_bgrx(&[pixel[0], pixel[1], pixel[2], 99].repeat(4), &mut picture);
+            let [y, u, v] = picture.planes();
+            for (got, exact) in [y[3], u[0], v[0]].into_iter().zip(exact(pixel)) {
+                assert!((f64::from(got) - exact.clamp(0.0, 255.0)).abs() < 1.6, "{pixel:?}: {got}, not {exact}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_a_screen_stay_rows() {
+        let mut picture = Picture::new(4, 4, Sampling::Yuv420).expect("valid");
+        let pixels: Vec<u8> = (0..16).flat_map(|n| [n * 8, n * 8, n * 8, 0]).collect();
+        from_bgrx(&pixels, &mut picture);
+        let [y, u, v] = picture.planes();
+        assert_eq!(y, (0..16).map(|n| n * 8).collect::<Vec<u8>>());
+        assert_eq!((u, v), (&[128; 4][..], &[128; 4][..]), "grey has no colour");
     }
 }

@@ -86,7 +86,7 @@ fn listed(host: &cpal::Host, kind: Kind) -> Option<Vec<(cpal::Device, Listed)>> 
     let alsa = is_alsa(host);
     let devices = host.devices().ok()?.filter(|device| match kind {
         Kind::Microphone => device.supports_input(),
-        Kind::Loudspeaker | Kind::Camera => device.supports_output(),
+        Kind::Loudspeaker | Kind::Camera | Kind::Screen => device.supports_output(),
     });
     let described = devices.filter_map(|device| {
         let description = device.description().ok()?;
@@ -109,7 +109,7 @@ fn look_up(host: &cpal::Host, kind: Kind, name: Option<&str>) -> Option<(cpal::D
     }
     let device = match kind {
         Kind::Microphone => host.default_input_device(),
-        Kind::Loudspeaker | Kind::Camera => host.default_output_device(),
+        Kind::Loudspeaker | Kind::Camera | Kind::Screen => host.default_output_device(),
     }?;
     let id = device.id().map(|id| id.to_string()).unwrap_or_default();
     // Without a microphone a sound server offers what goes to the loudspeaker: they would hear themselves.

@@ -9,14 +9,14 @@
 //! | `once:clip.y4m` | the same, played once |
 //! | `out.wav`, `out.wav@+200ppm` | a paced sound file, its clock off by that much |
 //! | `out.y4m`, `out.y4m@25` | a paced picture file and its frames a second |
+//! | `screen`, `screen:NAME` | what this machine shows, on its first monitor or on that one |
 //! | `device:NAME`, or any other text | the device of that name |
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::codec::jpeg::MAX_SIDE;
-use crate::picture::Latest;
+use crate::picture::{Latest, can_be_sent};
 
 /// Where our own sound and pictures come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +65,8 @@ pub enum VideoSourceSpec {
     Default,
     /// The camera of this name.
     Named(String),
+    /// What is on the first monitor, or on the one of this name or number.
+    Screen(Option<String>),
     /// A `.y4m` or `.mjpeg` file, a directory of `.jpg` files or a `%d` pattern of them.
     File {
         /// The file, directory or pattern.
@@ -211,6 +213,11 @@ impl FromStr for VideoSourceSpec {
             "default" => Ok(Self::Default),
             "synthetic" => Ok(DEFAULT_SCENE),
             _ if text.starts_with("synthetic:") => scene(text),
+            "screen" => Ok(Self::Screen(None)),
+            _ if text.starts_with("screen:") => match &text["screen:".len()..] {
+                "" => Err(SpecError::new(text, NO_NAME)),
+                name => Ok(Self::Screen(Some(name.to_owned()))),
+            },
             _ if text.starts_with("device:") => Ok(Self::Named(device_name(text)?)),
             _ if sequence || has_extension(file, &["y4m", "mjpeg", "mjpg", "jpg", "jpeg"]) => {
                 Ok(Self::File { path: file.into(), repeat })
@@ -226,6 +233,8 @@ impl fmt::Display for VideoSourceSpec {
         match self {
             Self::None => f.write_str("none"),
             Self::Default => f.write_str("default"),
+            Self::Screen(None) => f.write_str("screen"),
+            Self::Screen(Some(name)) => write!(f, "screen:{name}"),
             Self::Named(name) => write!(f, "device:{name}"),
             Self::File { path, repeat } => write!(f, "{}{}", once_prefix(*repeat), path.display()),
             Self::Synthetic { width, height, fps } => write!(f, "synthetic:{width}x{height}@{fps}"),
@@ -337,12 +346,13 @@ fn scene(text: &str) -> Result<VideoSourceSpec, SpecError> {
         let (width, height) = size.split_once('x')?;
         let side = |side: &str, least: u32| {
             let side: u32 = side.parse().ok()?;
-            (side >= least && side as usize <= MAX_SIDE && side.is_multiple_of(8)).then_some(side)
+            (side >= least && side.is_multiple_of(8)).then_some(side)
         };
         let (width, height) = (side(width, 320)?, side(height, 240)?);
-        (1..=MAX_FPS).contains(&fps).then_some(VideoSourceSpec::Synthetic { width, height, fps })
+        let fits = can_be_sent(width as usize, height as usize) && (1..=MAX_FPS).contains(&fps);
+        fits.then_some(VideoSourceSpec::Synthetic { width, height, fps })
     };
-    let expected = "is not like synthetic:640x480@30: sides are multiples of 8 from 320x240 to 2040x2040";
+    let expected = "is not like synthetic:640x480@30: sides are multiples of 8 from 320x240 to 4096x2304";
     parse().ok_or_else(|| SpecError::new(text, expected))
 }
 

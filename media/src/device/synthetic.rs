@@ -3,7 +3,7 @@
 //! A textured landscape pans, a disk swings before it, and the stamp says which picture it is. Everything follows from
 //! the counter alone, so any picture can be made again to compare with.
 
-use crate::picture::{Picture, Sampling};
+use crate::picture::{Picture, Sampling, can_be_sent};
 use crate::stamp::Stamp;
 
 /// Columns the landscape moves before it starts over.
@@ -25,7 +25,7 @@ impl Scene {
     /// `None` if the sides are not even or too large.
     pub(super) fn new(width: usize, height: usize, fps: u32) -> Option<Self> {
         let mut scene = Self { width, height, fps, backdrop: Picture::empty() };
-        Picture::new(width, height, Sampling::Yuv420)?;
+        can_be_sent(width, height).then_some(())?;
         scene.backdrop = Picture::wide(width + PAN, height);
         scene.paint();
         Some(scene)
@@ -145,13 +145,13 @@ mod tests {
 
     #[test]
     fn the_smallest_and_largest_scenes_can_be_drawn() {
-        for (width, height) in [(320, 240), (2040, 2040)] {
+        for (width, height) in [(320, 240), (2040, 2040), (4096, 2304)] {
             let scene = Scene::new(width, height, 60).expect("valid");
             let mut picture = Picture::empty();
             for counter in (0..400).step_by(7) {
                 assert!(scene.draw(counter, &mut picture));
             }
         }
-        assert!(Scene::new(321, 240, 30).is_none());
+        assert!(Scene::new(321, 240, 30).is_none() && Scene::new(4096, 2306, 30).is_none());
     }
 }

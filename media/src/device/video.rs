@@ -1,4 +1,4 @@
-//! Where pictures come from: a camera, a file, an image sequence or the test scene, all by one pace.
+//! Where pictures come from: a camera, the screen, a file, an image sequence or the test scene, all by one pace.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -13,7 +13,7 @@ use super::mjpeg::Splitter;
 use super::synthetic::Scene;
 use super::y4m::{self, FrameRate, Y4mError};
 use super::{DeviceError, VideoSourceSpec};
-use crate::picture::{Picture, Recycler};
+use crate::picture::{Picture, Recycler, SENDABLE};
 
 /// A bare MJPEG stream and a directory of pictures do not say how fast they are: this many a second.
 pub const ASSUMED_RATE: FrameRate = FrameRate::whole(30);
@@ -54,6 +54,8 @@ enum Inner {
     Paced(Box<Paced>),
     #[cfg(feature = "devices")]
     Camera(super::camera::Camera),
+    #[cfg(all(feature = "screen", target_os = "linux"))]
+    Screen(super::screen::Screen),
 }
 
 impl VideoSource {
@@ -67,11 +69,11 @@ impl VideoSource {
             VideoSourceSpec::None => Inner::None,
             VideoSourceSpec::Default => Self::camera(None, now)?,
             VideoSourceSpec::Named(name) => Self::camera(Some(name), now)?,
+            VideoSourceSpec::Screen(name) => Self::screen(name.as_deref(), now)?,
             VideoSourceSpec::File { path, repeat } => Inner::Paced(Box::new(Paced::file(path, *repeat, now)?)),
             &VideoSourceSpec::Synthetic { width, height, fps } => {
                 let scene = Scene::new(width as usize, height as usize, fps).filter(|_| fps > 0);
-                let reason = "its sides are even and at most 2040";
-                let scene = scene.ok_or_else(|| DeviceError::format("synthetic", reason))?;
+                let scene = scene.ok_or_else(|| DeviceError::format("synthetic", SENDABLE))?;
                 Inner::Paced(Box::new(Paced::new(Frames::Scene(scene), FrameRate::whole(fps), true, now)))
             }
         };
@@ -85,7 +87,8 @@ impl VideoSource {
     /// # Errors
     /// As [`Self::open`], for what is no device.
     pub fn lasting(spec: &VideoSourceSpec, now: Instant) -> Result<Lasting<Self>, DeviceError> {
-        let is_device = matches!(spec, VideoSourceSpec::Default | VideoSourceSpec::Named(_));
+        let is_device =
+            matches!(spec, VideoSourceSpec::Default | VideoSourceSpec::Named(_) | VideoSourceSpec::Screen(_));
         if !is_device || !cfg!(feature = "devices") {
             return Ok(Lasting::fixed(Self::open(spec, now)?, spec.to_string()));
         }
@@ -110,6 +113,8 @@ impl VideoSource {
             Inner::Paced(paced) => paced.next(now),
             #[cfg(feature = "devices")]
             Inner::Camera(camera) => camera.next(now),
+            #[cfg(all(feature = "screen", target_os = "linux"))]
+            Inner::Screen(screen) => screen.next(now),
         }
     }
 
@@ -121,6 +126,8 @@ impl VideoSource {
             Inner::Paced(paced) => paced.next_due(),
             #[cfg(feature = "devices")]
             Inner::Camera(camera) => camera.next_due(),
+            #[cfg(all(feature = "screen", target_os = "linux"))]
+            Inner::Screen(screen) => screen.next_due(),
         }
     }
 
@@ -132,6 +139,16 @@ impl VideoSource {
     #[cfg(not(feature = "devices"))]
     fn camera(_name: Option<&str>, _now: Instant) -> Result<Inner, DeviceError> {
         Err(DeviceError::NotBuilt(super::Kind::Camera))
+    }
+
+    #[cfg(all(feature = "screen", target_os = "linux"))]
+    fn screen(name: Option<&str>, now: Instant) -> Result<Inner, DeviceError> {
+        super::screen::Screen::open(name, now).map(Inner::Screen)
+    }
+
+    #[cfg(not(all(feature = "screen", target_os = "linux")))]
+    fn screen(_name: Option<&str>, _now: Instant) -> Result<Inner, DeviceError> {
+        Err(DeviceError::NotBuilt(super::Kind::Screen))
     }
 }
 

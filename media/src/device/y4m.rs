@@ -5,8 +5,7 @@
 
 use std::io::{self, BufRead, Seek, SeekFrom, Write};
 
-use crate::codec::jpeg::MAX_SIDE;
-use crate::picture::{Picture, Sampling};
+use crate::picture::{Picture, SENDABLE, Sampling, can_be_sent};
 
 /// Longer lines are no Y4M.
 const MAX_LINE: usize = 1024;
@@ -61,6 +60,14 @@ pub enum Y4mError {
     /// A parameter is missing, twice there or out of range.
     #[error("YUV4MPEG2 parameter {0} is missing or out of range")]
     Parameter(char),
+    /// Its pictures are none that can be sent.
+    #[error("its pictures are {width}x{height}: {SENDABLE}")]
+    Size {
+        /// Columns.
+        width: usize,
+        /// Rows.
+        height: usize,
+    },
     /// Other colour than 8-bit 4:2:0 or 4:2:2.
     #[error("colour {0:?} is not supported: convert it (ffmpeg -i FILE -pix_fmt yuv420p OUT.y4m)")]
     Colour(String),
@@ -210,19 +217,16 @@ impl Header {
             "422" => Sampling::Yuv422,
             other => return Err(Y4mError::Colour(other.to_owned())),
         };
-        Ok(Self {
-            width: width.ok_or(Y4mError::Parameter('W'))?,
-            height: height.ok_or(Y4mError::Parameter('H'))?,
-            rate: rate.ok_or(Y4mError::Parameter('F'))?,
-            sampling,
-            full_range,
-        })
+        let (width, height) = (width.ok_or(Y4mError::Parameter('W'))?, height.ok_or(Y4mError::Parameter('H'))?);
+        if !can_be_sent(width, height) {
+            return Err(Y4mError::Size { width, height });
+        }
+        Ok(Self { width, height, rate: rate.ok_or(Y4mError::Parameter('F'))?, sampling, full_range })
     }
 }
 
 fn side(name: char, text: &str) -> Result<usize, Y4mError> {
-    let side = text.parse().ok().filter(|side: &usize| *side > 0 && *side <= MAX_SIDE && side.is_multiple_of(2));
-    side.ok_or(Y4mError::Parameter(name))
+    text.parse().map_err(|_| Y4mError::Parameter(name))
 }
 
 /// From 1 picture in 10 seconds to 240 a second: beyond that no source is honest.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::codec::h264::{AccessUnit, Encoder, H264Error};
 use crate::codec::jpeg::{Decoder, JpegError};
 use crate::device::video::{Captured, Image};
-use crate::picture::Picture;
+use crate::picture::{Picture, can_be_sent};
 
 /// Encodes pictures one at a time and never queues any.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl PlayerEncoder {
         Ok(Self { encoder: Encoder::new(bitrate), decoder: Decoder::new()?, decoded: Picture::empty(), origin: None })
     }
 
-    /// Encodes a picture, or `None` where a source's own JPEG is damaged; `key` asks for one that a decoder can begin with.
+    /// Encodes a picture, or `None` where a source's own JPEG is damaged or too large; `key` asks for one that a decoder can begin with.
     ///
     /// # Errors
     /// When the codec fails on our own picture: it has no memory.
@@ -39,6 +39,11 @@ impl PlayerEncoder {
             Image::Jpeg(jpeg) => {
                 if let Err(error) = self.decoder.decode(jpeg, &mut self.decoded) {
                     tracing::debug!(%error, "a picture of the camera is damaged");
+                    return Ok(None);
+                }
+                let (width, height) = (self.decoded.width(), self.decoded.height());
+                if !can_be_sent(width, height) {
+                    tracing::debug!(width, height, "a picture of the camera has more pixels than H.264 takes");
                     return Ok(None);
                 }
                 &self.decoded

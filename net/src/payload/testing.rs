@@ -3,6 +3,7 @@
 use proptest::sample::Index;
 
 use crate::buf::Payload;
+use crate::rtp::extension::Extension;
 use crate::rtp::ids::ExtSeq;
 use crate::rtp::time::RtpTime;
 
@@ -12,6 +13,7 @@ pub(super) struct Packet {
     pub(super) seq: ExtSeq,
     pub(super) time: RtpTime,
     pub(super) marker: bool,
+    pub(super) extension: Option<Extension>,
     pub(super) payload: Vec<u8>,
 }
 
@@ -27,7 +29,8 @@ pub(super) fn packets(first: u64, frames: impl IntoIterator<Item = Vec<Payload>>
     for payloads in frames {
         let last = payloads.len() - 1;
         let packets = payloads.iter().enumerate().map(|(index, payload)| {
-            let packet = Packet { seq, time, marker: index == last, payload: wire(payload) };
+            let extension = payload.extension.clone();
+            let packet = Packet { seq, time, marker: index == last, extension, payload: wire(payload) };
             seq = seq.next();
             packet
         });

@@ -75,13 +75,13 @@ impl Broadcast {
                 time: burst.time,
                 ssrc: self.ssrc,
             };
-            burst.bytes.extend_from_slice(&header.to_bytes());
+            header.write(payload.extension.as_ref(), &mut burst.bytes);
             burst.bytes.extend_from_slice(&payload.header);
             burst.bytes.extend_from_slice(&payload.body);
             burst.ends.push(burst.bytes.len());
             self.next = self.next.wrapping_add(1);
             self.packets = self.packets.wrapping_add(1);
-            self.octets = self.octets.wrapping_add(payload.len() as u32);
+            self.octets = self.octets.wrapping_add(payload.octets() as u32);
         }
         self.latest = Some(Latest { time: burst.time, captured: frame.captured });
     }

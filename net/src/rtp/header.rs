@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use rtp_types::RtpPacket;
 
+use super::extension::Extension;
 use super::ids::{SeqNo, Ssrc};
 use super::time::RtpTime;
 
-/// Bytes of a header without contributing sources or extension, the only kind we send.
+/// Bytes of a header without contributing sources, of which we send none, or extension.
 pub(crate) const LEN: usize = 12;
 
 /// The fields we use of an RTP header.
@@ -22,8 +24,22 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// The header on the wire: version 2, no padding, no extension, no contributing source.
-    pub(crate) fn to_bytes(self) -> [u8; LEN] {
+    /// Appends the header and its extension; returns how long they are together.
+    pub(crate) fn write(self, extension: Option<&Extension>, out: &mut Vec<u8>) -> usize {
+        let start = out.len();
+        let mut bytes = self.to_bytes();
+        bytes[0] |= u8::from(extension.is_some()) << 4;
+        out.extend_from_slice(&bytes);
+        if let Some(Extension { profile, words }) = extension {
+            out.extend_from_slice(&profile.to_be_bytes());
+            out.extend_from_slice(&((words.len() / 4) as u16).to_be_bytes());
+            out.extend_from_slice(words);
+        }
+        out.len() - start
+    }
+
+    /// The header alone: version 2, no padding, no extension, no contributing source.
+    fn to_bytes(self) -> [u8; LEN] {
         let mut bytes = [0; LEN];
         bytes[0] = 0x80;
         bytes[1] = u8::from(self.marker) << 7 | self.payload_type & 0x7f;
@@ -66,6 +82,15 @@ pub(crate) fn payload(packet: &[u8]) -> Option<Range<usize>> {
     let packet = RtpPacket::parse(packet).ok()?;
     let start = packet.payload_offset();
     Some(start..start + packet.payload_len())
+}
+
+/// The extension of a packet's header, sealed or opened; `None` without any that is whole.
+pub(crate) fn extension(packet: &[u8]) -> Option<Extension> {
+    let sources = packet.first().filter(|first| **first & 0x10 != 0)? & 0x0f;
+    let extension = packet.get(LEN + 4 * usize::from(sources)..)?;
+    let (&[p1, p0, l1, l0], words) = extension.split_first_chunk()?;
+    let words = words.get(..4 * usize::from(u16::from_be_bytes([l1, l0])))?;
+    Some(Extension { profile: u16::from_be_bytes([p1, p0]), words: Bytes::copy_from_slice(words) })
 }
 
 /// Whether a packet on the shared port is RTCP: packet types 192 to 223, which no RTP packet of ours has as
@@ -111,6 +136,25 @@ mod tests {
             .expect("a valid packet");
         assert_eq!(Header::parse(&packet), Some((HEADER, 12 + 4 + 8)));
         assert_eq!(payload(&packet).map(|range| &packet[range]), Some(&b"picture"[..]));
+        let words = Bytes::from_static(&[1, 2, 3, 4]);
+        assert_eq!(extension(&packet), Some(Extension { profile: 0xbede, words }));
+    }
+
+    #[test]
+    fn another_reader_finds_the_extension() {
+        let words = Bytes::from_static(b"whatwhat");
+        let extension = Extension { profile: 0xffd8, words: words.clone() };
+        let mut packet = b"before".to_vec();
+        assert_eq!(HEADER.write(Some(&extension), &mut packet), LEN + extension.wire_len());
+        packet.extend(b"picture");
+        let read = RtpPacket::parse(&packet[6..]).expect("a packet");
+        assert_eq!(read.extension(), Some((0xffd8, &words[..])));
+        assert_eq!((read.payload(), read.marker_bit(), read.timestamp()), (&b"picture"[..], true, 0xdead_beef));
+        assert_eq!(super::extension(&packet[6..]), Some(extension));
+        let mut plain = Vec::new();
+        assert_eq!(HEADER.write(None, &mut plain), LEN);
+        assert_eq!(plain, HEADER.to_bytes());
+        assert_eq!(super::extension(&plain), None);
     }
 
     #[test]
@@ -118,8 +162,10 @@ mod tests {
         let mut packet = HEADER.to_bytes().to_vec();
         packet[0] |= 0x10;
         assert_eq!(Header::parse(&packet), None);
+        assert_eq!(extension(&packet), None);
         packet.extend([0xbe, 0xde, 0xff, 0xff]);
         assert_eq!(Header::parse(&packet), None);
+        assert_eq!(extension(&packet), None);
     }
 
     proptest! {
@@ -130,6 +176,9 @@ mod tests {
             }
             if let Some(range) = payload(&bytes) {
                 prop_assert!(range.end <= bytes.len());
+            }
+            if let Some(extension) = extension(&bytes) {
+                prop_assert!(LEN + extension.wire_len() <= bytes.len() && extension.words.len() % 4 == 0);
             }
         }
     }

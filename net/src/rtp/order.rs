@@ -68,6 +68,7 @@ mod tests {
             marker: false,
             arrival,
             repaired: false,
+            extension: None,
             payload: Pool::new(1).take(),
         }
     }

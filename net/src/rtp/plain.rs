@@ -64,6 +64,7 @@ impl Receiver {
             return Err(ReceiveError::PayloadType { got: header.payload_type, expected: self.payload_type });
         }
         let range = header::payload(&packet).ok_or(ReceiveError::Malformed)?;
+        let extension = header::extension(&packet);
         let begins = !self.goes_on(&header);
         if begins && self.stream.is_some() {
             let next = (header.ssrc, SeqNo(header.seq.0.wrapping_add(1)));
@@ -89,6 +90,7 @@ impl Receiver {
             marker: header.marker,
             arrival: now,
             repaired: false,
+            extension,
             payload: packet,
         };
         Ok(Arrival { begins, received })

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::codec::Codec;
+use super::extension::Extension;
 use super::ids::{ExtSeq, SeqNo, Ssrc};
 use super::session::ReceivedStats;
 use super::time::{NtpTime, RtpTime};
@@ -34,6 +35,8 @@ pub struct Received {
     pub arrival: Instant,
     /// Whether it came because we asked for it again: its arrival says nothing about the network's delay.
     pub repaired: bool,
+    /// What its header says beyond its fields.
+    pub extension: Option<Extension>,
     /// The payload alone.
     pub payload: PacketBuf,
 }

@@ -45,13 +45,15 @@ pub struct OutFrame {
     pub key: bool,
     /// The parameter sets of a key picture of H.264.
     pub sets: Option<ParameterSets>,
+    /// Columns and rows of a JPEG picture.
+    pub size: Option<(u16, u16)>,
 }
 
 impl OutFrame {
     /// Nothing yet, in this format and of this moment.
     #[must_use]
     pub const fn empty(codec: Codec, time: RtpTime, captured: Instant) -> Self {
-        Self { codec, time, captured, payloads: Vec::new(), marker: false, key: true, sets: None }
+        Self { codec, time, captured, payloads: Vec::new(), marker: false, key: true, sets: None, size: None }
     }
 }
 
@@ -85,7 +87,7 @@ impl FramePool {
         if let Some(frame) = Arc::get_mut(&mut frame) {
             frame.payloads.clear();
             (frame.codec, frame.time, frame.captured) = (codec, time, captured);
-            (frame.marker, frame.key, frame.sets) = (false, true, None);
+            (frame.marker, frame.key, frame.sets, frame.size) = (false, true, None, None);
             fill(frame)?;
         }
         if self.made.len() < Self::LIMIT {
@@ -208,7 +210,7 @@ impl Outgoing {
         let size = out.len() - start + DATAGRAM_OVERHEAD;
         self.next = seq.next();
         self.packets += 1;
-        self.octets += frame.payloads.get(index).map_or(0, Payload::len) as u64;
+        self.octets += frame.payloads.get(index).map_or(0, Payload::octets) as u64;
         self.latest = Some(Latest { time: frame.time.add(self.offset), captured: frame.captured });
         self.history.record(Departed {
             seq,
@@ -263,9 +265,9 @@ impl Outgoing {
             time: frame.time.add(self.offset),
             ssrc,
         };
-        out.extend_from_slice(&header.to_bytes());
+        let header_len = header.write(payload.extension.as_ref(), out);
         out.extend_from_slice(&payload.header);
         out.extend_from_slice(&payload.body);
-        sealer.seal_rtp(out, start, header::LEN, ssrc, seq);
+        sealer.seal_rtp(out, start, header_len, ssrc, seq);
     }
 }

@@ -290,6 +290,7 @@ impl Session {
         let len = self.opener.open_rtp(now, &mut packet, header_len, header.ssrc, seq)?;
         packet.truncate(len);
         let range = header::payload(&packet).ok_or(ReceiveError::Malformed)?;
+        let extension = header::extension(&packet);
         let place = stream.record(now, self.clock.at, seq, header.time, range.len(), self.round_trip);
         let (plan, calm) = (stream.plan, stream.is_calm(now));
         packet.truncate(range.end);
@@ -313,6 +314,7 @@ impl Session {
             marker: header.marker,
             arrival: now,
             repaired: place.repaired,
+            extension,
             payload: packet,
         }))
     }

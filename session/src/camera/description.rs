@@ -49,6 +49,7 @@ pub(super) struct Offer {
     pub codec: Codec,
     pub payload_type: u8,
     pub parameter_sets: Vec<Vec<u8>>,
+    pub size: Option<(u16, u16)>,
     /// What it is called, relative to the presentation.
     pub control: String,
     /// The profile to ask for.
@@ -141,6 +142,7 @@ impl Media {
                 codec,
                 payload_type: *number,
                 parameter_sets: self.parameter_sets(*number),
+                size: self.size(*number),
                 control: self.attribute("control").unwrap_or_default().to_owned(),
                 profile,
             })
@@ -198,6 +200,14 @@ impl Media {
             PARAMETER_SETS.contains(&(unit.first()? & 0x1f)).then(|| unit.to_vec())
         };
         text.split(',').take(MAX_SETS).filter_map(read).collect()
+    }
+
+    /// Columns and rows: `x-dimensions`, which servers write where a payload of JPEG cannot say it, or `framesize` (3GPP TS 26.234 §5.3.3.2).
+    fn size(&self, payload_type: u8) -> Option<(u16, u16)> {
+        let dimensions = self.attribute("x-dimensions").and_then(|size| size.split_once(','));
+        let (width, height) = dimensions.or_else(|| self.about("framesize", payload_type)?.split_once('-'))?;
+        let side = |text: &str| text.trim().parse().ok().filter(|side| *side != 0);
+        Some((side(width)?, side(height)?))
     }
 
     /// A format for a person.

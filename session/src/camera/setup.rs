@@ -66,6 +66,7 @@ impl Camera {
             ssrc: None,
             start: None,
             parameter_sets: offer.parameter_sets.clone(),
+            size: offer.size,
         };
         self.streams.push(Stream { url: resolve(&self.base, &control), track });
         self.ask(now, Step::Setup(number), false);

@@ -82,6 +82,9 @@ pub struct Track {
     pub start: Option<(u16, u32)>,
     /// Sequence and picture parameter sets of H.264, NAL units without start codes (RFC 6184 §8.1, `sprop-parameter-sets`).
     pub parameter_sets: Vec<Vec<u8>>,
+    /// Columns and rows, neither 0, if the camera says so: the only place where some say it of large JPEG
+    /// ([`Depacketizer::of_size`](visavis_net::payload::jpeg::Depacketizer::of_size)).
+    pub size: Option<(u16, u16)>,
 }
 
 /// What has come of it, for the owner of a [`Camera`](super::Camera).

@@ -2,16 +2,42 @@
 
 use data_encoding::BASE64;
 use sdp_types::{AddrType, Attribute, Connection, Media, MediaType, NetType, Origin, Session, Time, TransportProto};
-use visavis_net::payload::h264::ParameterSets;
+use visavis_net::payload::jpeg::MAX_COUNTED_SIDE;
 use visavis_net::rtp::codec::{Codec, MediaKind};
 
-use super::Choice;
+use super::{Choice, Known, Pending, Player, Waiting};
 use crate::rtsp::client::track;
+use crate::rtsp::message::{Answer, SDP};
 use crate::sdp::rtpmap;
 
-/// Writes the description of one choice of formats; `sets` are those of H.264 once pictures have been encoded, without which a
-/// player has to wait for them in the stream.
-pub(super) fn write(choice: Choice, sets: Option<&ParameterSets>, session_id: u32, v6: bool) -> Vec<u8> {
+impl Player {
+    /// What it asks to have described.
+    #[must_use]
+    pub const fn asks(&self) -> Option<Choice> {
+        match &self.pending {
+            Some(Pending { what: Waiting::Description { choice, .. }, .. }) => Some(*choice),
+            Some(Pending { what: Waiting::Pictures { .. }, .. }) | None => None,
+        }
+    }
+
+    /// Says what there is, if that was asked; `known` is what pictures have told so far.
+    pub fn describe(&mut self, known: &Known) {
+        let Some(Pending { cseq, what: Waiting::Description { choice, base }, .. }) =
+            self.pending.take_if(|pending| matches!(pending.what, Waiting::Description { .. }))
+        else {
+            return;
+        };
+        let id = self.program.ssrcs[0].0;
+        self.faults_in_a_row = 0;
+        let v6 = self.place.from.is_ipv6();
+        let answer = Answer::ok().header("Content-Base", base).body(SDP, write(choice, known, id, v6));
+        self.out.extend_from_slice(&answer.write(cseq));
+    }
+}
+
+/// Writes the description of one choice of formats. Without the parameter sets of H.264 a player has to wait for them in the stream;
+/// without the size of large Motion JPEG most cannot show it.
+fn write(choice: Choice, known: &Known, session_id: u32, v6: bool) -> Vec<u8> {
     let (family, nowhere) = if v6 { (AddrType::Ip6, "::") } else { (AddrType::Ip4, "0.0.0.0") };
     let origin = Origin::new(session_id, 1, NetType::In, family.clone(), nowhere);
     let mut session = Session::new(origin, "visavis");
@@ -20,7 +46,7 @@ pub(super) fn write(choice: Choice, sets: Option<&ParameterSets>, session_id: u3
     session.add_attribute(Attribute::with_value("control", "*"));
     session.add_attribute(Attribute::with_value("range", "npt=now-"));
     for codec in choice.codecs() {
-        session.add_media(describe(codec, sets));
+        session.add_media(describe(codec, known));
     }
     let mut out = Vec::with_capacity(512);
     // Writing to memory does not fail.
@@ -28,7 +54,7 @@ pub(super) fn write(choice: Choice, sets: Option<&ParameterSets>, session_id: u3
     out
 }
 
-fn describe(codec: Codec, sets: Option<&ParameterSets>) -> Media {
+fn describe(codec: Codec, known: &Known) -> Media {
     let payload_type = codec.payload_type().get();
     let kind = match codec.kind() {
         MediaKind::Audio => MediaType::Audio,
@@ -36,16 +62,23 @@ fn describe(codec: Codec, sets: Option<&ParameterSets>) -> Media {
     };
     let mut media = Media::new(kind, 0, TransportProto::from("RTP/AVP"), payload_type);
     media.add_attribute(Attribute::with_value("rtpmap", format!("{payload_type} {}", rtpmap(codec))));
-    if let Some(parameters) = parameters(codec, sets) {
+    if let Some(parameters) = parameters(codec, known) {
         media.add_attribute(Attribute::with_value("fmtp", format!("{payload_type} {parameters}")));
+    }
+    // Payloads say what they can count. Larger sizes stand in an extension that GStreamer and live555 pass over: they read this, which
+    // Apple's servers had first.
+    if let (Codec::Jpeg, Some((width, height))) = (codec, known.size)
+        && width.max(height) > MAX_COUNTED_SIDE
+    {
+        media.add_attribute(Attribute::with_value("x-dimensions", format!("{width},{height}")));
     }
     media.add_attribute(Attribute::with_value("control", track(codec.kind())));
     media
 }
 
 /// RFC 6184 §8.2.1; RFC 7587 §6.1: one channel, though the `rtpmap` has to say two.
-fn parameters(codec: Codec, sets: Option<&ParameterSets>) -> Option<String> {
-    match (codec, sets) {
+fn parameters(codec: Codec, known: &Known) -> Option<String> {
+    match (codec, &known.sets) {
         (Codec::H264, Some(sets)) => Some(format!(
             "packetization-mode=1;profile-level-id={};sprop-parameter-sets={},{}",
             sets.profile_level_id(),

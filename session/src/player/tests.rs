@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use visavis_net::payload::h264::ParameterSets;
 use visavis_net::rtp::ids::SeqNo;
 use visavis_net::rtp::time::RtpTime;
 use visavis_net::testing::moment;
@@ -88,7 +89,7 @@ impl Scene {
         if let Some(reply) = answered {
             return reply;
         }
-        self.player.describe(None);
+        self.player.describe(&Known::default());
         self.player.begin(&[Start { kind: MediaKind::Video, seq: SeqNo(7), time: RtpTime(90_000) }]);
         self.reply().expect("an answer")
     }
@@ -166,11 +167,26 @@ fn what_is_known_of_the_pictures_is_said() {
     let sets = ParameterSets::find(&unit).expect("both");
     assert!(scene.raw(&format!("DESCRIBE {URL} RTSP/1.0\r\nCSeq: 1\r\n\r\n")).is_none(), "it waits for them");
     assert!(scene.player.is_waiting());
-    scene.player.describe(Some(&sets));
+    scene.player.describe(&Known { sets: Some(sets), ..Known::default() });
     let sdp = scene.reply().expect("an answer");
     let fmtp = "a=fmtp:97 packetization-mode=1;profile-level-id=42C01F;sprop-parameter-sets=Z0LAHwE=,aM4C";
     assert!(sdp.body().contains(fmtp), "{}", sdp.body());
     assert!(!scene.player.is_waiting());
+}
+
+#[test]
+fn the_size_of_large_pictures_is_said() {
+    let mut scene = Scene::new();
+    for (size, said) in [((2560, 1440), true), ((2040, 2048), true), ((2040, 2040), false)] {
+        assert!(scene.raw(&format!("DESCRIBE {URL}/mjpeg RTSP/1.0\r\nCSeq: 1\r\n\r\n")).is_none(), "it waits for it");
+        let asked = scene.player.asks().expect("it asks");
+        let known = Known { size: Some(size), ..Known::default() };
+        assert!(known.suffices(asked) && !Known::default().suffices(asked));
+        scene.player.describe(&known);
+        let sdp = scene.reply().expect("an answer");
+        let line = format!("a=x-dimensions:{},{}\r\n", size.0, size.1);
+        assert_eq!(sdp.body().contains(&line), said, "{}", sdp.body());
+    }
 }
 
 #[test]

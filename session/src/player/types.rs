@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use rand_core::Rng;
+use visavis_net::payload::h264::ParameterSets;
 use visavis_net::rtp::codec::{Codec, MediaKind};
 use visavis_net::rtp::ids::{SeqNo, Ssrc};
 use visavis_net::rtp::time::RtpTime;
@@ -64,6 +65,27 @@ pub struct Leave {
     pub clear: bool,
     /// Whether one more may watch.
     pub room: bool,
+}
+
+/// What is known of the pictures, for who asks what there is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The parameter sets of H.264, once pictures have been encoded.
+    pub sets: Option<ParameterSets>,
+    /// Columns and rows of Motion JPEG, once there was a picture.
+    pub size: Option<(u16, u16)>,
+}
+
+impl Known {
+    /// Whether nothing is missing to describe this choice.
+    #[must_use]
+    pub const fn suffices(&self, choice: Choice) -> bool {
+        match choice.video {
+            Some(Codec::H264) => self.sets.is_some(),
+            Some(Codec::Jpeg) => self.size.is_some(),
+            Some(Codec::Opus | Codec::Pcmu | Codec::Pcma) | None => true,
+        }
+    }
 }
 
 /// What a player wants, for the owner of its [`Player`](super::Player) to bring about.

@@ -23,13 +23,15 @@ pub struct Stream {
     pub codec: Codec,
     /// What a decoder of H.264 has to know beforehand, NAL units without start codes, if its sender said it (RFC 6184 §8.1).
     pub parameter_sets: Vec<Vec<u8>>,
+    /// How large pictures of JPEG are that do not say it themselves, in pixels, if their sender said it beforehand.
+    pub size: Option<(u16, u16)>,
     /// The longest that pictures and sound may wait here; as long as play-out likes if `None`.
     pub ceiling: Option<Duration>,
 }
 
 impl From<&StreamPlan> for Stream {
     fn from(plan: &StreamPlan) -> Self {
-        Self { ssrc: plan.ssrc, codec: plan.codec, parameter_sets: Vec::new(), ceiling: None }
+        Self { ssrc: plan.ssrc, codec: plan.codec, parameter_sets: Vec::new(), size: None, ceiling: None }
     }
 }
 

@@ -52,7 +52,11 @@ impl Depacketizer {
                 let depacketizer = h264::Depacketizer::with_parameter_sets(&stream.parameter_sets);
                 Self::H264(Box::new(depacketizer), Order::new())
             }
-            Codec::Jpeg | Codec::Opus | Codec::Pcmu | Codec::Pcma => Self::Jpeg(jpeg::Depacketizer::new()),
+            Codec::Jpeg | Codec::Opus | Codec::Pcmu | Codec::Pcma => {
+                let of_size = |(width, height)| jpeg::Depacketizer::of_size(width, height);
+                let depacketizer = stream.size.map_or_else(jpeg::Depacketizer::new, of_size);
+                Self::Jpeg(depacketizer)
+            }
         }
     }
 }
@@ -159,7 +163,8 @@ impl Play for PlayVideo {
                 self.assemble(arrival);
             }
             Depacketizer::Jpeg(depacketizer) => {
-                match depacketizer.push(received.seq, received.time, received.marker, &received.payload) {
+                let Received { seq, time, marker, extension, payload, .. } = received;
+                match depacketizer.push_extended(seq, time, marker, extension.as_ref(), &payload) {
                     Ok(Some(frame)) => {
                         self.tap.picture(arrival, &frame);
                         self.flows = self.sink.wants_pictures();

@@ -203,7 +203,8 @@ impl SendVideo {
         let Some(encoded) = encoded else { return Ok(None) };
         let frame = self.frames.make(Codec::Jpeg, self.time(captured.at), captured.at, |frame| {
             frame.marker = true;
-            self.packetizer.packetize(&encoded.jpeg, &mut frame.payloads)
+            frame.size = Some(self.packetizer.packetize(&encoded.jpeg, &mut frame.payloads)?);
+            Ok::<_, jpeg::JpegError>(())
         });
         Ok(sendable(frame))
     }

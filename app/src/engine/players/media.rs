@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use visavis_net::payload::h264::ParameterSets;
 use visavis_net::quota::Rate;
 use visavis_net::rtp::broadcast;
 use visavis_net::rtp::codec::{Codec, MediaKind};
@@ -61,9 +60,7 @@ impl Players {
     /// One encoded frame of ours, for all who take it.
     pub(in crate::engine) fn send(&mut self, now: Instant, frame: &OutFrame) {
         let codec = frame.codec;
-        if let Some(sets) = &frame.sets {
-            self.learn(now, sets);
-        }
+        self.learn(now, frame);
         let takes = |viewer: &Viewer| viewer.track(codec).is_some_and(|track| track.flow != Flow::Off);
         if !self.viewers.values().any(takes) {
             return;
@@ -99,16 +96,17 @@ impl Players {
         }
     }
 
-    /// The parameter sets are these: whoever has asked is told.
-    pub(super) fn learn(&mut self, now: Instant, sets: &ParameterSets) {
-        if self.sets.as_ref() != Some(sets) {
-            self.sets = Some(sets.clone());
+    /// What a frame tells of all of its format: whoever has asked for that is told.
+    fn learn(&mut self, now: Instant, frame: &OutFrame) {
+        if let Some(sets) = frame.sets.as_ref().filter(|sets| self.known.sets.as_ref() != Some(*sets)) {
+            self.known.sets = Some(sets.clone());
         }
-        let asking: Vec<_> =
-            self.viewers.iter().filter(|(_, viewer)| viewer.player.is_waiting()).map(|(conn, _)| *conn).collect();
+        self.known.size = frame.size.or(self.known.size);
+        let asks = |viewer: &Viewer| viewer.player.asks().is_some_and(|choice| self.known.suffices(choice));
+        let asking: Vec<_> = self.viewers.iter().filter(|(_, viewer)| asks(viewer)).map(|(conn, _)| *conn).collect();
         for conn in asking {
             if let Some(viewer) = self.viewers.get_mut(&conn) {
-                viewer.player.describe(self.sets.as_ref());
+                viewer.player.describe(&self.known);
                 self.go_on(now, conn);
             }
         }

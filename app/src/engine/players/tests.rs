@@ -106,7 +106,8 @@ impl Scene {
         let unit = [&[0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x1f, 1][..], &[0, 0, 0, 1, 0x68, 0xce, 2]].concat();
         let sets = if codec == Codec::H264 && key { ParameterSets::find(&unit) } else { None };
         let time = RtpTime(codec.clock_rate().ticks(ms(33) * self.frames));
-        let frame = OutFrame { payloads, marker: true, key, sets, ..OutFrame::empty(codec, time, self.now) };
+        let size = (codec == Codec::Jpeg).then_some((2560, 1440));
+        let frame = OutFrame { payloads, marker: true, key, sets, size, ..OutFrame::empty(codec, time, self.now) };
         self.players.send(self.now, &frame);
         self.settle();
     }
@@ -299,7 +300,13 @@ fn a_description_waits_for_the_first_picture_once() {
     assert!(answer.contains("sprop-parameter-sets=Z0LAHwE=,aM4C"), "{answer}");
     assert!(scene.players.formats().has(Codec::H264), "it goes on until there is more to say");
     assert!(scene.ask(3, "DESCRIBE", "", "").contains("sprop-parameter-sets"), "known by now");
-    assert!(scene.ask(4, "DESCRIBE", "/mjpeg", "").contains("JPEG"), "nothing to wait for");
+    assert!(scene.ask(4, "DESCRIBE", "/pcmu", "").contains("sprop-parameter-sets"), "the same pictures");
+    assert_eq!(scene.ask(5, "DESCRIBE", "/mjpeg", ""), "");
+    scene.frame(Codec::H264, true, &[100]);
+    assert_eq!(scene.taken("tcp 5"), b"", "those of another format tell nothing of it");
+    scene.frame(Codec::Jpeg, true, &[100]);
+    assert!(String::from_utf8_lossy(&scene.taken("tcp 5")).contains("a=x-dimensions:2560,1440\r\n"));
+    assert!(scene.ask(6, "DESCRIBE", "/mjpeg/silent", "").contains("a=x-dimensions:2560,1440"), "known by now");
     scene.pass(session_timeout());
     assert!(scene.players.formats().is_empty() && scene.players.is_empty(), "they have set nothing up");
 }

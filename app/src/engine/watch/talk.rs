@@ -335,6 +335,7 @@ impl Live {
                         ssrc: arrival.received.ssrc,
                         codec: self.track.codec,
                         parameter_sets: self.track.parameter_sets.clone(),
+                        size: self.track.size,
                         ceiling: Some(self.ceiling),
                     })));
                 }

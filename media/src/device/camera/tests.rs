@@ -18,7 +18,7 @@ fn told(now: Instant, frames: u64) -> (Result<Camera, DeviceError>, Sender<Resul
     for _ in 0..frames {
         tell.send(Ok(grey())).expect("it listens");
     }
-    (Camera::run("Webcam".into(), now, move || Ok(Box::new(Told(told)) as Box<dyn Driver>)), tell)
+    (Camera::run(Kind::Camera, "Webcam".into(), now, move || Ok(Box::new(Told(told)) as Box<dyn Driver>)), tell)
 }
 
 /// One that works. What it has given until then is taken.
@@ -94,18 +94,22 @@ fn a_camera_that_is_unplugged_says_so() {
 fn a_camera_that_does_not_start_says_why() {
     let (tell, told) = channel();
     tell.send(Err("it was unplugged".to_owned())).expect("it listens");
-    let error = Camera::run("Webcam".into(), moment(), move || Ok(Box::new(Told(told)) as Box<dyn Driver>));
+    let error =
+        Camera::run(Kind::Camera, "Webcam".into(), moment(), move || Ok(Box::new(Told(told)) as Box<dyn Driver>));
     assert!(error.expect_err("unplugged").to_string().contains("unplugged"));
-    let error = Camera::run("Webcam".into(), moment(), || Err("it is busy".to_owned())).expect_err("busy");
+    let error =
+        Camera::run(Kind::Camera, "Webcam".into(), moment(), || Err("it is busy".to_owned())).expect_err("busy");
     assert!(error.to_string().contains("it is busy"), "{error}");
 }
 
 #[test]
 fn pictures_that_could_not_travel_are_refused() {
-    for (width, height, fits) in [(2040, 16, true), (2042, 16, false), (16, 2560, false)] {
+    for (width, height, fits) in
+        [(4096, 16, true), (2592, 1944, true), (4098, 16, false), (16, 4098, false), (4096, 2306, false)]
+    {
         let raw = Raw { layout: Layout::Grey, width, height, bytes: vec![0; width * height].into() };
         let image = raw.image(&mut Recycler::default());
         assert_eq!(image.is_ok(), fits, "{width}x{height}");
-        assert!(image.err().is_none_or(|error| error.contains(&format!("{width}x{height}")) && error.contains("2040")));
+        assert!(image.err().is_none_or(|error| error.contains(&format!("{width}x{height}")) && error.contains("4096")));
     }
 }

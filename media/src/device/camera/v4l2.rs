@@ -16,6 +16,7 @@ use v4l::video::capture::Parameters;
 use v4l::{Device, Format, FourCC, Fraction};
 
 use super::{Driver, Found, Layout, RATE, Raw, SIZE, distance};
+use crate::picture::MAX_PIXELS;
 
 /// What the kernel calls the layouts we take.
 const FORMATS: [(&[u8; 4], Layout); 5] = [
@@ -29,8 +30,8 @@ const FORMATS: [(&[u8; 4], Layout); 5] = [
 const BUFFERS: u32 = 4;
 /// How long to wait for a frame before it is looked whether anybody still wants one.
 const WAIT: Duration = Duration::from_millis(250);
-/// A frame takes no more than this: 2040×2040 pixels of two bytes, and any JPEG of them.
-const MAX_FRAME: usize = 16 << 20;
+/// A frame takes no more than this: two bytes for each pixel, and any JPEG of them.
+const MAX_FRAME: usize = 2 * MAX_PIXELS;
 
 /// All nodes that give pictures. A camera has others, for metadata, and a codec's node takes pictures, too.
 pub(super) fn list() -> Vec<Found> {
@@ -118,7 +119,8 @@ impl Driver for Camera {
         }
         let (width, height) = (self.format.width as usize, self.format.height as usize);
         let bytes = match self.layout {
-            Layout::Jpeg => Bytes::copy_from_slice(used),
+            // Pixels of screens are none of the formats above.
+            Layout::Jpeg | Layout::Bgrx => Bytes::copy_from_slice(used),
             Layout::Nv12 => tight(used, self.format.stride as usize, width, height * 3 / 2),
             Layout::Yuyv => tight(used, self.format.stride as usize, width * 2, height),
             Layout::Grey => tight(used, self.format.stride as usize, width, height),

@@ -15,6 +15,10 @@ fn words_files_and_names_are_told_apart() {
     assert_eq!(video("a/b.Y4M"), VideoSourceSpec::File { path: "a/b.Y4M".into(), repeat: true });
     assert_eq!(video("once:f-%03d.jpg"), VideoSourceSpec::File { path: "f-%03d.jpg".into(), repeat: false });
     assert_eq!(video("/dev/video0"), VideoSourceSpec::Named("/dev/video0".into()));
+    assert_eq!(video("screen"), VideoSourceSpec::Screen(None));
+    assert_eq!(video("screen:HDMI-1"), VideoSourceSpec::Screen(Some("HDMI-1".into())));
+    assert_eq!(video("screen:a.y4m"), VideoSourceSpec::Screen(Some("a.y4m".into())));
+    assert_eq!(video("device:screen"), VideoSourceSpec::Named("screen".into()));
     assert_eq!(video("device:cam.jpg"), VideoSourceSpec::Named("cam.jpg".into()));
     let wav = AudioSourceSpec::Wav { path: "once:.wav/x.wav".trim_start_matches("once:").into(), repeat: false };
     assert_eq!("once:.wav/x.wav".parse(), Ok(wav));
@@ -30,8 +34,16 @@ fn skew_and_rate_follow_the_file() {
 
 #[test]
 fn nonsense_is_refused_with_a_hint() {
-    for text in ["synthetic:", "synthetic:640", "synthetic:641x480", "synthetic:640x480@0", "synthetic:99999x8@30", ""]
-    {
+    for text in [
+        "synthetic:",
+        "synthetic:640",
+        "synthetic:641x480",
+        "synthetic:640x480@0",
+        "synthetic:99999x8@30",
+        "synthetic:4096x2312@30",
+        "screen:",
+        "",
+    ] {
         assert!(text.parse::<VideoSourceSpec>().is_err(), "{text}");
     }
     for text in ["o.wav@", "o.wav@200", "o.wav@nanppm", "o.wav@1e9ppm", ""] {
@@ -46,7 +58,7 @@ fn nonsense_is_refused_with_a_hint() {
 
 proptest! {
     #[test]
-    fn what_is_shown_is_read_back(text in "(once:|device:|synthetic:)?[a-z/%.0-9x@+]{0,12}(\\.wav|\\.y4m|\\.mjpg)?(@[0-9+-]{1,4}(ppm)?)?") {
+    fn what_is_shown_is_read_back(text in "(once:|device:|synthetic:|screen:)?[a-z/%.0-9x@+]{0,12}(\\.wav|\\.y4m|\\.mjpg)?(@[0-9+-]{1,4}(ppm)?)?") {
         if let Ok(spec) = text.parse::<AudioSourceSpec>() {
             prop_assert_eq!(spec.to_string().parse(), Ok(spec));
         }

@@ -53,11 +53,8 @@ fn malformed_headers_say_what_is_wrong() {
         ("YUV4MPEG2", 'W'),
         ("YUV4MPEG2 W4 F1:1", 'H'),
         ("YUV4MPEG2 W4 H2", 'F'),
-        ("YUV4MPEG2 W0 H2 F1:1", 'W'),
         ("YUV4MPEG2 W-4 H2 F1:1", 'W'),
-        ("YUV4MPEG2 W4 H3 F1:1", 'H'),
         ("YUV4MPEG2 W4 H99999999999999999999 F1:1", 'H'),
-        ("YUV4MPEG2 W2042 H2 F1:1", 'W'),
         ("YUV4MPEG2 W4 H2 F0:0", 'F'),
         ("YUV4MPEG2 W4 H2 F1:0", 'F'),
         ("YUV4MPEG2 W4 H2 F1000:1", 'F'),
@@ -65,6 +62,11 @@ fn malformed_headers_say_what_is_wrong() {
     ] {
         assert!(matches!(header(line), Err(Y4mError::Parameter(it)) if it == name), "{line}");
     }
+    for (width, height) in [(0, 2), (4, 3), (5, 2), (4098, 2), (2, 4098), (4096, 2306), (usize::MAX, usize::MAX)] {
+        let line = format!("YUV4MPEG2 W{width} H{height} F1:1");
+        assert!(matches!(header(&line), Err(Y4mError::Size { .. })), "{line}");
+    }
+    assert!(header("YUV4MPEG2 W4096 H2304 F1:1").is_ok() && header("YUV4MPEG2 W16 H4096 F1:1").is_ok());
     let error = header("YUV4MPEG2 W4 H2 F1:1 C420p10").expect_err("10 bits");
     assert!(error.to_string().contains("420p10") && error.to_string().contains("ffmpeg"), "{error}");
     assert!(matches!(Reader::new([b'Y'; 5_000].as_slice()), Err(Y4mError::NotY4m)));

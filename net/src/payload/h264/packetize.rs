@@ -101,7 +101,8 @@ impl Packetizer {
                 bit = END;
             }
             let fu_headers = [header & NRI | FU_A, bit | nal_unit_type(header)];
-            out.push(Payload { header: fu_headers.into_iter().collect(), body: access_unit.slice(at..end) });
+            let header = fu_headers.into_iter().collect();
+            out.push(Payload { extension: None, header, body: access_unit.slice(at..end) });
             (at, bit) = (end, 0);
         }
     }

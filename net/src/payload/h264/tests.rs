@@ -73,7 +73,7 @@ impl Depacketizer {
 
 /// An access unit of one packet with a marker, by its number alone.
 fn single(n: u64, payload: Vec<u8>) -> Packet {
-    Packet { seq: ExtSeq(n), time: RtpTime(n as u32 * 3000), marker: true, payload }
+    Packet { seq: ExtSeq(n), time: RtpTime(n as u32 * 3000), marker: true, extension: None, payload }
 }
 
 /// RFC 6184 §5.8, figures 14 to 16.

@@ -4,10 +4,13 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::Sampling;
+use super::extension::Headers;
 use super::header::{DYNAMIC_TABLES, Fragment, FragmentError, Shape};
+use super::parse::Frame;
 use super::ranges::Ranges;
-use super::tables::{STANDARD, Tables};
+use super::tables::{STANDARD, Tables, segment};
+use super::{MAX_SIDE, Sampling};
+use crate::rtp::extension::Extension;
 use crate::rtp::ids::ExtSeq;
 use crate::rtp::time::RtpTime;
 
@@ -27,11 +30,11 @@ pub struct JpegFrame {
     pub time: RtpTime,
     /// A complete JPEG file, headers rebuilt.
     pub jpeg: Bytes,
-    /// Pixels, a multiple of 8, at most [`super::MAX_SIDE`].
+    /// Pixels, at most [`MAX_SIDE`]; a multiple of 8 unless an extension says otherwise.
     pub width: u16,
-    /// Pixels, a multiple of 8, at most [`super::MAX_SIDE`].
+    /// Pixels, at most [`MAX_SIDE`]; a multiple of 8 unless an extension says otherwise.
     pub height: u16,
-    /// How its colour is sampled.
+    /// How its colour is sampled; of a grey one, how it is when it is decoded.
     pub sampling: Sampling,
 }
 
@@ -64,6 +67,8 @@ pub struct Depacketizer {
     horizon: Option<ExtSeq>,
     /// Newest last.
     cached: VecDeque<(u8, Tables)>,
+    /// Of pictures that do not say it: what was said about the stream, and then the newest that an extension said.
+    size: Option<(u16, u16)>,
     stats: Stats,
 }
 
@@ -74,7 +79,15 @@ impl Depacketizer {
         Self::default()
     }
 
-    /// Takes one payload; returns the picture that it completes.
+    /// Nothing received yet of a stream whose description says how large its pictures are, in pixels: some senders of larger ones than
+    /// [`super::MAX_COUNTED_SIDE`] say it nowhere else. A size above [`MAX_SIDE`] or of zero is as if nothing were said.
+    #[must_use]
+    pub fn of_size(width: u16, height: u16) -> Self {
+        let fits = (1..=MAX_SIDE).contains(&width) && (1..=MAX_SIDE).contains(&height);
+        Self { size: fits.then_some((width, height)), ..Self::default() }
+    }
+
+    /// Takes one payload of a packet without extension; returns the picture that it completes.
     ///
     /// Pictures come out as they complete: after a repair an older one may follow a newer one.
     ///
@@ -87,7 +100,23 @@ impl Depacketizer {
         marker: bool,
         payload: &[u8],
     ) -> Result<Option<JpegFrame>, FragmentError> {
-        let result = self.take(seq, time, marker, payload);
+        self.push_extended(seq, time, marker, None, payload)
+    }
+
+    /// As [`Self::push`], of a packet whose header may have an extension. One that is not about JPEG is passed over. ONVIF Streaming
+    /// Specification §5.1.4.
+    ///
+    /// # Errors
+    /// As [`Self::push`], and when the extension is not what that specification allows, or is continued in further packets.
+    pub fn push_extended(
+        &mut self,
+        seq: ExtSeq,
+        time: RtpTime,
+        marker: bool,
+        extension: Option<&Extension>,
+        payload: &[u8],
+    ) -> Result<Option<JpegFrame>, FragmentError> {
+        let result = self.take(seq, time, marker, extension, payload);
         if result.is_err() {
             self.stats.malformed += 1;
         }
@@ -118,15 +147,20 @@ impl Depacketizer {
         seq: ExtSeq,
         time: RtpTime,
         marker: bool,
+        extension: Option<&Extension>,
         payload: &[u8],
     ) -> Result<Option<JpegFrame>, FragmentError> {
-        let mut fragment = Fragment::parse(payload)?;
+        let headers = extension.map(Headers::read).transpose()?.flatten();
+        let mut fragment = Fragment::parse(payload, headers.is_some())?;
         if self.is_closed(seq, time) {
             self.stats.late += 1;
             return Ok(None);
         }
         if fragment.offset == 0 {
             self.settle_tables(&mut fragment)?;
+        }
+        if let Some(frame) = headers.as_ref().and_then(|headers| headers.frame.as_ref()) {
+            self.size = Some((frame.width, frame.height));
         }
         let index = match self.assemblies.iter().position(|assembly| assembly.time == time) {
             Some(index) => index,
@@ -136,7 +170,7 @@ impl Depacketizer {
             },
         };
         // The index was found or made just above.
-        match self.assemblies[index].add(seq, marker, &fragment) {
+        match self.assemblies[index].add(seq, marker, &fragment, headers, self.size) {
             Ok(false) => Ok(None),
             Ok(true) => {
                 let frame = self.assemblies[index].finish();
@@ -160,6 +194,10 @@ impl Depacketizer {
     /// Tables of a Q from 128 to 254 need be sent only once. RFC 2435 §4.2.
     fn settle_tables(&mut self, fragment: &mut Fragment<'_>) -> Result<(), FragmentError> {
         let q = fragment.shape.q;
+        if q == 0 {
+            // Those of an extension, which this may not be the packet of.
+            return Ok(());
+        }
         if q < 128 || q == DYNAMIC_TABLES {
             return fragment.tables.is_some().then_some(()).ok_or(FragmentError::Quality(q));
         }
@@ -216,7 +254,11 @@ struct Assembly {
     shape: Shape,
     /// The newest packet of it.
     newest: ExtSeq,
+    /// JPEG's own, if any came.
+    headers: Option<Headers>,
     tables: Option<Tables>,
+    /// Known once the fragment came that it begins with.
+    size: Option<(u16, u16)>,
     scan: Vec<u8>,
     have: Ranges,
     /// Known once the packet with the marker came.
@@ -226,23 +268,32 @@ struct Assembly {
 impl Assembly {
     fn new(time: RtpTime, shape: Shape) -> Self {
         let (scan, have) = (Vec::new(), Ranges::default());
-        Self { time, shape, newest: ExtSeq(0), tables: None, scan, have, total: None }
+        Self { time, shape, newest: ExtSeq(0), headers: None, tables: None, size: None, scan, have, total: None }
     }
 
     /// Forgets all but the memory.
     fn restart(&mut self, seq: ExtSeq, time: RtpTime, shape: Shape) {
-        (self.time, self.shape, self.newest, self.tables, self.total) = (time, shape, seq, None, None);
+        (self.time, self.shape, self.newest, self.total) = (time, shape, seq, None);
+        (self.headers, self.tables, self.size) = (None, None, None);
         self.scan.clear();
         self.have.clear();
     }
 
-    /// Takes a fragment; `true` when none is missing any more.
-    fn add(&mut self, seq: ExtSeq, marker: bool, fragment: &Fragment<'_>) -> Result<bool, FragmentError> {
+    /// Takes a fragment, and the headers that came with it; `true` when none is missing any more. `known` is the size where neither
+    /// says it.
+    fn add(
+        &mut self,
+        seq: ExtSeq,
+        marker: bool,
+        fragment: &Fragment<'_>,
+        headers: Option<Headers>,
+        known: Option<(u16, u16)>,
+    ) -> Result<bool, FragmentError> {
         let end = fragment.offset + fragment.data.len();
         if fragment.shape != self.shape || self.total.is_some_and(|total| end > total) {
             return Err(FragmentError::Inconsistent);
         }
-        if !self.have.add(fragment.offset, end) {
+        if !fragment.data.is_empty() && !self.have.add(fragment.offset, end) {
             return Err(FragmentError::Scattered);
         }
         if self.scan.len() < end {
@@ -250,8 +301,14 @@ impl Assembly {
         }
         self.scan[fragment.offset..end].copy_from_slice(fragment.data);
         self.newest = self.newest.max(seq);
+        if headers.is_some() {
+            self.headers = headers;
+        }
         if fragment.tables.is_some() {
             self.tables.clone_from(&fragment.tables);
+        }
+        if fragment.offset == 0 && !fragment.data.is_empty() {
+            self.begin(known)?;
         }
         if marker {
             if self.have.end() > end {
@@ -259,43 +316,54 @@ impl Assembly {
             }
             self.total = Some(end);
         }
-        Ok(self.tables.is_some() && self.total.is_some_and(|total| self.have.is_whole(total)))
+        Ok(self.size.is_some() && self.total.is_some_and(|total| self.have.is_whole(total)))
     }
 
-    /// The file, with the headers that RFC 2435 appendix B describes.
+    /// The headers are complete: what they lack will not come. JPEG's own have the last word.
+    fn begin(&mut self, known: Option<(u16, u16)>) -> Result<(), FragmentError> {
+        let headers = self.headers.as_ref();
+        if self.tables.is_none() && headers.is_none_or(|headers| !headers.quantised) {
+            return Err(FragmentError::Quality(self.shape.q));
+        }
+        let said = headers.and_then(|headers| headers.frame.as_ref()).map(|frame| (frame.width, frame.height));
+        let counted = (u16::from(self.shape.width) * 8, u16::from(self.shape.height) * 8);
+        let size = said.or((counted != (0, 0)).then_some(counted)).or(known).ok_or(FragmentError::Size)?;
+        self.size = Some(size);
+        Ok(())
+    }
+
+    /// The file, with the headers that RFC 2435 appendix B describes and those that came.
     fn finish(&mut self) -> JpegFrame {
-        let tables = self.tables.take().unwrap_or_default();
-        let (width, height) = (u16::from(self.shape.width) * 8, u16::from(self.shape.height) * 8);
+        let headers = self.headers.take().unwrap_or_default();
+        let (width, height) = self.size.unwrap_or_default();
+        let frame = headers.frame.unwrap_or_else(|| Frame::new(width, height, self.shape.sampling, 1));
+        let restart_interval = headers.restart_interval.unwrap_or(self.shape.restart_interval);
         // Receivers must cope with senders that leave the end marker in. RFC 2435 §3.1.2 means the bytes before it.
         let scan = self.scan.strip_suffix(&[0xff, 0xd9]).unwrap_or(&self.scan);
 
-        let mut out = Vec::with_capacity(1024 + scan.len());
+        let mut out = Vec::with_capacity(1024 + headers.tables.len() + scan.len());
         out.extend([0xff, 0xd8]);
-        for (id, table) in [(0, &tables.luma), (1, &tables.chroma)] {
-            let precision = u8::from(table.len() > 64);
-            segment(&mut out, 0xdb, &[&[precision << 4 | id], table]);
+        if let Some(tables) = self.tables.take() {
+            for (id, table) in [(0, &tables.luma), (1, &tables.chroma)] {
+                let precision = u8::from(table.len() > 64);
+                segment(&mut out, 0xdb, &[&[precision << 4 | id], table]);
+            }
         }
-        if self.shape.restart_interval != 0 {
-            segment(&mut out, 0xdd, &[&self.shape.restart_interval.to_be_bytes()]);
-        }
-        let components = [3, 1, self.shape.sampling.luma_factors(), 0, 2, 0x11, 1, 3, 0x11, 1];
-        segment(&mut out, 0xc0, &[&[8], &height.to_be_bytes(), &width.to_be_bytes(), &components]);
         for (id, table) in STANDARD {
             segment(&mut out, 0xc4, &[&[id], &table.lengths, table.values]);
         }
-        segment(&mut out, 0xda, &[&[3, 1, 0x00, 2, 0x11, 3, 0x11, 0, 63, 0]]);
+        // A table that is defined again takes the place of the one before.
+        out.extend_from_slice(&headers.tables);
+        if restart_interval != 0 {
+            segment(&mut out, 0xdd, &[&restart_interval.to_be_bytes()]);
+        }
+        segment(&mut out, 0xc0, &[&frame.to_bytes()]);
+        match &headers.scan {
+            Some(body) => segment(&mut out, 0xda, &[body]),
+            None => segment(&mut out, 0xda, &[&frame.scan()]),
+        }
         out.extend_from_slice(scan);
         out.extend([0xff, 0xd9]);
-        JpegFrame { time: self.time, jpeg: Bytes::from(out), width, height, sampling: self.shape.sampling }
-    }
-}
-
-/// Marker, length, body. T.81 §B.1.1.4.
-fn segment(out: &mut Vec<u8>, marker: u8, parts: &[&[u8]]) {
-    let len = 2 + parts.iter().map(|part| part.len()).sum::<usize>();
-    out.extend([0xff, marker]);
-    out.extend((len as u16).to_be_bytes());
-    for part in parts {
-        out.extend_from_slice(part);
+        JpegFrame { time: self.time, jpeg: Bytes::from(out), width, height, sampling: frame.sampling }
     }
 }

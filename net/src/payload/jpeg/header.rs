@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 
 use super::tables::{Table, Tables};
-use super::{MAX_SCAN, Sampling};
+use super::{JpegError, MAX_SCAN, Sampling};
 use crate::buf::MAX_PAYLOAD_HEADER;
 
 /// The main header's `Type` has this bit with restart markers. RFC 2435 §3.1.3.
@@ -20,9 +20,9 @@ pub(super) struct Shape {
     /// MCUs between restart markers; 0 without any.
     pub(super) restart_interval: u16,
     pub(super) q: u8,
-    /// In blocks of 8 pixels, never zero.
+    /// In blocks of 8 pixels; both zero where something else says the size.
     pub(super) width: u8,
-    /// In blocks of 8 pixels, never zero.
+    /// In blocks of 8 pixels.
     pub(super) height: u8,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Fragment<'a> {
     pub(super) offset: usize,
     /// Set in the first fragment if it brings any.
     pub(super) tables: Option<Tables>,
-    /// Never empty; ends below [`MAX_SCAN`].
+    /// Empty only in a packet whose extension is all that it brings; ends below [`MAX_SCAN`].
     pub(super) data: &'a [u8],
 }
 
@@ -51,9 +51,15 @@ pub enum FragmentError {
     /// Fields of an interlaced picture.
     #[error("an interlaced JPEG picture (type-specific {0})")]
     Interlaced(u8),
-    /// A side of zero.
+    /// A side of zero, and nothing else that says it.
     #[error("a JPEG payload without a picture size")]
     Size,
+    /// The JPEG headers in the extension of its RTP header are no good.
+    #[error("in an RTP header extension: {0}")]
+    Headers(#[from] JpegError),
+    /// Extensions that bring headers bit by bit, or part of the picture itself, which ONVIF allows and nobody is known to send.
+    #[error("JPEG headers in more than one RTP header extension, or a picture in one")]
+    Continued,
     /// Type 64 or 65 with no restart interval.
     #[error("a JPEG payload with a restart interval of zero")]
     RestartInterval,
@@ -97,7 +103,8 @@ pub(super) fn write_tables(tables: &Tables, out: &mut ArrayVec<u8, MAX_PAYLOAD_H
 }
 
 impl<'a> Fragment<'a> {
-    pub(super) fn parse(payload: &'a [u8]) -> Result<Self, FragmentError> {
+    /// `extended` where JPEG's own headers came in the same packet.
+    pub(super) fn parse(payload: &'a [u8], extended: bool) -> Result<Self, FragmentError> {
         let &[specific, high, middle, low, type_number, q, width, height, ref rest @ ..] = payload else {
             return Err(FragmentError::Truncated);
         };
@@ -109,10 +116,10 @@ impl<'a> Fragment<'a> {
         if specific != 0 {
             return Err(FragmentError::Interlaced(specific));
         }
-        if width == 0 || height == 0 {
+        if (width == 0) != (height == 0) {
             return Err(FragmentError::Size);
         }
-        if matches!(q, 0 | 100..=127) {
+        if matches!(q, 100..=127) {
             return Err(FragmentError::Quality(q));
         }
         let offset = u32::from_be_bytes([0, high, middle, low]) as usize;
@@ -129,13 +136,13 @@ impl<'a> Fragment<'a> {
         };
         let mut tables = None;
         if offset == 0 {
-            if q < 128 {
-                tables = Some(Tables::of_quality(q));
-            } else {
+            if q >= 128 {
                 (tables, rest) = parse_tables(rest)?;
+            } else if q != 0 {
+                tables = Some(Tables::of_quality(q));
             }
         }
-        if rest.is_empty() {
+        if rest.is_empty() && !extended {
             return Err(FragmentError::Truncated);
         }
         if offset + rest.len() > MAX_SCAN {

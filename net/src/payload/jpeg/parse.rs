@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use arrayvec::ArrayVec;
 use memchr::memchr;
 
 use super::tables::{CHROMA_AC, CHROMA_DC, Huffman, LUMA_AC, LUMA_DC, Table, Tables};
@@ -53,7 +54,7 @@ pub enum JpegError {
         height: u16,
     },
     /// A side is above [`MAX_SIDE`].
-    #[error("the picture is {width}x{height}: RTP carries JPEG up to 2040x2040, scale it down")]
+    #[error("the picture is {width}x{height}: JPEG travels up to {MAX_SIDE}x{MAX_SIDE}, scale it down")]
     TooLarge {
         /// Pixels.
         width: u16,
@@ -82,20 +83,7 @@ pub(super) fn parse(jpeg: &[u8]) -> Result<Picture, JpegError> {
     let mut headers = Headers::default();
     let mut at = 2;
     loop {
-        let marker = next_marker(jpeg, &mut at)?;
-        if matches!(marker, 0x01 | 0xd0..=0xd8) {
-            continue; // no length follows: T.81 table B.1
-        }
-        if marker == 0xd9 {
-            return Err(JpegError::Truncated);
-        }
-        let length = jpeg.get(at..at + 2).ok_or(JpegError::Truncated)?;
-        let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
-        if length < 2 {
-            return Err(JpegError::Segment(marker));
-        }
-        let body = jpeg.get(at + 2..at + length).ok_or(JpegError::Truncated)?;
-        at += length;
+        let (marker, body) = next_segment(jpeg, &mut at)?;
         match marker {
             0xdb => headers.quantisation(body)?,
             0xc4 => headers.huffman(body)?,
@@ -107,6 +95,27 @@ pub(super) fn parse(jpeg: &[u8]) -> Result<Picture, JpegError> {
             0xda => return headers.scan(body, jpeg, at),
             _ => {} // APPn, COM and the like
         }
+    }
+}
+
+/// The marker and the body of the next segment that has one.
+pub(super) fn next_segment<'a>(jpeg: &'a [u8], at: &mut usize) -> Result<(u8, &'a [u8]), JpegError> {
+    loop {
+        let marker = next_marker(jpeg, at)?;
+        if matches!(marker, 0x01 | 0xd0..=0xd8) {
+            continue; // no length follows: T.81 table B.1
+        }
+        if marker == 0xd9 {
+            return Err(JpegError::Truncated);
+        }
+        let length = jpeg.get(*at..*at + 2).ok_or(JpegError::Truncated)?;
+        let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
+        if length < 2 {
+            return Err(JpegError::Segment(marker));
+        }
+        let body = jpeg.get(*at + 2..*at + length).ok_or(JpegError::Truncated)?;
+        *at += length;
+        return Ok((marker, body));
     }
 }
 
@@ -139,18 +148,81 @@ struct Headers<'a> {
     restart_interval: u16,
 }
 
-#[derive(Clone, Copy)]
-struct Frame {
-    width: u16,
-    height: u16,
-    sampling: Sampling,
-    components: [Component; 3],
+/// What a frame's header says. T.81 §B.2.2.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    /// Pixels, at most [`MAX_SIDE`].
+    pub(super) width: u16,
+    /// Pixels, at most [`MAX_SIDE`].
+    pub(super) height: u16,
+    /// Of a grey picture, how it is when it is decoded.
+    pub(super) sampling: Sampling,
+    /// One of a grey picture, or luminance and two colour differences.
+    components: ArrayVec<Component, 3>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Component {
     id: u8,
     quantisation: u8,
+}
+
+impl Frame {
+    /// As RFC 2435 appendix B has it, the first component named `first_id`.
+    pub(super) fn new(width: u16, height: u16, sampling: Sampling, first_id: u8) -> Self {
+        let component = |n: u8| Component { id: first_id + n, quantisation: n.min(1) };
+        Self { width, height, sampling, components: [0, 1, 2].map(component).into() }
+    }
+
+    /// The body of SOF0.
+    pub(super) fn read(body: &[u8]) -> Result<Self, JpegError> {
+        let &[precision, h1, h0, w1, w0, count, ref components @ ..] = body else {
+            return Err(JpegError::Segment(0xc0));
+        };
+        if precision != 8 {
+            return Err(JpegError::NotBaseline(0xc0));
+        }
+        let component = |id, quantisation| Component { id, quantisation };
+        let (sampling, components) = match (count, components) {
+            (1, &[id, _, table]) => (Sampling::Yuv420, [component(id, table)].into_iter().collect()),
+            (3, &[id0, factors0, q0, id1, factors1, q1, id2, factors2, q2]) => {
+                let sampling = match (factors0, factors1, factors2) {
+                    (0x21, 0x11, 0x11) => Sampling::Yuv422,
+                    (0x22, 0x11, 0x11) => Sampling::Yuv420,
+                    _ => return Err(JpegError::Sampling(factors0, factors1, factors2)),
+                };
+                (sampling, [component(id0, q0), component(id1, q1), component(id2, q2)].into())
+            }
+            (1 | 3, _) => return Err(JpegError::Segment(0xc0)),
+            (count, _) => return Err(JpegError::Components(count)),
+        };
+        let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
+        if width > MAX_SIDE || height > MAX_SIDE {
+            return Err(JpegError::TooLarge { width, height });
+        }
+        Ok(Self { width, height, sampling, components })
+    }
+
+    /// The body of SOF0.
+    pub(super) fn to_bytes(&self) -> ArrayVec<u8, 15> {
+        let ([h1, h0], [w1, w0]) = (self.height.to_be_bytes(), self.width.to_be_bytes());
+        let mut out: ArrayVec<u8, 15> = [8, h1, h0, w1, w0, self.components.len() as u8].into_iter().collect();
+        let luma = if self.components.len() == 1 { 0x11 } else { self.sampling.luma_factors() };
+        for (index, component) in self.components.iter().enumerate() {
+            out.extend([component.id, if index == 0 { luma } else { 0x11 }, component.quantisation]);
+        }
+        out
+    }
+
+    /// The body of the SOS that belongs to it: all components in one scan. T.81 §B.2.3.
+    pub(super) fn scan(&self) -> ArrayVec<u8, 10> {
+        let mut out: ArrayVec<u8, 10> = [self.components.len() as u8].into_iter().collect();
+        for (index, component) in self.components.iter().enumerate() {
+            out.extend([component.id, if index == 0 { 0x00 } else { 0x11 }]);
+        }
+        out.extend([0, 63, 0]);
+        out
+    }
 }
 
 impl<'a> Headers<'a> {
@@ -188,49 +260,34 @@ impl<'a> Headers<'a> {
         Ok(())
     }
 
-    /// SOF0. T.81 §B.2.2.
+    /// SOF0.
     fn frame(&mut self, body: &[u8]) -> Result<(), JpegError> {
-        let &[precision, h1, h0, w1, w0, count, ref components @ ..] = body else {
-            return Err(JpegError::Segment(0xc0));
-        };
-        if precision != 8 {
-            return Err(JpegError::NotBaseline(0xc0));
-        }
-        let &[id0, factors0, q0, id1, factors1, q1, id2, factors2, q2] = components else {
-            return Err(if count == 3 { JpegError::Segment(0xc0) } else { JpegError::Components(count) });
-        };
-        let sampling = match (factors0, factors1, factors2) {
-            (0x21, 0x11, 0x11) => Sampling::Yuv422,
-            (0x22, 0x11, 0x11) => Sampling::Yuv420,
-            _ => return Err(JpegError::Sampling(factors0, factors1, factors2)),
-        };
-        let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
-        if width > MAX_SIDE || height > MAX_SIDE {
-            return Err(JpegError::TooLarge { width, height });
-        }
+        let frame = Frame::read(body)?;
+        let (width, height) = (frame.width, frame.height);
         if width == 0 || height == 0 || width % 8 != 0 || height % 8 != 0 {
             return Err(JpegError::Unaligned { width, height });
         }
-        let component = |id, quantisation| Component { id, quantisation };
-        let components = [component(id0, q0), component(id1, q1), component(id2, q2)];
-        self.frame = Some(Frame { width, height, sampling, components });
+        self.frame = Some(frame);
         Ok(())
     }
 
     /// SOS and the entropy-coded bytes that begin at `start`. T.81 §B.2.3.
     fn scan(&self, body: &[u8], jpeg: &[u8], start: usize) -> Result<Picture, JpegError> {
-        let frame = self.frame.ok_or(JpegError::Segment(0xda))?;
+        let frame = self.frame.as_ref().ok_or(JpegError::Segment(0xda))?;
+        let &[luma, blue, red] = &frame.components[..] else {
+            return Err(JpegError::Components(frame.components.len() as u8));
+        };
         let &[3, id0, huffman0, id1, huffman1, id2, huffman2, 0, 63, 0] = body else {
             return Err(JpegError::Segment(0xda));
         };
-        if [id0, id1, id2] != frame.components.map(|component| component.id) {
+        if [id0, id1, id2] != [luma.id, blue.id, red.id] {
             return Err(JpegError::Segment(0xda));
         }
         self.check_huffman(huffman0, &LUMA_DC, &LUMA_AC)?;
         self.check_huffman(huffman1, &CHROMA_DC, &CHROMA_AC)?;
         self.check_huffman(huffman2, &CHROMA_DC, &CHROMA_AC)?;
 
-        let [luma, blue, red] = frame.components.map(|component| self.table(component.quantisation));
+        let [luma, blue, red] = [luma, blue, red].map(|component| self.table(component.quantisation));
         let (luma, blue, red) = (luma?, blue?, red?);
         if blue != red {
             return Err(JpegError::QuantisationTables);

@@ -116,3 +116,13 @@ pub(super) const CHROMA_AC: Huffman = Huffman {
 /// All four with the class and identifier by which our scans refer to them. T.81 §B.2.4.2.
 pub(super) const STANDARD: [(u8, &Huffman); 4] =
     [(0x00, &LUMA_DC), (0x10, &LUMA_AC), (0x01, &CHROMA_DC), (0x11, &CHROMA_AC)];
+
+/// Appends a segment: marker, length, body. T.81 §B.1.1.4.
+pub(super) fn segment(out: &mut Vec<u8>, marker: u8, parts: &[&[u8]]) {
+    let len = 2 + parts.iter().map(|part| part.len()).sum::<usize>();
+    out.extend([0xff, marker]);
+    out.extend((len as u16).to_be_bytes());
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+}

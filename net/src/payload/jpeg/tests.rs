@@ -1,6 +1,7 @@
 //! Real files from libjpeg-turbo, there and back.
 
 mod encoder;
+mod extension;
 mod files;
 mod hostile;
 mod loss;
@@ -31,7 +32,8 @@ fn packets(first: u64, pictures: &[Bytes]) -> Vec<Vec<Packet>> {
 
 impl Depacketizer {
     fn give(&mut self, packet: &Packet) -> Result<Option<JpegFrame>, FragmentError> {
-        self.push(packet.seq, packet.time, packet.marker, &packet.payload)
+        let Packet { seq, time, marker, extension, payload } = packet;
+        self.push_extended(*seq, *time, *marker, extension.as_ref(), payload)
     }
 }
 

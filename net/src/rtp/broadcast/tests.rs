@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::rtp::extension::Extension;
 use crate::testing::moment;
 
 const SOURCE: Ssrc = Ssrc(0x1234_5678);
@@ -42,6 +43,24 @@ fn packets_are_numbered_across_frames() {
     }
     assert_eq!(seqs, [0xfffe, 0xffff, 0, 1, 2, 3]);
     assert_eq!(stream.next(), SeqNo(4));
+}
+
+#[test]
+fn a_header_says_what_its_payload_has_it_say() {
+    let extension = Extension { profile: 0xffd8, words: bytes::Bytes::from_static(&[1, 2, 3, 4]) };
+    let (mut stream, mut burst, mut frame) = (stream(), Burst::default(), frame(&[10, 18, 18], 0));
+    frame.payloads[0].extension = Some(extension.clone());
+    stream.fill(&frame, &mut burst);
+    let first = &burst.bytes[..burst.ends[0]];
+    assert_eq!(Header::parse(first).map(|(_, len)| len), Some(header::LEN + 8));
+    assert_eq!(header::extension(first), Some(extension));
+    assert_eq!(first[header::LEN + 8..], [0; 10]);
+    assert_eq!(burst.train(0).map(|train| (train.segment, train.end)), Some((header::LEN + 18, 3)));
+    let mut out = Vec::new();
+    let clock = WallClock { at: moment(), unix: Duration::from_secs(1_700_000_000) };
+    assert!(stream.report(moment(), &clock, "x", &mut out));
+    let Some(Packet::SenderReport(info, _)) = rtcp::packets(&out).next() else { panic!("no report") };
+    assert_eq!(info.octets, 46, "RFC 3550 §6.4.1: without headers");
 }
 
 #[test]

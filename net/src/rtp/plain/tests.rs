@@ -27,9 +27,10 @@ impl Scene {
 
     fn packet(&self, ssrc: Ssrc, seq: u16, payload_type: u8) -> PacketBuf {
         let header = Header { marker: false, payload_type, seq: SeqNo(seq), time: RtpTime(u32::from(seq) * 160), ssrc };
-        let mut packet = self.pool.take();
-        assert!(packet.extend(&header.to_bytes()) && packet.extend(b"sound"));
-        packet
+        let mut bytes = Vec::new();
+        header.write(None, &mut bytes);
+        bytes.extend_from_slice(b"sound");
+        self.pool.copy_of(&bytes).expect("it fits")
     }
 
     /// Whether a stream begins with this packet, and its whole number; `None` if it is dropped.

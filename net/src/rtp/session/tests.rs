@@ -11,6 +11,7 @@ use super::*;
 use crate::buf::{Payload, Pool};
 use crate::plan::{MasterKey, SrtpProfile};
 use crate::rtp::codec::Codec;
+use crate::rtp::extension::Extension;
 use crate::rtp::ids::ExtSeq;
 use crate::testing::moment;
 

@@ -42,6 +42,24 @@ fn what_cameras_get_wrong_is_read() {
 }
 
 #[test]
+fn sizes_are_read() {
+    for (attribute, expected) in [
+        ("x-dimensions:2592,1944", Some((2592, 1944))),
+        ("x-dimensions: 2560, 1440 ", Some((2560, 1440))),
+        ("framesize:26 3840-2160", Some((3840, 2160))),
+        ("framesize:96 3840-2160", None),
+        ("x-dimensions:0,1440", None),
+        ("x-dimensions:65536,8", None),
+        ("x-dimensions:wide,high", None),
+        ("framesize:26", None),
+        ("framerate:30", None),
+    ] {
+        let offer = video(&format!("m=video 0 RTP/AVP 26\r\na=control:1\r\na={attribute}\r\n")).expect("JPEG");
+        assert_eq!(offer.size, expected, "{attribute}");
+    }
+}
+
+#[test]
 fn formats_are_told_apart() {
     for (media, attributes, expected) in [
         ("video 0 RTP/AVP 26", "", Some((Codec::Jpeg, 26))),

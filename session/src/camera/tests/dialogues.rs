@@ -37,7 +37,7 @@ fn play(url: &str, way: Way, dialogue: &str) -> Scene {
 }
 
 fn track(codec: Codec, payload_type: u8, transport: Delivery) -> Track {
-    Track { codec, payload_type, transport, ssrc: None, start: None, parameter_sets: Vec::new() }
+    Track { codec, payload_type, transport, ssrc: None, start: None, parameter_sets: Vec::new(), size: None }
 }
 
 fn udp(server_rtp: u16) -> Delivery {
@@ -91,7 +91,12 @@ fn hikvision() {
     let url = "rtsp://admin:pass%20word@192.0.2.64:554/Streaming/Channels/101";
     let mut scene = play(url, Way::Udp, include_str!("dialogues/hikvision.txt"));
     let expected = [
-        Track { ssrc: Some(0x5b8a_8d9e), start: Some((50_110, 3_719_345_970)), ..track(Codec::H264, 96, udp(8210)) },
+        Track {
+            ssrc: Some(0x5b8a_8d9e),
+            start: Some((50_110, 3_719_345_970)),
+            size: Some((1920, 1080)),
+            ..track(Codec::H264, 96, udp(8210))
+        },
         Track { ssrc: Some(0x1f2e_3d4c), start: Some((64_011, 2720)), ..track(Codec::Pcma, 8, udp(8212)) },
     ];
     assert_eq!(expect(&mut scene, &expected), [Event::Over(Reason::Ended)]);

@@ -11,7 +11,7 @@ use visavis_net::rtp::ids::SeqNo;
 use visavis_net::rtp::time::RtpTime;
 
 use super::*;
-use crate::player::{self, Leave, Place, Player, Ports, Program, Start};
+use crate::player::{self, Known, Leave, Place, Player, Ports, Program, Start};
 use crate::rtsp::auth::{Guard, Users};
 
 /// A server and a camera that is it.
@@ -49,7 +49,7 @@ impl Pair {
     /// Until neither has anything to say.
     fn talk(&mut self) {
         let unit = [&[0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x1f, 1][..], &[0, 0, 0, 1, 0x68, 0xce, 2]].concat();
-        let sets = ParameterSets::find(&unit).expect("both");
+        let known = Known { sets: ParameterSets::find(&unit), ..Known::default() };
         for _ in 0..50 {
             let now = self.scene.now;
             let mut out = Vec::new();
@@ -57,7 +57,7 @@ impl Pair {
             for message in messages(&out) {
                 let leave = Leave { clear: true, room: true };
                 self.player.message(now, &mut self.rng, Some(&mut self.guard), leave, &message);
-                self.player.describe(Some(&sets));
+                self.player.describe(&known);
                 self.player.begin(&[
                     Start { kind: MediaKind::Video, seq: SeqNo(7), time: RtpTime(90_000) },
                     Start { kind: MediaKind::Audio, seq: SeqNo(8), time: RtpTime(48_000) },
@@ -98,6 +98,7 @@ fn our_own_stream_is_watched() {
             ssrc: Some(pair.program.ssrc(codec).0),
             start: Some(start),
             parameter_sets,
+            size: None,
         };
         let sets = vec![vec![0x67, 0x42, 0xc0, 0x1f, 1], vec![0x68, 0xce, 2]];
         let expected = [track(Codec::H264, 0, (7, 90_000), sets), track(Codec::Opus, 2, (8, 48_000), Vec::new())];

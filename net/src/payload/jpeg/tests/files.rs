@@ -35,9 +35,12 @@ fn every_kind_of_picture_arrives_as_it_was() {
 }
 
 #[test]
-fn the_largest_picture_arrives_as_it_was() {
+fn the_largest_pictures_arrive_as_they_were() {
     travels(2040, 2040, Subsamp::Sub2x2, 75, Restarts::None);
     travels(2040, 2040, Subsamp::Sub2x1, 95, Restarts::Rows(1));
+    travels(2048, 16, Subsamp::Sub2x2, 75, Restarts::None);
+    travels(16, 4096, Subsamp::Sub2x1, 75, Restarts::Rows(1));
+    travels(2592, 1944, Subsamp::Sub2x2, 60, Restarts::Blocks(100));
 }
 
 fn refusal(jpeg: &Bytes) -> JpegError {
@@ -60,11 +63,11 @@ fn odd_sizes_are_refused_with_advice() {
 }
 
 #[test]
-fn sizes_above_the_format_are_refused_with_advice() {
-    let error = refusal(&of_size(2048, 16));
-    assert_eq!(error, JpegError::TooLarge { width: 2048, height: 16 });
-    assert_eq!(error.to_string(), "the picture is 2048x16: RTP carries JPEG up to 2040x2040, scale it down");
-    assert_eq!(refusal(&of_size(16, 2041)), JpegError::TooLarge { width: 16, height: 2041 });
+fn sizes_above_the_largest_are_refused_with_advice() {
+    let error = refusal(&of_size(4104, 16));
+    assert_eq!(error, JpegError::TooLarge { width: 4104, height: 16 });
+    assert_eq!(error.to_string(), "the picture is 4104x16: JPEG travels up to 4096x4096, scale it down");
+    assert_eq!(refusal(&of_size(16, 4097)), JpegError::TooLarge { width: 16, height: 4097 });
 }
 
 #[test]

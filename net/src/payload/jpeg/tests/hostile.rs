@@ -43,7 +43,7 @@ fn each_fault_has_its_name() {
 
 fn fragment(offset: u8, marker: bool, width: u8, data: &[u8]) -> Packet {
     let payload = [&[0, 0, 0, offset, 1, 75, width, 2], data].concat();
-    Packet { seq: ExtSeq(5), time: RtpTime(1), marker, payload }
+    Packet { seq: ExtSeq(5), time: RtpTime(1), marker, extension: None, payload }
 }
 
 #[test]

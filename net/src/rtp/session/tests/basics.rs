@@ -37,3 +37,22 @@ fn reports_tell_clocks_and_the_round_trip() {
     let round_trip = world.peers[0].stats().round_trip.expect("known");
     assert!(round_trip.abs_diff(Duration::from_millis(20)) < Duration::from_millis(2), "{round_trip:?}");
 }
+
+#[test]
+fn what_a_header_says_beyond_its_fields_arrives_with_its_packet() {
+    let mut world = World::connected(3);
+    world.run_for(Duration::from_millis(50));
+    let extension = Extension { profile: 0xffd8, words: Bytes::from_static(&[1, 2, 3, 4, 5, 6, 7, 8]) };
+    let first = Payload { extension: Some(extension.clone()), ..Payload::from(Bytes::from_static(b"first")) };
+    let payloads = vec![first, Payload::from(Bytes::from_static(b"last"))];
+    let frame = OutFrame { payloads, marker: true, ..OutFrame::empty(Codec::Jpeg, RtpTime(0), world.now) };
+    assert_eq!(world.peers[0].send(world.now, PICTURES, Arc::new(frame)), Sent::Queued);
+    world.run_for(Duration::from_millis(100));
+    assert_eq!(world.errors, [vec![], vec![]]);
+    let got = |received: &Received| (received.extension.clone(), received.payload.to_vec(), received.marker);
+    let pictures: Vec<_> = world.received[1].iter().filter(|received| received.ssrc == PICTURES).map(got).collect();
+    assert_eq!(pictures, [(Some(extension), b"first".to_vec(), false), (None, b"last".to_vec(), true)]);
+    let stats = world.peers[0].stats();
+    let sent = stats.sent.iter().find(|stream| stream.ssrc == PICTURES).expect("a stream");
+    assert_eq!(sent.bytes, 9, "RFC 3550 §6.4.1: without headers");
+}
