@@ -10,8 +10,14 @@ use crate::rtsp::client::track;
 use crate::sdp::rtpmap;
 
 /// Writes the description of one choice of formats; `sets` are those of H.264 once pictures have been encoded, without which a
-/// player has to wait for them in the stream.
-pub(super) fn write(choice: Choice, sets: Option<&ParameterSets>, session_id: u32, v6: bool) -> Vec<u8> {
+/// player has to wait for them in the stream. `key` gives the key of a track that is sealed by itself, as RFC 4567 §3.1 has it.
+pub(super) fn write(
+    choice: Choice,
+    sets: Option<&ParameterSets>,
+    session_id: u32,
+    v6: bool,
+    key: impl Fn(Codec) -> Option<String>,
+) -> Vec<u8> {
     let (family, nowhere) = if v6 { (AddrType::Ip6, "::") } else { (AddrType::Ip4, "0.0.0.0") };
     let origin = Origin::new(session_id, 1, NetType::In, family.clone(), nowhere);
     let mut session = Session::new(origin, "visavis");
@@ -20,7 +26,7 @@ pub(super) fn write(choice: Choice, sets: Option<&ParameterSets>, session_id: u3
     session.add_attribute(Attribute::with_value("control", "*"));
     session.add_attribute(Attribute::with_value("range", "npt=now-"));
     for codec in choice.codecs() {
-        session.add_media(describe(codec, sets));
+        session.add_media(describe(codec, sets, key(codec)));
     }
     let mut out = Vec::with_capacity(512);
     // Writing to memory does not fail.
@@ -28,16 +34,20 @@ pub(super) fn write(choice: Choice, sets: Option<&ParameterSets>, session_id: u3
     out
 }
 
-fn describe(codec: Codec, sets: Option<&ParameterSets>) -> Media {
+fn describe(codec: Codec, sets: Option<&ParameterSets>, key: Option<String>) -> Media {
     let payload_type = codec.payload_type().get();
     let kind = match codec.kind() {
         MediaKind::Audio => MediaType::Audio,
         MediaKind::Video => MediaType::Video,
     };
-    let mut media = Media::new(kind, 0, TransportProto::from("RTP/AVP"), payload_type);
+    let profile = if key.is_some() { "RTP/SAVP" } else { "RTP/AVP" };
+    let mut media = Media::new(kind, 0, TransportProto::from(profile), payload_type);
     media.add_attribute(Attribute::with_value("rtpmap", format!("{payload_type} {}", rtpmap(codec))));
     if let Some(parameters) = parameters(codec, sets) {
         media.add_attribute(Attribute::with_value("fmtp", format!("{payload_type} {parameters}")));
+    }
+    if let Some(key) = key {
+        media.add_attribute(Attribute::with_value("key-mgmt", key));
     }
     media.add_attribute(Attribute::with_value("control", track(codec.kind())));
     media
