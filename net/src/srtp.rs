@@ -6,10 +6,12 @@
 //! retransmission harmless; sealing *different* bytes under one SSRC and sequence number would give the
 //! key away, so callers must never change a packet that has been sealed once.
 
+pub mod aes_cm;
+
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use aws_lc_rs::cipher::{AES_128, AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
+use aws_lc_rs::cipher::{AES_128, AES_256, Algorithm, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::hkdf;
 use aws_lc_rs::iv::FixedLength;
 use zeroize::Zeroizing;
@@ -290,7 +292,7 @@ fn rtcp_nonce(ssrc: Ssrc, index: u32) -> [u8; 12] {
     nonce
 }
 
-/// What a session key is for; the values are the labels of RFC 3711 §4.3.2 for its key and its salt.
+/// What a session key is for; the values are the labels of RFC 3711 §4.3.2.
 #[derive(Clone, Copy)]
 enum Use {
     Rtp,
@@ -298,12 +300,18 @@ enum Use {
 }
 
 impl Use {
-    const fn labels(self) -> (u8, u8) {
+    const fn labels(self) -> Labels {
         match self {
-            Self::Rtp => (0x00, 0x02),
-            Self::Rtcp => (0x03, 0x05),
+            Self::Rtp => Labels { key: 0x00, auth: 0x01, salt: 0x02 },
+            Self::Rtcp => Labels { key: 0x03, auth: 0x04, salt: 0x05 },
         }
     }
+}
+
+struct Labels {
+    key: u8,
+    auth: u8,
+    salt: u8,
 }
 
 /// The session keys of one master key.
@@ -329,12 +337,16 @@ impl Cipher {
         // The salt of an AEAD profile is 96 bits; the derivation wants 112, so it is filled up on the right.
         let mut master_salt = Zeroizing::new([0; 14]);
         master_salt[..MasterKey::SALT_LEN].copy_from_slice(master.salt());
-        let (key_label, salt_label) = purpose.labels();
+        let labels = purpose.labels();
         let mut longest = Zeroizing::new([0; 32]);
         let key = &mut longest[..master.key().len()];
         let mut salt = Zeroizing::new([0; 12]);
-        derive(master.profile(), master.key(), &master_salt, key_label, key);
-        derive(master.profile(), master.key(), &master_salt, salt_label, &mut *salt);
+        let algorithm = match master.profile() {
+            SrtpProfile::Aes128Gcm => &AES_128,
+            SrtpProfile::Aes256Gcm => &AES_256,
+        };
+        derive(algorithm, master.key(), &master_salt, labels.key, key);
+        derive(algorithm, master.key(), &master_salt, labels.salt, &mut *salt);
         Self::new(master.profile(), key, salt)
     }
 
@@ -376,19 +388,23 @@ impl std::fmt::Debug for Cipher {
 }
 
 /// AES in counter mode as a key stream: RFC 3711 §4.3.3, RFC 6188 §3, at a key derivation rate of zero.
-fn derive(profile: SrtpProfile, key: &[u8], salt: &[u8; 14], label: u8, out: &mut [u8]) {
+fn derive(algorithm: &'static Algorithm, key: &[u8], salt: &[u8; 14], label: u8, out: &mut [u8]) {
     let mut counter = [0; 16];
     counter[..14].copy_from_slice(salt);
     counter[7] ^= label;
     out.fill(0);
-    let algorithm = match profile {
-        SrtpProfile::Aes128Gcm => &AES_128,
-        SrtpProfile::Aes256Gcm => &AES_256,
-    };
+    count(&counter_mode(algorithm, key), counter, out);
+}
+
+fn counter_mode(algorithm: &'static Algorithm, key: &[u8]) -> EncryptingKey {
     let key = UnboundCipherKey::new(algorithm, key).expect("a key has the length of its profile");
-    let key = EncryptingKey::ctr(key).expect("AES has a counter mode");
-    key.less_safe_encrypt(out, EncryptionContext::Iv128(FixedLength::from(counter)))
-        .expect("a key stream of a few blocks is within the limits");
+    EncryptingKey::ctr(key).expect("AES has a counter mode")
+}
+
+/// Adds the key stream that begins at `counter`. RFC 3711 §4.1.1.
+fn count(key: &EncryptingKey, counter: [u8; 16], text: &mut [u8]) {
+    key.less_safe_encrypt(text, EncryptionContext::Iv128(FixedLength::from(counter)))
+        .expect("a packet is within the limits of a counter");
 }
 
 /// Remembers which of the last [`ReplayWindow::SIZE`] numbers of a source have been seen. RFC 3711 §3.3.2.

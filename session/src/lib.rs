@@ -10,6 +10,7 @@ pub mod camera;
 pub mod error;
 pub mod handshake;
 pub mod identity;
+pub mod mikey;
 pub mod player;
 mod rtsp;
 pub mod sas;

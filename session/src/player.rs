@@ -1,10 +1,13 @@
 //! The conversation with a plain RTSP player that the owner lets watch: VLC, ffplay, GStreamer, a recorder. RFC 2326.
 //!
-//! One connection, one session on it at most. Nothing here is sealed: who may speak like this, and from where, is the owner's
-//! decision, and whether it goes over TLS is for whoever carries the bytes.
+//! One connection, one session on it at most. Nothing that is said is sealed here: who may speak like this, and from where, is the
+//! owner's decision, and whether it goes over TLS is for whoever carries the bytes. Inside of TLS there are keys for what flows, to be
+//! sealed by whoever carries that.
 
 mod description;
 mod head;
+mod keys;
+mod session;
 mod target;
 mod transport;
 mod types;
@@ -15,10 +18,13 @@ use std::time::{Duration, Instant};
 
 use rand_core::Rng;
 use rtsp_types::{Method, Request, StatusCode};
-use visavis_net::carrier::tcp_udp::{CONTROL_CHANNEL, FrameError};
+use visavis_net::carrier::tcp_udp::FrameError;
 use visavis_net::rtp::codec::{Codec, MediaKind};
 
 use self::head::{Head, is_of_another_version};
+use self::keys::Keying;
+pub use self::keys::Keys;
+use self::session::{Session, Track};
 pub use self::target::Choice;
 use self::target::Target;
 pub(crate) use self::transport::pair;
@@ -58,16 +64,6 @@ enum Waiting {
     Pictures { base: String },
 }
 
-/// The one RTSP session of a connection.
-#[derive(Debug)]
-struct Session {
-    id: String,
-    choice: Choice,
-    /// By [`MediaKind`].
-    tracks: [Option<Transport>; 2],
-    playing: bool,
-}
-
 /// One player.
 #[derive(Debug)]
 pub struct Player {
@@ -77,6 +73,8 @@ pub struct Player {
     user: Option<String>,
     agent: Option<String>,
     session: Option<Session>,
+    /// By [`MediaKind`], where they are asked for.
+    keyings: [Option<Keying>; 2],
     pending: Option<Pending>,
     /// When it connected, and when it was heard of last.
     since: Instant,
@@ -115,6 +113,7 @@ impl Player {
             user: None,
             agent: None,
             session: None,
+            keyings: [None, None],
             pending: None,
             since: now,
             heard: now,
@@ -294,17 +293,28 @@ impl Player {
             }
             (Method::GetParameter | Method::SetParameter, _) => Ok(self.with_session(Answer::ok())),
             (_, Target::Nothing | Target::Server) => Err(Answer::new(StatusCode::NotFound)),
+            // Keys are for one pair of ears. RFC 4567 §8.
+            (_, target) if target.choice().is_some_and(|choice| choice.srtp) && !self.place.secure => {
+                Err(Answer::new(StatusCode::Forbidden))
+            }
             (Method::Describe, Target::Whole(_)) if !head.takes_sdp() => Err(Answer::new(StatusCode::NotAcceptable)),
             (Method::Describe, Target::Whole(choice)) => {
+                if choice.srtp {
+                    for codec in choice.codecs() {
+                        self.keying(now, rng, codec.kind());
+                    }
+                }
                 let what = Waiting::Description { choice, base: base(request) };
                 self.pending = Some(Pending { cseq, until: now + DESCRIBE_LIMIT, what });
                 self.events.push_back(Event::Describe(choice));
                 return None;
             }
             (Method::Describe, Target::Track(..)) => Err(Answer::new(StatusCode::NotFound)),
-            (Method::Setup, Target::Track(choice, kind)) => self.setup(rng, leave, head, choice, kind),
+            (Method::Setup, Target::Track(choice, kind)) => {
+                self.setup(now, rng, leave, head, Track { choice, kind, url: url(request) })
+            }
             (Method::Setup, Target::Whole(choice)) => match only(choice) {
-                Some(kind) => self.setup(rng, leave, head, choice, kind),
+                Some(kind) => self.setup(now, rng, leave, head, Track { choice, kind, url: url(request) }),
                 None => Err(Answer::new(StatusCode::AggregateOperationNotAllowed)),
             },
             (Method::Play, _) if !leave.room => Err(Answer::new(StatusCode::NotEnoughBandwidth)),
@@ -327,102 +337,6 @@ impl Player {
             }
         };
         Some(outcome)
-    }
-
-    fn setup(&mut self, rng: &mut impl Rng, leave: Leave, head: &Head<'_>, choice: Choice, kind: MediaKind) -> Outcome {
-        let Some(codec) = choice.codec(kind) else { return Err(Answer::new(StatusCode::NotFound)) };
-        if !leave.room && self.session.is_none() {
-            // The word that RTSP has for it. RFC 2326 §11.3.4.
-            return Err(Answer::new(StatusCode::NotEnoughBandwidth));
-        }
-        let tracks = self.session.as_ref().map_or([None; 2], |session| session.tracks);
-        let others = || tracks.iter().enumerate().filter(|(n, _)| *n != kind as usize).filter_map(|(_, other)| *other);
-        let free = |channel: &u8| {
-            let candidate = Transport::Interleaved { rtp: *channel, rtcp: channel + 1 };
-            !others().any(|other| other.collides(candidate))
-        };
-        let free = [0, 2].into_iter().find(free).unwrap_or(4);
-        let Some(offered) = head.get(TRANSPORT) else {
-            return Err(Answer::new(StatusCode::BadRequest));
-        };
-        let taken = |transport: &Transport| others().any(|other| other.collides(*transport));
-        // Datagrams cannot be kept from others' eyes as TLS keeps the rest.
-        let transport = match Transport::choose(offered, free, !self.place.secure) {
-            // Channels are for us to say. RFC 2326 §12.39.
-            Some(Transport::Interleaved { rtp, rtcp })
-                if rtp.max(rtcp) >= CONTROL_CHANNEL || taken(&Transport::Interleaved { rtp, rtcp }) =>
-            {
-                Transport::Interleaved { rtp: free, rtcp: free + 1 }
-            }
-            Some(transport) if !taken(&transport) => transport,
-            Some(_) | None => return Err(Answer::new(StatusCode::UnsupportedTransport)),
-        };
-        let session = self.session.get_or_insert_with(|| Session {
-            id: format!("{:016x}", rng.next_u64()),
-            choice,
-            tracks: [None; 2],
-            playing: false,
-        });
-        if session.playing {
-            return Err(Answer::new(StatusCode::MethodNotValidInThisState));
-        }
-        if session.choice != choice {
-            return Err(Answer::new(StatusCode::AggregateOperationNotAllowed));
-        }
-        session.tracks[kind as usize] = Some(transport);
-        self.events.push_back(Event::Setup(codec, transport));
-        let granted = transport.write(self.place.ports, self.program.ssrc(codec));
-        Ok(self.with_session(Answer::ok()).header(TRANSPORT, granted))
-    }
-
-    fn play(&mut self, head: &Head<'_>, target: Target) -> Result<(), Outcome> {
-        let session = self.aggregate(target).map_err(Err)?;
-        let live = head.get(RANGE).is_none_or(|range| range.trim_start().starts_with("npt"));
-        if !live {
-            return Err(Err(Answer::new(StatusCode::InvalidRange)));
-        }
-        // What flows goes on flowing, and is answered like the first time. RFC 2326 §10.5.
-        session.playing = true;
-        Ok(())
-    }
-
-    fn pause(&mut self, target: Target) -> Outcome {
-        self.aggregate(target)?.playing = false;
-        self.events.push_back(Event::Pause);
-        Ok(self.with_session(Answer::ok()))
-    }
-
-    fn teardown(&mut self, target: Target) -> Outcome {
-        let answer = |player: &Self| player.with_session(Answer::ok());
-        if let (Target::Track(choice, kind), Some(session)) = (target, &mut self.session)
-            && session.choice == choice
-            && session.tracks[kind as usize].take().is_some()
-        {
-            self.events.push_back(Event::Leave(kind));
-            if session.tracks.iter().any(Option::is_some) {
-                return Ok(answer(self));
-            }
-        } else {
-            self.aggregate(target)?;
-        }
-        let answer = answer(self);
-        self.session = None;
-        self.end(Reason::Left);
-        Ok(answer)
-    }
-
-    /// The session, for a request about all of it: a player may name its only track instead.
-    fn aggregate(&mut self, target: Target) -> Result<&mut Session, Answer> {
-        let Some(session) = &mut self.session else { return Err(Answer::new(StatusCode::MethodNotValidInThisState)) };
-        if target.choice() != Some(session.choice) {
-            return Err(Answer::new(StatusCode::NotFound));
-        }
-        match target {
-            Target::Track(..) if session.tracks.iter().flatten().count() > 1 => {
-                Err(Answer::new(StatusCode::OnlyAggregateOperationAllowed))
-            }
-            _ => Ok(session),
-        }
     }
 
     /// Says where what flows begins, if it was asked for.
@@ -512,13 +426,6 @@ impl Player {
             self.end(Reason::Refused);
         }
     }
-
-    fn with_session(&self, answer: Answer) -> Answer {
-        match &self.session {
-            Some(session) => answer.header(SESSION, format!("{};timeout={}", session.id, TIMEOUT.as_secs())),
-            None => answer,
-        }
-    }
 }
 
 /// Whether a request can be granted to who was let in before on the same connection, whatever became of its nonce.
@@ -540,9 +447,12 @@ fn only(choice: Choice) -> Option<MediaKind> {
 
 /// The request's own URL, as what track names are relative to. RFC 2326 appendix C.1.1.
 fn base(request: &Request<Vec<u8>>) -> String {
-    let url = request.request_uri().map_or("", |url| url.as_str());
-    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let url = url(request).split(['?', '#']).next().unwrap_or_default();
     format!("{}/", url.trim_end_matches('/'))
+}
+
+fn url(request: &Request<Vec<u8>>) -> &str {
+    request.request_uri().map_or("", |url| url.as_str())
 }
 
 /// The same of a request that may name its only track.

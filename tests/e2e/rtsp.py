@@ -26,6 +26,9 @@ port, folder = int(sys.argv[1]), sys.argv[2]
 only = [word for option, word in zip(sys.argv[3:], sys.argv[4:]) if option == "--only"]
 
 IN, UDP, TCP = "Session: {session}", "Transport: RTP/AVP;unicast;client_port=5000-5001", "Transport: RTP/AVP/TCP;unicast;interleaved=0-1"
+#: A MIKEY message as GStreamer 1.22 writes it.
+MIKEY = ("01000500de0cdfa201000012345678000000030b00eeb2775f6d7870540a10d5c930da58251b9aaae9b597b127db66010000001500010101011002010103010a07010108"
+         "01010a0101000000220020001ee1f97a0d3e018be0d64fa32c06de41390ec675ad498afeebb6960b3aabe600")  # fmt: skip
 #: Name, states of the connection before it, what is said, the statuses that are right, whether the connection stays.
 TABLE = [
     ("head of 20 KB", "new known playing", say("OPTIONS *", "X: " + "a" * 20_000), "400", False),
@@ -216,6 +219,33 @@ def tls_that_is_none(server):
         yield "a player inside of TLS", [200], link.watch()
 
 
+def keys_that_cannot_be_used(server):
+    good = base64.b64encode(bytes.fromhex(MIKEY)).decode()
+    way, head = "Transport: RTP/SAVP;unicast;client_port=5000-5001", "KeyMgmt: prot=mikey;uri=\"{url}\";data="
+    for name, header in {
+        "junk": "KeyMgmt: ;;==,,\"", "nothing": "KeyMgmt:", "no base64": head + '"###"', "no padding": head + f'"{good[:-2]}"', "no data": "KeyMgmt: prot=mikey",
+        "another protocol": f'KeyMgmt: prot=kinky;data="{good}"', "cut off": head + f'"{good[:80]}"', "too long": head + f'"{"AAAA" * 2000}"',
+        "a session too many": head + '"' + base64.b64encode(bytes.fromhex(MIKEY[:16] + "ff" + MIKEY[18:])).decode() + '"',
+        "encrypted": head + '"' + base64.b64encode(bytes.fromhex(MIKEY.replace("0000002200", "0001002200"))).decode() + '"',
+    }.items():  # fmt: skip
+        with Link(server.port, tls=True) as link:
+            reply = link.ask("SETUP", "/srtp/video", way, header)
+            yield name, [463], reply and reply.status
+            yield f"CSeq of {name}", [str(link.cseq)], reply and reply.get("CSeq")
+            yield f"a key after {name}", [200], link.status("SETUP", "/srtp/video", way, head + f'"{good}"')
+    with Link(server.port, tls=True) as link:
+        yield "RTP/AVP where all is sealed", [461], link.status("SETUP", "/srtp/video", UDP)
+        yield "RTP/AVP/TCP where all is sealed", [461], link.status("SETUP", "/srtp/video", TCP)
+        yield "RTP/SAVP where nothing is", [461], link.status("SETUP", "/video", way)
+        yield "no key of its own", [200], link.status("SETUP", "/srtp/video", TCP.replace("AVP", "SAVP"))
+        yield "PLAY", [200], link.status("PLAY", "/srtp/video")
+        yield "media", [True], link.flows()
+    with Link(server.port) as link:
+        for method in ("DESCRIBE", "SETUP", "PLAY"):
+            reply = link.ask(method, "/srtp/video" if method == "SETUP" else "/srtp", way)
+            yield f"{method} in the clear", [(403, False)], reply and (reply.status, "mikey" in reply.text.lower() + reply.body.decode().lower())
+
+
 def password_missing(server):
     with Link(server.port) as link:
         for method in ("DESCRIBE", "SETUP", "PLAY", "PAUSE", "TEARDOWN", "GET_PARAMETER", "SET_PARAMETER", "RECORD", "JUMP"):
@@ -325,6 +355,7 @@ def quiet(_):
 FUNCTIONS = {
     "open": [],
     "other": [quiet, byte_by_byte, many_requests_at_once, session_of_another_connection, destination_of_a_third_party, tls_that_is_none,
+              keys_that_cannot_be_used,
               ports_of_the_server_itself, key_pictures_asked_for_without_end, wrong_again_and_again, answers_that_nobody_reads],
     "locked": [password_missing, password_wrong, nonce_again, basic_in_clear, passwords_guessed_at_speed],
     "full": [more_than_may_watch],

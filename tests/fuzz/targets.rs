@@ -41,6 +41,7 @@ use visavis_session::handshake::suite::Suite;
 use visavis_session::handshake::transcript::Transcript;
 use visavis_session::handshake::{Nonce, Role};
 use visavis_session::identity::Identity;
+use visavis_session::mikey::{self, MAX_MESSAGE};
 use visavis_session::player::{Known, Leave, Place, Player, Ports, Program};
 use visavis_session::sas::{Commitment, SasNonce};
 use visavis_session::testing;
@@ -49,7 +50,7 @@ use visavis_session::testing;
 pub(crate) type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its folder in `corpus` and of its program.
-pub(crate) const TARGETS: [(&str, Target); 24] = [
+pub(crate) const TARGETS: [(&str, Target); 25] = [
     ("address", address),
     ("camera", camera),
     ("contacts", contacts),
@@ -64,6 +65,7 @@ pub(crate) const TARGETS: [(&str, Target); 24] = [
     ("m2", m2),
     ("m3", m3),
     ("m4", m4),
+    ("mikey", mikey),
     ("mjpeg_file", mjpeg_file),
     ("opus_payload", opus_payload),
     ("player", player),
@@ -83,14 +85,16 @@ fn address(data: &[u8]) {
     }
 }
 
-/// What a plain player says on its connection, with and without a password asked for. Messages are cut as the engine cuts them.
+/// What a plain player says on its connection, in the clear, over TLS, and there with a password asked for. Messages are cut as the engine cuts them.
 fn player(data: &[u8]) {
     let (now, mut rng) = (clock::now(), rng());
     let users = Users::parse("ana:secret\n").expect("users");
     let program = Arc::new(Program::new("door".to_owned(), true, true, &mut rng));
-    for mut guard in [None, Some(Guard::new(users, now, &mut rng))] {
+    let guard = Guard::new(users, now, &mut rng);
+    for (mut guard, secure) in [(None, false), (None, true), (Some(guard), true)] {
         let ports = Ports { rtp: 8554, rtcp: 8555 };
-        let place = Place { conn: 1, from: [192, 0, 2, 7].into(), secure: guard.is_some(), ports };
+        let clock = WallClock { at: now, unix: Duration::ZERO };
+        let place = Place { conn: 1, from: [192, 0, 2, 7].into(), secure, ports, clock };
         let mut player = Player::new(now, place, Arc::clone(&program));
         let (mut framer, pool, mut out) = (Framer::new(), Pool::new(4), Vec::new());
         framer.push(data);
@@ -104,6 +108,16 @@ fn player(data: &[u8]) {
             player.poll_transmit(&mut out);
             assert!(out.len() < 64 * 1024, "one answer or two to one message");
         }
+    }
+}
+
+/// A key that a player gives: the header as it is, and as the message of a header that is well.
+fn mikey(data: &[u8]) {
+    let _ = mikey::read(&String::from_utf8_lossy(data));
+    if let Ok(given) = mikey::parse(data) {
+        assert!(given.sessions.len() <= MAX_MESSAGE, "no more than were there");
+        let header = format!("prot=mikey;data=\"{}\"", BASE64.encode(data));
+        assert_eq!(mikey::read(&header), Ok(given), "a header says the same");
     }
 }
 

@@ -37,7 +37,7 @@ class Ffmpeg:
     @staticmethod
     def command(url, transport, video, audio, fds):
         # By itself ffmpeg verifies no certificate, and takes TCP for rtsps.
-        carrier = [] if transport == "rtsps" else ["-rtsp_transport", transport]
+        carrier = [] if transport in ("rtsps", "srtp-tcp") else ["-rtsp_transport", transport.removeprefix("srtp-")]
         command = ["ffmpeg", "-nostdin", "-nostats", "-hide_banner", "-loglevel", "level+info", *carrier, "-i", url]
         # Each picture once, with its own time; luma in full range as in the source.
         command += ["-map", "0:v", "-fps_mode", "passthrough", "-enc_time_base", "1:90000"]
@@ -61,7 +61,7 @@ class GStreamer:
 
     @classmethod
     def command(cls, url, transport, video, audio, fds):
-        protocol = "udp" if transport == "udp" else "tcp"
+        protocol = "udp" if transport.endswith("udp") else "tcp"
         # Full range, as in the source. Between I420 and I420 videoconvert changes no range, only by way of RGB.
         full = "video/x-raw,format=BGRx ! videoconvert ! "
         full += f"video/x-raw,format=I420,colorimetry=1:4:0:0,width={WIDTH},height={HEIGHT}"
@@ -86,7 +86,7 @@ class Vlc:
     @staticmethod
     def command(url, transport, video, audio, fds):
         command = [sys.executable, str(HERE / "play_vlc.py"), url, *map(str, fds)]
-        if transport == "tcp":
+        if transport.endswith("tcp"):
             command.append(":rtsp-tcp")
         return command, {}
 
@@ -98,7 +98,7 @@ class OpenCv:
 
     @staticmethod
     def command(url, transport, video, audio, fds):
-        return [sys.executable, str(HERE / "play_opencv.py"), url, "udp" if transport == "udp" else "tcp", str(fds[0])], {}
+        return [sys.executable, str(HERE / "play_opencv.py"), url, "udp" if transport.endswith("udp") else "tcp", str(fds[0])], {}
 
 
 class Visavis:

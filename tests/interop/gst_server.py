@@ -7,6 +7,7 @@ It serves what visavis serves, from the same files, under the same paths:
     /stream/mjpeg           JPEG and Opus
     /stream/h264/silent     H.264 without sound, and likewise /stream/silent and /stream/mjpeg/silent
     /stream/pcmu            H.264 and G.711 µ-law, and likewise /stream/h264/pcmu and /stream/mjpeg/pcmu
+    …/srtp                  any of these sealed by SRTP, for clients over TLS
 
 Needs Debian's gir1.2-gst-rtsp-server-1.0, python3-gi, gstreamer1.0-plugins-{base,good,bad,ugly} and openssl. Prints one line
 of JSON when it listens, and ends with SIGINT, SIGTERM or the end of its standard input.
@@ -26,8 +27,9 @@ from pathlib import Path
 import gi
 
 gi.require_version("Gst", "1.0")
+gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import Gio, GLib, Gst, GstRtspServer  # noqa: E402
+from gi.repository import Gio, GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 # I420 as JPEG has it: full range, BT.601.
 FULL = "1:4:0:0"
@@ -137,11 +139,13 @@ def mount(points, clip, options):
 
     for video, video_path in (("h264", ""), ("h264", "/h264"), ("mjpeg", "/mjpeg")):
         for audio, audio_path in (("opus", ""), ("opus", "/opus"), ("pcmu", "/pcmu"), ("silent", "/silent")):
-            factory = GstRtspServer.RTSPMediaFactory()
-            factory.set_launch(describe(clip, video, audio, options))
-            factory.set_permissions(anyone)
-            factory.connect("media-configure", configure)
-            points.add_factory(f"/stream{video_path}{audio_path}", factory)
+            for profile, path in ((GstRtsp.RTSPProfile.AVP, ""), (GstRtsp.RTSPProfile.SAVP, "/srtp")):
+                factory = GstRtspServer.RTSPMediaFactory()
+                factory.set_launch(describe(clip, video, audio, options))
+                factory.set_profiles(profile)
+                factory.set_permissions(anyone)
+                factory.connect("media-configure", configure)
+                points.add_factory(f"/stream{video_path}{audio_path}{path}", factory)
 
 
 def certificate(folder):

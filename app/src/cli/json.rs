@@ -181,6 +181,7 @@ fn player(mut value: Value, player: &Watching) -> Value {
     value["formats"] = json!(player.formats.iter().map(|codec| codec.encoding_name()).collect::<Vec<_>>());
     value["transport"] = json!(if player.interleaved { "tcp" } else { "udp" });
     value["secure"] = json!(player.secure);
+    value["srtp"] = json!(player.srtp);
     value["skipped"] = json!(player.skipped);
     value["loss"] = json!(rounded(player.loss.into()));
     value["connected_s"] = json!(rounded(player.connected_for.as_secs_f64()));

@@ -115,6 +115,12 @@ impl Offer {
         format!("{scheme}://{login}{}/{}", without_scope(address), self.name)
     }
 
+    /// The same stream with each packet sealed by itself: its keys go over TLS.
+    fn sealed(url: &str) -> String {
+        let address = url.split_once("://").map_or(url, |(_, address)| address);
+        format!("rtsps://{address}/srtp")
+    }
+
     /// What a person is told when it is on.
     pub(crate) fn lines(&self, port: u16, reachable: &[SocketAddr]) -> Vec<String> {
         let whom = match self.from {
@@ -131,6 +137,7 @@ impl Offer {
             lines.push(format!("  VLC:       vlc {url}"));
             lines.push(format!("  ffplay:    ffplay -fflags nobuffer -flags low_delay {url}"));
             lines.push(format!("  GStreamer: gst-play-1.0 {url}"));
+            lines.push(format!("  sealed by SRTP, for GStreamer and recorders: {}", Self::sealed(url)));
         }
         lines.push(format!(
             "  This is H.264 and Opus; /{0}/mjpeg, /{0}/pcmu and /{0}/silent are other formats.",
@@ -159,10 +166,12 @@ pub(crate) fn called(player: &Watching) -> String {
 /// How it watches.
 pub(crate) fn how(player: &Watching) -> String {
     let formats: Vec<_> = player.formats.iter().map(|codec| words::format(*codec)).collect();
-    let way = match (player.secure, player.interleaved) {
-        (true, _) => "TLS",
-        (false, true) => "TCP",
-        (false, false) => "UDP",
+    let way = match (player.srtp, player.secure, player.interleaved) {
+        (true, _, true) => "SRTP and TLS",
+        (true, _, false) => "SRTP and UDP",
+        (false, true, _) => "TLS",
+        (false, false, true) => "TCP",
+        (false, false, false) => "UDP",
     };
     format!("{} over {way}", formats.join(" and "))
 }
@@ -195,6 +204,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_sealed_has_a_url_of_its_own() {
+        let lines = offer(Scope::Lan, true, false).lines(8554, &places());
+        let url = "rtsps://NAME:PASSWORD@192.168.1.7:8554/door/srtp";
+        assert!(lines.iter().any(|line| line.ends_with(url)), "{lines:?}");
+    }
+
+    #[test]
     fn what_is_open_to_all_is_warned_of() {
         assert!(offer(Scope::Lan, false, true).warnings().is_empty());
         assert_eq!(offer(Scope::Any, true, false).warnings().len(), 0);
@@ -210,6 +226,7 @@ mod tests {
             formats: vec![Codec::H264, Codec::Opus],
             interleaved: false,
             secure: false,
+            srtp: false,
             connected_for: Duration::ZERO,
             skipped: 0,
             loss: 0.0,
@@ -220,5 +237,9 @@ mod tests {
         player.formats = vec![Codec::Jpeg];
         assert_eq!(called(&player), "ana (a player at 192.168.1.9)");
         assert_eq!(how(&player), "MJPEG over TLS");
+        player.srtp = true;
+        assert_eq!(how(&player), "MJPEG over SRTP and UDP");
+        player.interleaved = true;
+        assert_eq!(how(&player), "MJPEG over SRTP and TLS");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Like all below [`Peer`](super::peer::Peer) it does no I/O: bytes, frames and the time come in, bytes go out.
 
+mod copies;
 mod grant;
 mod media;
 mod outflow;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
+use rand_core::Rng;
 
 use visavis_net::buf::Pool;
 use visavis_net::carrier::tcp_udp::{Frame, Framer};
@@ -69,6 +71,8 @@ pub struct Watching {
     pub interleaved: bool,
     /// Whether the connection is over TLS.
     pub secure: bool,
+    /// Whether each packet is sealed by itself.
+    pub srtp: bool,
     /// How long it has been watching.
     pub connected_for: Duration,
     /// Pictures that it did not read fast enough for.
@@ -82,6 +86,7 @@ pub(super) struct Players {
     guard: Option<Guard>,
     program: Arc<Program>,
     ports: Ports,
+    clock: WallClock,
     /// The networks of this machine.
     attached: Vec<Network>,
     /// What packets of players are taken from.
@@ -134,6 +139,7 @@ impl Players {
             grant: grant.clone(),
             program: Arc::new(program),
             ports,
+            clock,
             attached: Vec::new(),
             pool: Pool::new(16),
             max_viewers,
@@ -250,7 +256,7 @@ impl Players {
             }
         };
         framer.pass_over_long_media();
-        let place = Place { conn: conn.0, from: remote.ip(), secure, ports: self.ports };
+        let place = Place { conn: conn.0, from: remote.ip(), secure, ports: self.ports, clock: self.clock };
         let player = Player::new(now, place, Arc::clone(&self.program));
         self.viewers.insert(conn, Viewer::new(player, framer, tls, remote));
         if secure {
@@ -378,7 +384,9 @@ impl Players {
 
     /// A player says something about a track, if that is what it is.
     fn heard(&mut self, now: Instant, conn: ConnId, codec: Codec, packet: &[u8]) -> bool {
-        let (Some(viewer), Some(heard)) = (self.viewers.get_mut(&conn), self.outflow.hear(codec, packet)) else {
+        let Some(viewer) = self.viewers.get_mut(&conn) else { return false };
+        let Some(heard) = viewer.copies.open(codec.kind(), packet).and_then(|packet| self.outflow.hear(codec, &packet))
+        else {
             return false;
         };
         viewer.player.alive(now);
@@ -401,9 +409,11 @@ impl Players {
                         viewer.player.describe(&self.known);
                     }
                 }
-                Wish::Setup(codec, transport) => {
+                Wish::Setup { codec, transport, keys } => {
                     let before = viewer.leave(codec.kind());
                     viewer.set_up(now, codec, transport);
+                    let ssrc = self.program.ssrc(codec);
+                    viewer.copies.set_up(codec.kind(), ssrc, keys.as_ref(), self.rng.next_u32());
                     let sources: Vec<_> = viewer.sources(transport).collect();
                     self.forget(conn, before.map(|track| track.transport));
                     for source in sources {
@@ -450,7 +460,7 @@ impl Players {
         {
             let mut bye = Vec::new();
             self.outflow.bye(codec, &mut bye);
-            self.report_to(conn, codec, &bye);
+            self.report_to(conn, codec, bye);
         }
         let Some(viewer) = self.viewers.get(&conn) else { return };
         if let Some(watching) = watching(viewer, now).filter(|_| viewer.told) {
@@ -557,6 +567,7 @@ fn watching(viewer: &Viewer, now: Instant) -> Option<Watching> {
             .collect(),
         interleaved: viewer.tracks().any(|track| matches!(track.transport, Transport::Interleaved { .. })),
         secure: viewer.tls.is_some(),
+        srtp: viewer.tracks().any(|track| viewer.copies.has(track.codec.kind())),
         connected_for: now.saturating_duration_since(since),
         skipped: viewer.skipped,
         loss: viewer.loss,

@@ -7,6 +7,8 @@ use std::sync::LazyLock;
 
 use visavis_net::plan::SrtpProfile;
 
+use crate::Profile;
+
 /// The library unless `VISAVIS_LIBSRTP` names another file.
 const FILE: &str = "libsrtp2.so.1";
 
@@ -62,6 +64,7 @@ type Version = unsafe extern "C" fn() -> *const c_char;
 
 /// The functions used of it.
 struct Library {
+    aes_cm: SetPolicy,
     aes_128: SetPolicy,
     aes_256: SetPolicy,
     create: Create,
@@ -95,6 +98,7 @@ impl Library {
         // SAFETY: each is a function of the library with the type that its header declares.
         let (init, version, library) = unsafe {
             let library = Self {
+                aes_cm: std::mem::transmute::<*mut c_void, SetPolicy>(symbol(c"srtp_crypto_policy_set_rtp_default")?),
                 aes_128: std::mem::transmute::<*mut c_void, SetPolicy>(symbol(
                     c"srtp_crypto_policy_set_aes_gcm_128_16_auth",
                 )?),
@@ -135,7 +139,7 @@ pub(crate) struct Context {
 impl Context {
     /// A session of `key`, behind which follows its salt; `None`, with a reason printed, where the library is missing
     /// or has no AES-GCM.
-    pub(crate) fn new(profile: SrtpProfile, way: Way, mut key: Vec<u8>) -> Option<Self> {
+    pub(crate) fn new(profile: Profile, way: Way, mut key: Vec<u8>) -> Option<Self> {
         let library = LIBRARY.as_ref()?;
         let mut policy = Policy {
             source: Source { kind: way as c_uint, value: 0 },
@@ -152,8 +156,9 @@ impl Context {
             next: ptr::null_mut(),
         };
         let set = match profile {
-            SrtpProfile::Aes128Gcm => library.aes_128,
-            SrtpProfile::Aes256Gcm => library.aes_256,
+            Profile::AesCm => library.aes_cm,
+            Profile::Aead(SrtpProfile::Aes128Gcm) => library.aes_128,
+            Profile::Aead(SrtpProfile::Aes256Gcm) => library.aes_256,
         };
         let mut session = ptr::null_mut();
         // SAFETY: all pointers are to memory that outlives the calls; `key` has the length that the profile wants, which

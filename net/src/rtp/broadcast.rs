@@ -1,19 +1,24 @@
-//! One stream for any number of players: each packet is made once, and all get the same. Nothing is sealed or repaired here.
+//! One stream for any number of players: each packet is made once, and all get the same, those [`Sealed`] who ask for it. Nothing is
+//! repaired here.
 //!
 //! RFC 3550; `$` frames around packets as RFC 2326 §10.12 has them.
 
+mod sealed;
+
 use std::time::Instant;
 
+pub use self::sealed::Sealed;
 use super::codec::Codec;
 use super::header::{self, Header};
 use super::ids::{SeqNo, Ssrc};
 use super::send::{Latest, OutFrame};
 use super::time::{RtpTime, WallClock};
 use crate::rtcp::{self, Packet, ReportBlock, SenderInfo};
+use crate::srtp::aes_cm;
 
-/// The longest payload of packets for players, in bytes: with the headers of RTP, UDP and IPv6 they pass through a WireGuard tunnel
-/// on Ethernet, whose MTU is 1,420.
-pub const MAX_PLAYER_PAYLOAD: usize = 1_420 - 40 - 8 - header::LEN;
+/// The longest payload of packets for players, in bytes: with the headers of RTP, UDP and IPv6, and sealed, they pass through a
+/// WireGuard tunnel on Ethernet, whose MTU is 1,420.
+pub const MAX_PLAYER_PAYLOAD: usize = 1_420 - 40 - 8 - header::LEN - aes_cm::TAG;
 
 /// The most that leaves for one player without a pause, in bytes: more at once overruns the small buffers of players and of cheap switches.
 pub const MAX_TRAIN: usize = 32 * 1024;
@@ -220,10 +225,14 @@ impl Burst {
 
     /// Appends the packets from `from` to `to` as `$` frames on this channel.
     pub fn interleave(&self, from: usize, to: usize, channel: u8, out: &mut Vec<u8>) {
-        for index in from..to.min(self.packets()) {
-            let packet = self.bytes.get(self.start(index)..self.start(index + 1)).unwrap_or_default();
+        for packet in self.between(from, to) {
             interleave(packet, channel, out);
         }
+    }
+
+    fn between(&self, from: usize, to: usize) -> impl Iterator<Item = &[u8]> {
+        (from..to.min(self.packets()))
+            .map(|index| self.bytes.get(self.start(index)..self.start(index + 1)).unwrap_or_default())
     }
 
     /// Where the packet at `index` begins, or the last one ends.

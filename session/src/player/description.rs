@@ -6,6 +6,7 @@ use visavis_net::payload::jpeg::MAX_COUNTED_SIDE;
 use visavis_net::rtp::codec::{Codec, MediaKind};
 
 use super::{Choice, Known, Pending, Player, Waiting};
+use crate::mikey;
 use crate::rtsp::client::track;
 use crate::rtsp::message::{Answer, SDP};
 use crate::sdp::rtpmap;
@@ -30,14 +31,20 @@ impl Player {
         let id = self.program.ssrcs[0].0;
         self.faults_in_a_row = 0;
         let v6 = self.place.from.is_ipv6();
-        let answer = Answer::ok().header("Content-Base", base).body(SDP, write(choice, known, id, v6));
+        let key = |codec: Codec| {
+            let keying = self.keyings[codec.kind() as usize].as_ref().filter(|_| choice.srtp)?;
+            Some(mikey::attribute(&keying.message, keying.session(self.program.ssrc(codec))))
+        };
+        let description = write(choice, known, id, v6, key);
+        let answer = Answer::ok().header("Content-Base", base).body(SDP, description);
         self.out.extend_from_slice(&answer.write(cseq));
     }
 }
 
 /// Writes the description of one choice of formats. Without the parameter sets of H.264 a player has to wait for them in the stream;
-/// without the size of large Motion JPEG most cannot show it.
-fn write(choice: Choice, known: &Known, session_id: u32, v6: bool) -> Vec<u8> {
+/// without the size of large Motion JPEG most cannot show it. `key` gives the key of a track that is sealed by itself, as RFC 4567 §3.1
+/// has it.
+fn write(choice: Choice, known: &Known, session_id: u32, v6: bool, key: impl Fn(Codec) -> Option<String>) -> Vec<u8> {
     let (family, nowhere) = if v6 { (AddrType::Ip6, "::") } else { (AddrType::Ip4, "0.0.0.0") };
     let origin = Origin::new(session_id, 1, NetType::In, family.clone(), nowhere);
     let mut session = Session::new(origin, "visavis");
@@ -46,7 +53,7 @@ fn write(choice: Choice, known: &Known, session_id: u32, v6: bool) -> Vec<u8> {
     session.add_attribute(Attribute::with_value("control", "*"));
     session.add_attribute(Attribute::with_value("range", "npt=now-"));
     for codec in choice.codecs() {
-        session.add_media(describe(codec, known));
+        session.add_media(describe(codec, known, key(codec)));
     }
     let mut out = Vec::with_capacity(512);
     // Writing to memory does not fail.
@@ -54,13 +61,14 @@ fn write(choice: Choice, known: &Known, session_id: u32, v6: bool) -> Vec<u8> {
     out
 }
 
-fn describe(codec: Codec, known: &Known) -> Media {
+fn describe(codec: Codec, known: &Known, key: Option<String>) -> Media {
     let payload_type = codec.payload_type().get();
     let kind = match codec.kind() {
         MediaKind::Audio => MediaType::Audio,
         MediaKind::Video => MediaType::Video,
     };
-    let mut media = Media::new(kind, 0, TransportProto::from("RTP/AVP"), payload_type);
+    let profile = if key.is_some() { "RTP/SAVP" } else { "RTP/AVP" };
+    let mut media = Media::new(kind, 0, TransportProto::from(profile), payload_type);
     media.add_attribute(Attribute::with_value("rtpmap", format!("{payload_type} {}", rtpmap(codec))));
     if let Some(parameters) = parameters(codec, known) {
         media.add_attribute(Attribute::with_value("fmtp", format!("{payload_type} {parameters}")));
@@ -71,6 +79,9 @@ fn describe(codec: Codec, known: &Known) -> Media {
         && width.max(height) > MAX_COUNTED_SIDE
     {
         media.add_attribute(Attribute::with_value("x-dimensions", format!("{width},{height}")));
+    }
+    if let Some(key) = key {
+        media.add_attribute(Attribute::with_value("key-mgmt", key));
     }
     media.add_attribute(Attribute::with_value("control", track(codec.kind())));
     media

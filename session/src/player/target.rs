@@ -13,12 +13,14 @@ pub struct Choice {
     pub video: Option<Codec>,
     /// How sound comes, if it does.
     pub audio: Option<Codec>,
+    /// Whether each packet is sealed by itself, whatever carries it. RFC 3711.
+    pub srtp: bool,
 }
 
 impl Choice {
     /// What players get that ask for nothing: H.264 and Opus, as far as there are pictures and sound.
     pub(crate) fn of(program: &Program) -> Self {
-        Self { video: program.video.then_some(Codec::H264), audio: program.audio.then_some(Codec::Opus) }
+        Self { video: program.video.then_some(Codec::H264), audio: program.audio.then_some(Codec::Opus), srtp: false }
     }
 
     /// The codec of one kind.
@@ -43,6 +45,10 @@ impl Choice {
             "opus" => (&mut self.audio, program.audio, Some(Codec::Opus)),
             "pcmu" => (&mut self.audio, program.audio, Some(Codec::Pcmu)),
             "silent" => (&mut self.audio, true, None),
+            "srtp" => {
+                self.srtp = true;
+                return true;
+            }
             _ => return false,
         };
         *slot = codec.filter(|_| there);
@@ -112,7 +118,7 @@ mod tests {
     #[test]
     fn every_format_has_a_path() {
         let both = program(true, true);
-        let choice = |video, audio| Choice { video, audio };
+        let choice = |video, audio| Choice { video, audio, srtp: false };
         for (path, expected) in [
             ("/door", choice(Some(Codec::H264), Some(Codec::Opus))),
             ("/door/", choice(Some(Codec::H264), Some(Codec::Opus))),
@@ -125,6 +131,10 @@ mod tests {
             let track = format!("{path}/video");
             assert_eq!(Target::of_path(&both, &track), Target::Track(expected, MediaKind::Video), "{track}");
         }
+        let sealed = Choice { srtp: true, ..choice(Some(Codec::Jpeg), None) };
+        for path in ["/door/srtp/mjpeg/silent", "/door/mjpeg/silent/srtp"] {
+            assert_eq!(Target::of_path(&both, path), Target::Whole(sealed), "{path}");
+        }
         for path in
             ["", "/", "/cellar", "/door/h265", "/door/video/audio", "/door/silent/audio", "/Door", "/door/mjpeg/x"]
         {
@@ -134,7 +144,7 @@ mod tests {
 
     #[test]
     fn what_is_not_captured_is_not_offered() {
-        let sound = Choice { video: None, audio: Some(Codec::Opus) };
+        let sound = Choice { video: None, audio: Some(Codec::Opus), srtp: false };
         assert_eq!(Target::of_path(&program(false, true), "/door/mjpeg"), Target::Whole(sound));
         assert_eq!(Target::of_path(&program(false, true), "/door/video"), Target::Nothing);
         assert_eq!(Target::of_path(&program(false, true), "/door/silent"), Target::Nothing);

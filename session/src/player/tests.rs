@@ -3,7 +3,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use visavis_net::payload::h264::ParameterSets;
 use visavis_net::rtp::ids::SeqNo;
-use visavis_net::rtp::time::RtpTime;
+use visavis_net::rtp::time::{RtpTime, WallClock};
 use visavis_net::testing::moment;
 
 use super::*;
@@ -11,6 +11,7 @@ use crate::rtsp::auth::{Answerer, Credentials, Users};
 
 mod grants;
 mod negatives;
+mod sealed;
 
 const URL: &str = "rtsp://192.0.2.7:8554/door";
 const UDP: &str = "RTP/AVP;unicast;client_port=5000-5001";
@@ -57,7 +58,8 @@ impl Scene {
         let guard = users.map(|text| Guard::new(Users::parse(text).expect("users"), now, &mut rng));
         let program = Arc::new(Program::new("door".to_owned(), true, true, &mut rng));
         let ports = Ports { rtp: 8554, rtcp: 8555 };
-        let place = Place { conn: 1, from: "192.0.2.9".parse().expect("an address"), secure, ports };
+        let clock = WallClock { at: now, unix: Duration::from_secs(1_800_000_000) };
+        let place = Place { conn: 1, from: "192.0.2.9".parse().expect("an address"), secure, ports, clock };
         let leave = Leave { clear: true, room: true };
         Self { player: Player::new(now, place, program), rng, guard, leave, now, cseq: 0 }
     }
@@ -144,8 +146,8 @@ fn a_player_watches() {
     assert_eq!(scene.in_session("PAUSE", "").status, 200);
     assert_eq!(scene.in_session("PLAY", "").status, 200);
     assert_eq!(scene.in_session("TEARDOWN", "").status, 200);
-    let choice = Choice { video: Some(Codec::H264), audio: Some(Codec::Opus) };
-    let udp = |codec, rtp| Event::Setup(codec, Transport::Udp { rtp, rtcp: rtp + 1 });
+    let choice = Choice { video: Some(Codec::H264), audio: Some(Codec::Opus), srtp: false };
+    let udp = |codec, rtp| Event::Setup { codec, transport: Transport::Udp { rtp, rtcp: rtp + 1 }, keys: None };
     let expected = [
         Event::Describe(choice),
         udp(Codec::H264, 5000),

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use visavis_net::rtp::ids::Ssrc;
 
+use super::Choice;
+
 /// Specifications looked at in one header.
 const MAX_SPECS: usize = 8;
 /// Parameters looked at in one specification.
@@ -37,18 +39,40 @@ pub struct Ports {
     pub rtcp: u16,
 }
 
+/// What packets are, whatever carries them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Profile {
+    /// RFC 3551.
+    Avp,
+    /// Sealed: RFC 3711 §1.
+    Savp,
+}
+
+impl Profile {
+    pub(super) const fn of(choice: Choice) -> Self {
+        if choice.srtp { Self::Savp } else { Self::Avp }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Avp => "RTP/AVP",
+            Self::Savp => "RTP/SAVP",
+        }
+    }
+}
+
 impl Transport {
     /// The first specification that we can do, of those that a player would take in this order; `free` is the lowest pair of channels
     /// that no other track has, for a player that leaves the choice to us.
-    pub(super) fn choose(value: &str, free: u8, datagrams: bool) -> Option<Self> {
-        value.split(',').take(MAX_SPECS).find_map(|spec| Self::parse(spec, free, datagrams))
+    pub(super) fn choose(value: &str, profile: Profile, free: u8, datagrams: bool) -> Option<Self> {
+        value.split(',').take(MAX_SPECS).find_map(|spec| Self::parse(spec, profile, free, datagrams))
     }
 
-    fn parse(spec: &str, free: u8, datagrams: bool) -> Option<Self> {
+    fn parse(spec: &str, profile: Profile, free: u8, datagrams: bool) -> Option<Self> {
         let mut parts = spec.split(';').map(str::trim);
-        let way = parts.next()?;
-        let tcp = way.eq_ignore_ascii_case("RTP/AVP/TCP");
-        if !tcp && !way.eq_ignore_ascii_case("RTP/AVP") && !way.eq_ignore_ascii_case("RTP/AVP/UDP") {
+        let (named, way) = parts.next()?.split_at_checked(profile.name().len())?;
+        let tcp = way.eq_ignore_ascii_case("/TCP");
+        if !named.eq_ignore_ascii_case(profile.name()) || !tcp && !way.is_empty() && !way.eq_ignore_ascii_case("/UDP") {
             return None;
         }
         let (mut ports, mut channels, mut mux) = (None, None, false);
@@ -73,18 +97,19 @@ impl Transport {
     }
 
     /// The header of the answer.
-    pub(super) fn write(self, ports: Ports, ssrc: Ssrc) -> String {
+    pub(super) fn write(self, profile: Profile, ports: Ports, ssrc: Ssrc) -> String {
         let mut text = String::with_capacity(96);
+        text.push_str(profile.name());
         // Writing to memory does not fail.
         let _ = match self {
             Self::Udp { rtp, rtcp } if rtp == rtcp => {
                 let port = ports.rtp;
-                write!(text, "RTP/AVP;unicast;client_port={rtp}-{rtp};server_port={port}-{port};RTCP-mux")
+                write!(text, ";unicast;client_port={rtp}-{rtp};server_port={port}-{port};RTCP-mux")
             }
             Self::Udp { rtp, rtcp } => {
-                write!(text, "RTP/AVP;unicast;client_port={rtp}-{rtcp};server_port={}-{}", ports.rtp, ports.rtcp)
+                write!(text, ";unicast;client_port={rtp}-{rtcp};server_port={}-{}", ports.rtp, ports.rtcp)
             }
-            Self::Interleaved { rtp, rtcp } => write!(text, "RTP/AVP/TCP;unicast;interleaved={rtp}-{rtcp}"),
+            Self::Interleaved { rtp, rtcp } => write!(text, "/TCP;unicast;interleaved={rtp}-{rtcp}"),
         };
         let _ = write!(text, ";ssrc={:08X}", ssrc.0);
         text
@@ -139,7 +164,7 @@ mod tests {
             // Whom a player names gets nothing.
             ("RTP/AVP;unicast;destination=192.0.2.1;client_port=5000-5001", UDP),
         ] {
-            assert_eq!(Transport::choose(value, 4, true), expected, "{value}");
+            assert_eq!(Transport::choose(value, Profile::Avp, 4, true), expected, "{value}");
         }
     }
 
@@ -158,17 +183,34 @@ mod tests {
             "RTP/AVP;client_port=5000-5001;mode=record",
             "RAW/RAW/UDP;client_port=5000-5001",
         ] {
-            assert_eq!(Transport::choose(value, 4, true), None, "{value}");
+            assert_eq!(Transport::choose(value, Profile::Avp, 4, true), None, "{value}");
         }
-        assert_eq!(Transport::choose("RTP/AVP;client_port=5000-5001, RTP/AVP/TCP", 4, false), tcp(4, 5));
+        assert_eq!(Transport::choose("RTP/AVP;client_port=5000-5001, RTP/AVP/TCP", Profile::Avp, 4, false), tcp(4, 5));
+    }
+
+    #[test]
+    fn what_is_sealed_is_not_what_is_not() {
+        for (value, avp, savp) in [
+            ("RTP/AVP;client_port=5000-5001", UDP, None),
+            ("RTP/SAVP;unicast;client_port=5000-5001", None, UDP),
+            ("RTP/SAVP/UDP;client_port=5000-5001, RTP/AVP;client_port=5000-5001", UDP, UDP),
+            ("rtp/savp/tcp;interleaved=2-3", None, tcp(2, 3)),
+            ("RTP/SAVPF;client_port=5000-5001", None, None),
+            ("RTP/SAVP/SCTP;client_port=5000-5001", None, None),
+        ] {
+            let both = [Profile::Avp, Profile::Savp].map(|profile| Transport::choose(value, profile, 4, true));
+            assert_eq!(both, [avp, savp], "{value}");
+        }
     }
 
     #[test]
     fn the_answer_names_both_ends() {
         let ports = Ports { rtp: 8554, rtcp: 8555 };
-        let write = |transport: Option<Transport>| transport.expect("one").write(ports, Ssrc(0xabc));
+        let write = |transport: Option<Transport>| transport.expect("one").write(Profile::Avp, ports, Ssrc(0xabc));
         assert_eq!(write(UDP), "RTP/AVP;unicast;client_port=5000-5001;server_port=8554-8555;ssrc=00000ABC");
         assert_eq!(write(tcp(2, 3)), "RTP/AVP/TCP;unicast;interleaved=2-3;ssrc=00000ABC");
+        let sealed = tcp(2, 3).expect("one").write(Profile::Savp, ports, Ssrc(0xabc));
+        assert_eq!(sealed, "RTP/SAVP/TCP;unicast;interleaved=2-3;ssrc=00000ABC");
         let mux = write(Some(Transport::Udp { rtp: 5000, rtcp: 5000 }));
         assert_eq!(mux, "RTP/AVP;unicast;client_port=5000-5000;server_port=8554-8554;RTCP-mux;ssrc=00000ABC");
     }
@@ -182,7 +224,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_a_player_writes_is_harmful(value in "\\PC{0,200}", free in 0_u8..250) {
-            let _ = Transport::choose(&value, free, true);
+            let _ = Transport::choose(&value, Profile::Savp, free, true);
         }
     }
 }

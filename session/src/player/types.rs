@@ -7,9 +7,9 @@ use rand_core::Rng;
 use visavis_net::payload::h264::ParameterSets;
 use visavis_net::rtp::codec::{Codec, MediaKind};
 use visavis_net::rtp::ids::{SeqNo, Ssrc};
-use visavis_net::rtp::time::RtpTime;
+use visavis_net::rtp::time::{RtpTime, WallClock};
 
-use super::{Choice, Ports, Transport};
+use super::{Choice, Keys, Ports, Transport};
 use crate::error::PeerFault;
 
 /// What an owner offers to players.
@@ -56,6 +56,8 @@ pub struct Place {
     pub secure: bool,
     /// Our ports for datagrams.
     pub ports: Ports,
+    /// The time of day.
+    pub clock: WallClock,
 }
 
 /// What the owner allows a connection at this moment.
@@ -94,7 +96,14 @@ pub enum Event {
     /// It asks what there is: answer with [`Player::describe`](super::Player::describe).
     Describe(Choice),
     /// A track has a way.
-    Setup(Codec, Transport),
+    Setup {
+        /// Its format.
+        codec: Codec,
+        /// The way.
+        transport: Transport,
+        /// What each of its packets is to be sealed with, both ways. Numbers go on where the same key of ours comes again.
+        keys: Option<Keys>,
+    },
     /// What is set up may flow: answer with [`Player::begin`](super::Player::begin).
     Play,
     /// It wants nothing for a while.

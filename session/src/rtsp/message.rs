@@ -170,6 +170,12 @@ impl Answer {
         self
     }
 
+    /// What its status means here, where the number has more than one meaning.
+    pub(crate) fn reason(mut self, phrase: &'static str) -> Self {
+        self.0.set_reason_phrase(phrase);
+        self
+    }
+
     /// One more header of a name that it may have already, on a line of its own: the grammar crate would write both on one, which not
     /// every player takes apart.
     pub(crate) fn append(mut self, name: &'static str, value: &str) -> Self {

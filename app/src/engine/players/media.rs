@@ -39,9 +39,12 @@ impl Players {
         let flowing: Vec<_> = viewer.tracks().filter(|track| track.flow == Flow::On).map(|track| track.codec).collect();
         let start = |codec: &Codec| {
             let (frame, captured) = (first.map(|(start, _)| start), first.map_or(now, |(_, captured)| captured));
-            frame.filter(|frame| frame.kind == codec.kind()).or_else(|| self.outflow.start(captured, *codec))
+            let start = frame.filter(|frame| frame.kind == codec.kind());
+            let start = start.or_else(|| self.outflow.start(captured, *codec))?;
+            Some(Start { seq: viewer.copies.number(start.kind, start.seq), ..start })
         };
-        viewer.player.begin(&flowing.iter().filter_map(start).collect::<Vec<_>>());
+        let starts: Vec<_> = flowing.iter().filter_map(start).collect();
+        viewer.player.begin(&starts);
         if viewer.watching_since.is_none() {
             viewer.watching_since = Some(now);
             self.served.joined += 1;
@@ -129,21 +132,24 @@ impl Players {
     pub(super) fn report(&mut self, now: Instant, conn: ConnId, codec: Codec) {
         let mut bytes = Vec::new();
         if self.outflow.report(now, codec, &mut bytes) {
-            self.report_to(conn, codec, &bytes);
+            self.report_to(conn, codec, bytes);
         }
     }
 
-    pub(super) fn report_to(&mut self, conn: ConnId, codec: Codec, bytes: &[u8]) {
+    pub(super) fn report_to(&mut self, conn: ConnId, codec: Codec, mut bytes: Vec<u8>) {
         let Some(viewer) = self.viewers.get_mut(&conn) else { return };
         let Some(transport) = viewer.track(codec).map(|track| track.transport) else { return };
+        if !viewer.copies.report(codec.kind(), &mut bytes) {
+            return;
+        }
         match transport {
             Transport::Udp { rtp, rtcp } => {
                 let to = viewer.at(rtcp);
                 let to = if rtp == rtcp { Destination::Udp(to) } else { Destination::Rtcp(to) };
-                self.reports.push_back((to, bytes.to_vec()));
+                self.reports.push_back((to, bytes));
             }
             Transport::Interleaved { rtcp, .. } => {
-                viewer.say(|outbox| broadcast::interleave(bytes, rtcp, outbox));
+                viewer.say(|outbox| broadcast::interleave(&bytes, rtcp, outbox));
                 self.dirty.insert(conn);
             }
         }

@@ -165,11 +165,11 @@ impl Job {
             let Some(track) = viewer.track(codec).filter(takes) else { continue };
             match track.transport {
                 Transport::Udp { rtp, .. } => {
-                    out.extend_from_slice(train.bytes);
-                    return Some((Destination::Udp(viewer.at(rtp)), train.segment));
+                    let segment = viewer.datagrams(codec.kind(), &self.burst, self.from, &train, out);
+                    return Some((Destination::Udp(viewer.at(rtp)), segment));
                 }
                 Transport::Interleaved { rtp, .. } => {
-                    viewer.interleave(&self.burst, self.from, train.end, rtp, out);
+                    viewer.interleave(codec.kind(), &self.burst, (self.from, train.end), rtp, out);
                     return Some((Destination::Tcp(*conn), out.len()));
                 }
             }

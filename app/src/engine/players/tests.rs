@@ -10,6 +10,7 @@ use super::*;
 use crate::engine::clock;
 
 mod carried;
+mod sealed;
 
 const UDP: &str = "RTP/AVP;unicast;client_port=5000-5001";
 const TCP: &str = "RTP/AVP/TCP;unicast;interleaved=0-1";
@@ -27,6 +28,8 @@ struct Scene {
     sent: BTreeMap<String, Vec<u8>>,
     /// In which order, and how many bytes.
     order: Vec<(String, usize)>,
+    /// The length of each datagram, by where a train of them went.
+    segments: Vec<(String, usize)>,
     happened: Vec<Happening>,
     frames: u32,
 }
@@ -50,12 +53,21 @@ impl Scene {
         let ports = Ports { rtp: 8554, rtcp: 8555 };
         let rng = ChaCha20Rng::seed_from_u64(3);
         let players = Players::new(now, grant, (true, true), ports, max_viewers, clock, rng);
-        Self { players, now, cseq: 0, sent: BTreeMap::new(), order: Vec::new(), happened: Vec::new(), frames: 0 }
+        Self {
+            players,
+            now,
+            cseq: 0,
+            sent: BTreeMap::new(),
+            order: Vec::new(),
+            segments: Vec::new(),
+            happened: Vec::new(),
+            frames: 0,
+        }
     }
 
     fn settle(&mut self) {
         let mut out = Vec::new();
-        while let Some((to, _)) = self.players.poll_transmit(self.now, &mut out) {
+        while let Some((to, segment)) = self.players.poll_transmit(self.now, &mut out) {
             let to = match to {
                 Destination::Udp(to) => format!("rtp {to}"),
                 Destination::Rtcp(to) => format!("rtcp {to}"),
@@ -63,6 +75,7 @@ impl Scene {
                 Destination::Port(..) => unreachable!("players have none of these"),
             };
             self.order.push((to.clone(), out.len()));
+            self.segments.push((to.clone(), segment));
             self.sent.entry(to).or_default().append(&mut out);
         }
         self.happened.extend(std::iter::from_fn(|| self.players.poll()));

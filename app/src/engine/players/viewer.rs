@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use visavis_net::carrier::tcp_udp::Framer;
 use visavis_net::quota::Rate;
-use visavis_net::rtp::broadcast::Burst;
+use visavis_net::rtp::broadcast::{Burst, Train};
 use visavis_net::rtp::codec::{Codec, MediaKind};
 use visavis_session::player::{Choice, Player, Reason, Transport};
 
+use super::copies::Copies;
 use crate::engine::formats::Formats;
 use crate::engine::tls::Tls;
 
@@ -61,6 +62,7 @@ pub(super) struct Viewer {
     pub(super) remote: SocketAddr,
     /// By [`MediaKind`].
     tracks: [Option<Track>; 2],
+    pub(super) copies: Copies,
     /// What it has asked to be described, and until when it may set that up.
     pub(super) looks_at: Option<(Choice, Instant)>,
     /// Until when what is set up and does not flow is encoded.
@@ -96,6 +98,7 @@ impl Viewer {
             tls,
             remote,
             tracks: [None; 2],
+            copies: Copies::default(),
             looks_at: None,
             ready_until: None,
             requests: None,
@@ -194,6 +197,7 @@ impl Viewer {
         for track in self.tracks.iter_mut().flatten().filter(|track| track.flow == Flow::Waiting) {
             if both || track.codec == codec {
                 (track.flow, track.from) = (Flow::On, next(track.codec));
+                self.copies.skip(track.codec.kind());
             }
         }
     }
@@ -204,6 +208,7 @@ impl Viewer {
         for track in self.tracks.iter_mut().flatten() {
             if track.flow == Flow::Waiting && track.codec.kind() == MediaKind::Audio {
                 (track.flow, track.from) = (Flow::On, next(track.codec));
+                self.copies.skip(track.codec.kind());
             }
         }
     }
@@ -292,25 +297,35 @@ impl Viewer {
     /// Hands what is to be said over to `out`, sealed where that is agreed.
     pub(super) fn flush(&mut self, out: &mut Vec<u8>) {
         self.say(|_| {});
-        self.write(out, |plain, outbox| plain.append(outbox));
+        write(self.tls.as_mut(), out, |plain| plain.append(&mut self.outbox));
     }
 
-    /// Has `write` say something to it after what waits.
-    fn write(&mut self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>)) {
-        match &mut self.tls {
-            None => write(out, &mut self.outbox),
-            Some(tls) => {
-                let mut plain = Vec::new();
-                write(&mut plain, &mut self.outbox);
-                tls.seal(&plain, out);
-            }
-        }
-    }
-
-    /// Appends packets of a burst, as `$` frames.
-    pub(super) fn interleave(&mut self, burst: &Burst, from: usize, to: usize, channel: u8, out: &mut Vec<u8>) {
+    /// Appends packets of a burst, as `$` frames; what follows them is at `to`.
+    pub(super) fn interleave(
+        &mut self,
+        kind: MediaKind,
+        burst: &Burst,
+        (from, to): (usize, usize),
+        channel: u8,
+        out: &mut Vec<u8>,
+    ) {
         self.flush(out);
-        self.write(out, |plain, _| burst.interleave(from, to, channel, plain));
+        write(self.tls.as_mut(), out, |plain| self.copies.interleave(kind, burst, (from, to), channel, plain));
+        self.player.rolled_over(kind, self.copies.rollover(kind));
+    }
+
+    /// Appends the datagrams of a train, which begins with the packet at `from`; how long each is, the last one apart.
+    pub(super) fn datagrams(
+        &mut self,
+        kind: MediaKind,
+        burst: &Burst,
+        from: usize,
+        train: &Train<'_>,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let segment = self.copies.datagrams(kind, burst, from, train, out);
+        self.player.rolled_over(kind, self.copies.rollover(kind));
+        segment
     }
 
     /// The last words, and that nothing follows.
@@ -326,5 +341,17 @@ impl Viewer {
     pub(super) fn wants_write(&mut self) -> bool {
         self.say(|_| {});
         !self.outbox.is_empty() || self.tls.as_ref().is_some_and(Tls::wants_write)
+    }
+}
+
+/// Appends what `say` says to `out`, sealed where that is agreed.
+fn write(tls: Option<&mut Tls>, out: &mut Vec<u8>, say: impl FnOnce(&mut Vec<u8>)) {
+    match tls {
+        None => say(out),
+        Some(tls) => {
+            let mut plain = Vec::new();
+            say(&mut plain);
+            tls.seal(&plain, out);
+        }
     }
 }

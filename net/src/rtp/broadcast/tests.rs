@@ -4,9 +4,9 @@ use super::*;
 use crate::rtp::extension::Extension;
 use crate::testing::moment;
 
-const SOURCE: Ssrc = Ssrc(0x1234_5678);
+pub(super) const SOURCE: Ssrc = Ssrc(0x1234_5678);
 
-fn frame(lens: &[usize], time: u32) -> OutFrame {
+pub(super) fn frame(lens: &[usize], time: u32) -> OutFrame {
     let payload = |(n, len): (usize, &usize)| bytes::Bytes::from(vec![n as u8; *len]).into();
     OutFrame {
         payloads: lens.iter().enumerate().map(payload).collect(),
@@ -15,11 +15,11 @@ fn frame(lens: &[usize], time: u32) -> OutFrame {
     }
 }
 
-fn stream() -> Broadcast {
+pub(super) fn stream() -> Broadcast {
     Broadcast::new(Codec::H264, SOURCE, 0x0000_0064_0000_fffe)
 }
 
-fn burst(lens: &[usize]) -> Burst {
+pub(super) fn burst(lens: &[usize]) -> Burst {
     let mut burst = Burst::default();
     stream().fill(&frame(lens, 0), &mut burst);
     burst

@@ -17,7 +17,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let epoch = Instant::now();
+        let epoch = crate::testing::moment();
         Self { pool: Pool::new(4), epoch, receiver: Receiver::new(epoch, Codec::Pcma, 8, OURS) }
     }
 

@@ -8,7 +8,7 @@ use visavis_net::carrier::tcp_udp::{Frame, Framer};
 use visavis_net::payload::h264::ParameterSets;
 use visavis_net::rtp::codec::Codec;
 use visavis_net::rtp::ids::SeqNo;
-use visavis_net::rtp::time::RtpTime;
+use visavis_net::rtp::time::{RtpTime, WallClock};
 
 use super::*;
 use crate::player::{self, Known, Leave, Place, Player, Ports, Program, Start};
@@ -41,7 +41,8 @@ impl Pair {
         let program = Arc::new(Program::new("door".to_owned(), true, true, &mut rng));
         let guard = Guard::new(Users::parse("ana:se:cret\n").expect("users"), scene.now, &mut rng);
         let from = "192.0.2.9".parse().expect("an address");
-        let place = Place { conn: 1, from, secure, ports: Ports { rtp: 8554, rtcp: 8555 } };
+        let clock = WallClock { at: scene.now, unix: Duration::from_secs(1_800_000_000) };
+        let place = Place { conn: 1, from, secure, ports: Ports { rtp: 8554, rtcp: 8555 }, clock };
         let player = Player::new(scene.now, place, Arc::clone(&program));
         Self { player, guard, program, rng, scene, wishes: Vec::new() }
     }

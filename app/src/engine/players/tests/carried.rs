@@ -9,13 +9,13 @@ use crate::engine::tls::{FIRST_BYTE, Trust};
 use crate::profile::Profile;
 
 /// A player over TLS that trusts whoever answers.
-struct Client {
+pub(super) struct Client {
     tls: ClientConnection,
-    heard: Vec<u8>,
+    pub(super) heard: Vec<u8>,
 }
 
 impl Client {
-    fn new(version: &'static rustls::SupportedProtocolVersion) -> Self {
+    pub(super) fn new(version: &'static rustls::SupportedProtocolVersion) -> Self {
         let none = || Ok(rustls::RootCertStore::empty());
         let config = Trust::Anyone.config_with(&[version], none).expect("spoken");
         let name = ServerName::try_from("localhost").expect("a name");
@@ -24,7 +24,7 @@ impl Client {
     }
 
     /// Lets both talk until neither has anything to say.
-    fn talk(&mut self, scene: &mut Scene) {
+    pub(super) fn talk(&mut self, scene: &mut Scene) {
         loop {
             let mut bytes = Vec::new();
             while self.tls.wants_write() {
@@ -58,18 +58,18 @@ impl Client {
         }
     }
 
-    fn ask(&mut self, scene: &mut Scene, method: &str, path: &str, headers: &str) {
+    pub(super) fn ask(&mut self, scene: &mut Scene, method: &str, path: &str, headers: &str) {
         let request = format!("{method} rtsps://a/door{path} RTSP/1.0\r\nCSeq: 3\r\n{headers}\r\n");
         self.tls.writer().write_all(request.as_bytes()).expect("written");
         self.talk(scene);
     }
 
-    fn text(&mut self) -> String {
+    pub(super) fn text(&mut self) -> String {
         String::from_utf8_lossy(&std::mem::take(&mut self.heard)).into_owned()
     }
 }
 
-fn secured() -> (tempfile::TempDir, Scene) {
+pub(super) fn secured() -> (tempfile::TempDir, Scene) {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let profile = Profile::open(Some(dir.path().join("profile"))).expect("a profile");
     let grant = Grant { tls: Some(profile.certificate().expect("made").tls()), ..granted() };
