@@ -22,6 +22,7 @@ use visavis_net::carrier::tcp_udp::FrameError;
 use self::description::{Description, Offer};
 pub use self::reason::Reason;
 pub use self::types::{Config, Delivery, Event, Track, Way};
+pub(crate) use self::url::resolve;
 pub use self::url::{CameraUrl, UrlError};
 use crate::error::PeerFault;
 pub use crate::rtsp::asker::ANSWER_LIMIT;
@@ -324,4 +325,4 @@ impl Camera {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

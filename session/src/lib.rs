@@ -11,6 +11,7 @@ pub mod error;
 pub mod handshake;
 pub mod identity;
 pub mod player;
+pub mod publish;
 mod rtsp;
 pub mod sas;
 mod sdp;

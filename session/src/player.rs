@@ -3,7 +3,7 @@
 //! One connection, one session on it at most. Nothing here is sealed: who may speak like this, and from where, is the owner's
 //! decision, and whether it goes over TLS is for whoever carries the bytes.
 
-mod description;
+pub(crate) mod description;
 mod head;
 mod target;
 mod transport;

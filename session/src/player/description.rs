@@ -11,7 +11,7 @@ use crate::sdp::rtpmap;
 
 /// Writes the description of one choice of formats; `sets` are those of H.264 once pictures have been encoded, without which a
 /// player has to wait for them in the stream.
-pub(super) fn write(choice: Choice, sets: Option<&ParameterSets>, session_id: u32, v6: bool) -> Vec<u8> {
+pub(crate) fn write(choice: Choice, sets: Option<&ParameterSets>, session_id: u32, v6: bool) -> Vec<u8> {
     let (family, nowhere) = if v6 { (AddrType::Ip6, "::") } else { (AddrType::Ip4, "0.0.0.0") };
     let origin = Origin::new(session_id, 1, NetType::In, family.clone(), nowhere);
     let mut session = Session::new(origin, "visavis");

@@ -56,7 +56,7 @@ fn answer_all(answers: &[(u16, String, String)]) {
     }
 }
 
-fn header() -> impl Strategy<Value = String> {
+pub(crate) fn header() -> impl Strategy<Value = String> {
     let name =
         "(Session|Transport|Public|Location|Content-Base|Content-Location|RTP-Info|WWW-Authenticate|CSeq|Require|X)";
     let value = prop_oneof![
