@@ -73,8 +73,8 @@ pub(super) struct Driver {
     rates: PictureRates,
     protection: Protection,
     udp: Socket,
-    /// For players' RTCP, if there may be any.
-    rtcp: Option<Arc<Socket>>,
+    /// For players' RTCP, and for sound to a server, if there may be any.
+    beside: Beside,
     connections: HashMap<ConnId, Connection>,
     /// Reads and writes of connections, those included that the peer has let go of. At most [`MAX_TASKS`], and two for
     /// each connection that we dial.
@@ -122,7 +122,7 @@ enum Wake {
 enum Rare {
     Command(Option<Command>),
     Device(Event),
-    /// A datagram at the port of players' RTCP.
+    /// A datagram at one of the ports for RTCP.
     Rtcp(Datagram),
     Snapshot,
 }
@@ -131,11 +131,11 @@ enum Rare {
 async fn gather(
     mut commands: mpsc::Receiver<Command>,
     mut devices: mpsc::Receiver<Event>,
-    rtcp: Option<(Arc<Socket>, Pool)>,
+    (beside, pool): (Beside, Pool),
     driver: mpsc::Sender<Rare>,
 ) {
-    if let Some((socket, pool)) = rtcp {
-        tokio::spawn(gather_reports(socket, pool, driver.clone()));
+    for socket in beside.rtcp.into_iter().chain(beside.sound).chain(beside.sound_rtcp) {
+        tokio::spawn(gather_reports(socket, pool.clone(), driver.clone()));
     }
     let mut ticks = interval(SNAPSHOT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -156,12 +156,12 @@ async fn gather(
     }
 }
 
-/// Hands on what players say in RTCP.
+/// Hands on what players, and the server that our stream is pushed to, say in RTCP.
 async fn gather_reports(socket: Arc<Socket>, pool: Pool, driver: mpsc::Sender<Rare>) {
     let mut received = RecvBatch::new(pool);
     loop {
         if let Err(error) = socket.recv(&mut received).await {
-            tracing::error!(%error, "the socket for players' reports is broken");
+            tracing::error!(%error, "a socket for reports is broken");
             return;
         }
         for datagram in &mut received {
@@ -170,6 +170,16 @@ async fn gather_reports(socket: Arc<Socket>, pool: Pool, driver: mpsc::Sender<Ra
             }
         }
     }
+}
+
+/// Sockets beside the one of media. What comes there is little, and what is sent there may be lost.
+#[derive(Clone, Default)]
+pub(super) struct Beside {
+    /// For players' RTCP.
+    pub(super) rtcp: Option<Arc<Socket>>,
+    /// For sound to the server that our stream is pushed to, and for RTCP about it.
+    pub(super) sound: Option<Arc<Socket>>,
+    pub(super) sound_rtcp: Option<Arc<Socket>>,
 }
 
 /// What the owner and the media threads send to the driver.
@@ -183,7 +193,7 @@ impl Driver {
     /// A driver of `peer` on a socket that is bound already, wired to its media threads.
     pub(super) fn new(
         peer: Peer,
-        (udp, rtcp): (Socket, Option<Socket>),
+        (udp, beside): (Socket, Beside),
         wiring: Wiring,
         media: Media,
         figures: Arc<Figures>,
@@ -196,7 +206,7 @@ impl Driver {
             rates: PictureRates::default(),
             protection: Protection::default(),
             udp,
-            rtcp: rtcp.map(Arc::new),
+            beside,
             connections: HashMap::new(),
             tasks: JoinSet::new(),
             ports: None,
@@ -221,8 +231,8 @@ impl Driver {
         let mut received = RecvBatch::new(self.peer.pool().clone());
         let mut accepted = Vec::with_capacity(MAX_ACCEPTED);
         let (gathered, mut rare) = mpsc::channel(1);
-        let rtcp = self.rtcp.clone().map(|rtcp| (rtcp, self.peer.pool().clone()));
-        tokio::spawn(gather(inbox.commands, inbox.devices, rtcp, gathered));
+        let beside = (self.beside.clone(), self.peer.pool().clone());
+        tokio::spawn(gather(inbox.commands, inbox.devices, beside, gathered));
         let timer = sleep_until(clock::now().into());
         tokio::pin!(timer);
         loop {
@@ -322,7 +332,7 @@ impl Driver {
 
     /// Networks come and go.
     fn look_at_networks(&mut self, now: Instant) {
-        if self.rtcp.is_some() && self.networks_at.is_none_or(|at| now.duration_since(at) >= NETWORKS_INTERVAL) {
+        if self.beside.rtcp.is_some() && self.networks_at.is_none_or(|at| now.duration_since(at) >= NETWORKS_INTERVAL) {
             self.networks_at = Some(now);
             self.peer.attached(interfaces::networks().unwrap_or_default());
         }
@@ -403,13 +413,10 @@ impl Driver {
                         self.blocked = Some((to, transmit.segment, 0));
                         self.unblock();
                     }
-                    Destination::Rtcp(to) => {
-                        // A report that finds no room is as good as lost on the way, and the next one follows.
-                        let batch = SendBatch { to, bytes: &self.batch, segment: transmit.segment };
-                        if let Some(rtcp) = &self.rtcp {
-                            rtcp.try_send(&batch);
-                        }
-                    }
+                    // What finds no room there is as good as lost on the way, and the next one follows.
+                    Destination::Rtcp(to) => self.send_beside(&self.beside.rtcp, to, transmit.segment),
+                    Destination::Sound(to) => self.send_beside(&self.beside.sound, to, transmit.segment),
+                    Destination::SoundRtcp(to) => self.send_beside(&self.beside.sound_rtcp, to, transmit.segment),
                     Destination::Port(port, to) => {
                         let batch = SendBatch { to, bytes: &self.batch, segment: transmit.segment };
                         self.ports.iter().for_each(|ports| ports.send(port, &batch));
@@ -419,6 +426,12 @@ impl Driver {
             }
             let Some(output) = self.peer.poll_output() else { return };
             self.act(output);
+        }
+    }
+
+    fn send_beside(&self, socket: &Option<Arc<Socket>>, to: SocketAddr, segment: usize) {
+        if let Some(socket) = socket {
+            socket.try_send(&SendBatch { to, bytes: &self.batch, segment });
         }
     }
 
@@ -502,6 +515,9 @@ impl Driver {
                         | Event::PlayerLeft { .. }
                         | Event::CameraPlays { .. }
                         | Event::CameraLost { .. }
+                        | Event::Publishing { .. }
+                        | Event::PublishFailed { .. }
+                        | Event::PublishEnded { .. }
                 )
             };
             let dropped = self.backlog.iter().position(at_will).unwrap_or(0);

@@ -11,7 +11,7 @@ use visavis_session::player::{Start, Transport};
 
 use super::viewer::{Flow, Viewer};
 use super::{Happening, Players, watching};
-use crate::engine::peer::{ConnId, Destination};
+use crate::engine::peer::ConnId;
 
 /// Players that come and go are told one by one up to this often; the status has them all.
 const NEWS: Rate = Rate { burst: 50, every: Duration::from_secs(1) };
@@ -42,8 +42,8 @@ impl Players {
             let (frame, captured) = (first.map(|(start, _)| start), first.map_or(now, |(_, captured)| captured));
             frame.filter(|frame| frame.kind == codec.kind()).or_else(|| self.outflow.start(captured, *codec))
         };
-        viewer.player.begin(&flowing.iter().filter_map(start).collect::<Vec<_>>());
-        if viewer.watching_since.is_none() {
+        viewer.talk.begin(&flowing.iter().filter_map(start).collect::<Vec<_>>());
+        if viewer.watching_since.is_none() && !viewer.talk.is_server() {
             viewer.watching_since = Some(now);
             self.served.joined += 1;
             let after = NEWS.take(self.news, now);
@@ -78,12 +78,12 @@ impl Players {
                     viewer.begin(codec, |codec| self.outflow.next_frame(codec));
                     beginning.push(*conn);
                 } else if codec.kind() == MediaKind::Video {
-                    self.served.skipped += u64::from(viewer.pass_by());
+                    self.served.skipped += u64::from(viewer.pass_by() && !viewer.talk.is_server());
                     // Not more often than one that lost something may: others pay for it.
                     wants_key |= viewer.is_drained() && viewer.may_want_key(now);
                 }
             } else {
-                self.served.skipped += u64::from(viewer.keep_up(codec, burst.len()));
+                self.served.skipped += u64::from(viewer.keep_up(codec, burst.len()) && !viewer.talk.is_server());
             }
         }
         for conn in beginning {
@@ -105,10 +105,10 @@ impl Players {
             self.sets = Some(sets.clone());
         }
         let asking: Vec<_> =
-            self.viewers.iter().filter(|(_, viewer)| viewer.player.is_waiting()).map(|(conn, _)| *conn).collect();
+            self.viewers.iter().filter(|(_, viewer)| viewer.talk.wants_description()).map(|(conn, _)| *conn).collect();
         for conn in asking {
             if let Some(viewer) = self.viewers.get_mut(&conn) {
-                viewer.player.describe(self.sets.as_ref());
+                viewer.talk.describe(now, self.sets.as_ref());
                 self.go_on(now, conn);
             }
         }
@@ -141,7 +141,7 @@ impl Players {
         match transport {
             Transport::Udp { rtp, rtcp } => {
                 let to = viewer.at(rtcp);
-                let to = if rtp == rtcp { Destination::Udp(to) } else { Destination::Rtcp(to) };
+                let to = viewer.reports_to(codec, to, rtp == rtcp);
                 self.reports.push_back((to, bytes.to_vec()));
             }
             Transport::Interleaved { rtcp, .. } => {

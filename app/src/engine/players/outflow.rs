@@ -166,7 +166,7 @@ impl Job {
             match track.transport {
                 Transport::Udp { rtp, .. } => {
                     out.extend_from_slice(train.bytes);
-                    return Some((Destination::Udp(viewer.at(rtp)), train.segment));
+                    return Some((viewer.packets_to(codec, viewer.at(rtp)), train.segment));
                 }
                 Transport::Interleaved { rtp, .. } => {
                     viewer.interleave(&self.burst, self.from, train.end, rtp, out);
