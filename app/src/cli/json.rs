@@ -244,11 +244,11 @@ fn published(published: &Published) -> Value {
 /// Adds why the stream is not taken, and what comes next.
 fn not_published(mut value: Value, trouble: &Trouble, again: Option<Duration>) -> Value {
     value["reason"] = json!(trouble.to_string());
-    value["fault"] = json!(match trouble.fault() {
+    value["fault"] = json!(trouble.fault().map(|fault| match fault {
         Fault::Network => "network",
         Fault::Server => "server",
         Fault::Settings => "settings",
-    });
+    }));
     value["again_in_s"] = json!(again.map(|again| rounded(again.as_secs_f64())));
     value
 }

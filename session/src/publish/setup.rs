@@ -61,7 +61,7 @@ impl Publisher {
         let value = message::value(response, "Transport");
         let granted = headers::granted(value, self.way, channels(number)).filter(|_| ok);
         if let Some(transport) = granted.and_then(|(delivery, _)| transport(delivery))
-            && !self.tracks.iter().any(|other| transport.collides(*other))
+            && !self.shares_channels(transport)
         {
             self.tracks.push(transport);
             return self.set_up_next(now);
@@ -76,6 +76,12 @@ impl Publisher {
         self.turned = true;
         self.way = if self.way == Way::Udp { Way::Tcp } else { Way::Udp };
         self.ask(now, Step::Setup(number), false);
+    }
+
+    /// Whether the packets of two tracks could not be told apart. Datagrams of all tracks may go to one port: ours tell.
+    fn shares_channels(&self, transport: Transport) -> bool {
+        let framed = matches!(transport, Transport::Interleaved { .. });
+        framed && self.tracks.iter().any(|other| transport.collides(*other))
     }
 }
 

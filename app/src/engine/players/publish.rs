@@ -79,15 +79,16 @@ impl Trouble {
         }
     }
 
-    /// Whose business it is.
+    /// Whose business it is; nobody's if we have ended it.
     #[must_use]
-    pub const fn fault(&self) -> Fault {
+    pub const fn fault(&self) -> Option<Fault> {
         match self {
+            Self::Said(Reason::Ended) => None,
             Self::Unreachable(_) | Self::Said(Reason::Closed(_) | Reason::NoAnswer(_) | Reason::Stalled) => {
-                Fault::Network
+                Some(Fault::Network)
             }
-            _ if self.is_final() => Fault::Settings,
-            Self::Tls(_) | Self::Said(_) => Fault::Server,
+            _ if self.is_final() => Some(Fault::Settings),
+            Self::Tls(_) | Self::Said(_) => Some(Fault::Server),
         }
     }
 }

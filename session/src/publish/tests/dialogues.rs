@@ -90,6 +90,26 @@ fn as_mediamtx_has_it() {
 }
 
 #[test]
+fn all_datagrams_of_mediamtx_go_to_one_port() {
+    let mut scene = Scene::until(URL, Way::Udp, "SETUP");
+    let header = |ports: &str| {
+        format!(
+            "Session: abc;timeout=60\r\nTransport: RTP/AVP/UDP;unicast;client_port={ports};server_port=8000-8001\r\n"
+        )
+    };
+    scene.answer(200, &header("8554-8555"));
+    let audio = scene.answer(200, &header("5000-5001"));
+    assert!(
+        audio.text.contains("client_port=5000-5001;"),
+        "our ports are all that tells the two apart: {}",
+        audio.text
+    );
+    scene.answer(200, "");
+    let udp = Transport::Udp { rtp: 8000, rtcp: 8001 };
+    assert_eq!(scene.events(), [Event::Publishing(vec![(Codec::H264, udp), (Codec::Opus, udp)])]);
+}
+
+#[test]
 fn pictures_or_sound_alone_are_one_track() {
     for (words, track) in [("silent", "video"), ("", "audio")] {
         let choice = Choice::read(words).expect("words").of_what_there_is(track == "video", true);

@@ -201,7 +201,7 @@ fn what_a_person_has_to_mend_is_tried_once_a_minute() {
     server.answer("ANNOUNCE", 401, "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n");
     let close = format!("close {}", server.conn.0);
     assert_eq!(server.news(), ["failed Said(PasswordWanted) in 60 s", &close]);
-    assert_eq!(Trouble::Said(SaidReason::PasswordWanted).fault(), Fault::Settings);
+    assert_eq!(Trouble::Said(SaidReason::PasswordWanted).fault(), Some(Fault::Settings));
     server.wait();
     server.taken(Way::Tcp);
     assert_eq!(server.news(), ["up rtsp://media.example/live"], "it was mended");
