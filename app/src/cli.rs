@@ -31,7 +31,7 @@ use std::time::Duration;
 use clap::Parser;
 use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
-use visavis_media::device::{DeviceError, VideoSinkSpec};
+use visavis_media::device::{AudioSourceSpec, DeviceError, VideoSinkSpec, VideoSourceSpec};
 use visavis_net::carrier::Carrier;
 use visavis_net::plan::SrtpProfile;
 use visavis_net::srtp::Rekeying;
@@ -265,6 +265,11 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
             let hook = args.on_viewer.clone().map(Hook::new);
             let players = players::grant(&args.players, book.profile())?;
             let publish = publish::order(&args.publish)?;
+            let (video, audio) =
+                (media.sources.video != VideoSourceSpec::None, media.sources.audio != AudioSourceSpec::None);
+            if publish.as_ref().is_some_and(|publish| publish.is_empty(video, audio)) {
+                return Err(Failure::Usage("--publish: there is neither sound nor pictures to push"));
+            }
             if publish::shows_password(&args.publish) {
                 screen.error(
                     "other users of this machine can see the password in the address: use --publish-password-file",

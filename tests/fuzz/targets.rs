@@ -39,7 +39,8 @@ use visavis_session::handshake::suite::Suite;
 use visavis_session::handshake::transcript::Transcript;
 use visavis_session::handshake::{Nonce, Role};
 use visavis_session::identity::Identity;
-use visavis_session::player::{Leave, Place, Player, Ports, Program};
+use visavis_session::player::{Choice, Leave, Place, Player, Ports, Program};
+use visavis_session::publish::{self, Publisher};
 use visavis_session::sas::{Commitment, SasNonce};
 use visavis_session::testing;
 
@@ -47,7 +48,7 @@ use visavis_session::testing;
 pub(crate) type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its folder in `corpus` and of its program.
-pub(crate) const TARGETS: [(&str, Target); 24] = [
+pub(crate) const TARGETS: [(&str, Target); 25] = [
     ("address", address),
     ("camera", camera),
     ("contacts", contacts),
@@ -65,6 +66,7 @@ pub(crate) const TARGETS: [(&str, Target); 24] = [
     ("mjpeg_file", mjpeg_file),
     ("opus_payload", opus_payload),
     ("player", player),
+    ("publish", publish),
     ("quic", quic),
     ("resume", resume),
     ("rtcp", rtcp),
@@ -121,6 +123,27 @@ fn camera(data: &[u8]) {
         while camera.poll_event().is_some() {}
         out.clear();
         camera.poll_transmit(&mut out);
+        assert!(out.len() < 256 * 1024, "one request and one answer to one message");
+    }
+}
+
+/// What a server answers and asks that our stream is pushed to.
+fn publish(data: &[u8]) {
+    let now = clock::now();
+    let (url, credentials) = CameraUrl::parse("rtsp://ana:secret@192.0.2.7/door?a=b").expect("a URL");
+    let choice = Choice { video: Some(Codec::H264), audio: Some(Codec::Opus) };
+    let ports = [Ports { rtp: 5000, rtcp: 5001 }, Ports { rtp: 5002, rtcp: 5003 }];
+    let config = publish::Config { choice, way: Way::Udp, agent: "visavis".to_owned(), ports };
+    let mut publisher = Publisher::new(now, url, credentials, config, &mut rng());
+    let (mut framer, pool, mut out) = (Framer::new(), Pool::new(4), Vec::new());
+    framer.push(data);
+    while let Ok(Some(frame)) = framer.next(&pool) {
+        let Frame::Rtsp(message) = frame else { continue };
+        publisher.message(now, &message);
+        while publisher.poll_event().is_some() {}
+        publisher.describe(now, None);
+        out.clear();
+        publisher.poll_transmit(&mut out);
         assert!(out.len() < 256 * 1024, "one request and one answer to one message");
     }
 }

@@ -45,6 +45,14 @@ pub struct Publish {
     pub tls: Option<Arc<rustls::ClientConfig>>,
 }
 
+impl Publish {
+    /// Whether nothing is left to push with or without pictures and sound.
+    #[must_use]
+    pub fn is_empty(&self, video: bool, audio: bool) -> bool {
+        self.choice.of_what_there_is(video, audio).codecs().next().is_none()
+    }
+}
+
 /// Whose business it is that the stream is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -222,9 +230,9 @@ impl Publishing {
 impl Players {
     /// From now on our stream is pushed there, with these ports for datagrams of sound.
     pub(in crate::engine) fn publish(&mut self, now: Instant, publish: &Publish, sound: Ports) {
-        let choice = publish.choice.of_what_there_is(self.program.video, self.program.audio);
-        if choice.codecs().next().is_some() {
-            let publish = Publish { choice, ..publish.clone() };
+        let (video, audio) = (self.program.video, self.program.audio);
+        if !publish.is_empty(video, audio) {
+            let publish = Publish { choice: publish.choice.of_what_there_is(video, audio), ..publish.clone() };
             self.publishing = Some(Publishing::new(now, publish, [self.ports, sound]));
         }
     }

@@ -8,6 +8,7 @@ use visavis_net::quota::Rate;
 use visavis_net::rtp::broadcast::Burst;
 use visavis_net::rtp::codec::{Codec, MediaKind};
 use visavis_session::player::{Choice, Reason, Transport};
+use zeroize::Zeroize;
 
 use super::talk::Talk;
 use crate::engine::formats::Formats;
@@ -327,7 +328,11 @@ impl Viewer {
     /// Hands what is to be said over to `out`, sealed where that is agreed.
     pub(super) fn flush(&mut self, out: &mut Vec<u8>) {
         self.say(|_| {});
-        self.write(out, |plain, outbox| plain.append(outbox));
+        self.write(out, |plain, outbox| {
+            plain.extend_from_slice(outbox);
+            // Inside of TLS a server may have been told a password.
+            outbox.zeroize();
+        });
     }
 
     /// Has `write` say something to it after what waits.
@@ -338,6 +343,7 @@ impl Viewer {
                 let mut plain = Vec::new();
                 write(&mut plain, &mut self.outbox);
                 tls.seal(&plain, out);
+                plain.zeroize();
             }
         }
     }
