@@ -98,7 +98,9 @@ impl Engine {
             // Sockets belong to the runtime that waits for them.
             let _entered = runtime.0.as_ref().map(Runtime::enter);
             let (listener, udp) = bind(config.listen)?;
-            let beside = bind_all_beside(&config, listener.local_addr())?;
+            let address = listener.local_addr();
+            let beside = Beside::bind(address, config.players.is_some(), config.publish.is_some())
+                .map_err(|error| EngineError::Listen { address, error })?;
             (listener, udp, beside)
         };
         let clock = clock::wall();
@@ -106,10 +108,9 @@ impl Engine {
         clock::rng().map_err(EngineError::Randomness)?.fill_bytes(&mut seed);
         let address = listener.local_addr();
         let config = Arc::new(config);
-        let port = |socket: &Option<Arc<Socket>>| socket.as_ref().map_or(0, |socket| socket.local_addr().port());
-        let ports = Ports { rtp: address.port(), rtcp: port(&beside.rtcp) };
-        let mut peer = Peer::new(Arc::clone(&config), ports, clock, seed);
-        peer.publish(clock.at, Ports { rtp: port(&beside.sound), rtcp: port(&beside.sound_rtcp) });
+        let (rtcp, sound) = beside.ports();
+        let mut peer = Peer::new(Arc::clone(&config), Ports { rtp: address.port(), rtcp }, clock, seed);
+        peer.publish(clock.at, sound);
 
         let (commands, command_inbox) = mpsc::channel(16);
         let (event_outbox, events) = mpsc::channel(256);
@@ -165,31 +166,6 @@ fn bind(address: Option<SocketAddr>) -> Result<(Listener, Socket), EngineError> 
             Err(error) => return Err(EngineError::Listen { address, error }),
         }
     }
-}
-
-/// The ports that players, and the server that our stream is pushed to, need beside the one of media.
-fn bind_all_beside(config: &Config, rtp: SocketAddr) -> Result<Beside, EngineError> {
-    let mut beside = Beside::default();
-    if config.players.is_some() || config.publish.is_some() {
-        beside.rtcp = Some(Arc::new(bind_beside(rtp)?));
-    }
-    if config.publish.is_some() {
-        let any = SocketAddr::new(rtp.ip(), 0);
-        let sound = Socket::bind(any).map_err(|error| EngineError::Listen { address: any, error })?;
-        beside.sound_rtcp = Some(Arc::new(bind_beside(sound.local_addr())?));
-        beside.sound = Some(Arc::new(sound));
-    }
-    Ok(beside)
-}
-
-/// A port for players' RTCP: the one after that of RTP, where players without a word look for it (RFC 3550 §11), or any.
-fn bind_beside(rtp: SocketAddr) -> Result<Socket, EngineError> {
-    let next = rtp.port().checked_add(1).map(|port| Socket::bind(SocketAddr::new(rtp.ip(), port)));
-    let bound = match next {
-        Some(Ok(socket)) => Ok(socket),
-        Some(Err(_)) | None => Socket::bind(SocketAddr::new(rtp.ip(), 0)),
-    };
-    bound.map_err(|error| EngineError::Listen { address: rtp, error })
 }
 
 /// What to tell somebody who wants to call this address.

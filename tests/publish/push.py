@@ -176,7 +176,8 @@ def plain_cell(cell, seconds, folder, files, clip, fingerprint):
         faults.append(f"visavis ended with status {status}")
     if cell[0] == "gst" and "teardown" not in server.events:
         faults.append("it left without TEARDOWN")
-    verdict = matrix.judge(cell, outcome, seconds, [])
+    # What decodes in GStreamer's server is what its player has.
+    verdict = matrix.judge(("gstreamer" if cell[0] == "gst" else cell[0], *cell[1:]), outcome, seconds, [])
     return outcome, verdict if not faults else f"FAILED {'; '.join(faults)}; {verdict}"
 
 

@@ -1,5 +1,6 @@
 //! The tokio shell around a [`Peer`]: one task that owns the sockets and the peer.
 
+mod beside;
 mod connection;
 mod ports;
 
@@ -20,6 +21,7 @@ use visavis_net::io::tcp::{Accepted, Listener, MAX_ACCEPTED};
 use visavis_net::io::udp::{Datagram, RecvBatch, SendBatch, Socket};
 use visavis_net::rtp::codec::MediaKind;
 
+pub(super) use self::beside::Beside;
 use self::connection::{Connection, LAST_WORDS, News, Outlet};
 use self::ports::CameraPorts;
 use super::clock;
@@ -134,9 +136,7 @@ async fn gather(
     (beside, pool): (Beside, Pool),
     driver: mpsc::Sender<Rare>,
 ) {
-    for socket in beside.rtcp.into_iter().chain(beside.sound).chain(beside.sound_rtcp) {
-        tokio::spawn(gather_reports(socket, pool.clone(), driver.clone()));
-    }
+    beside.gather(&pool, &driver);
     let mut ticks = interval(SNAPSHOT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // Unset when the owner has gone.
@@ -154,32 +154,6 @@ async fn gather(
             return;
         }
     }
-}
-
-/// Hands on what players, and the server that our stream is pushed to, say in RTCP.
-async fn gather_reports(socket: Arc<Socket>, pool: Pool, driver: mpsc::Sender<Rare>) {
-    let mut received = RecvBatch::new(pool);
-    loop {
-        if let Err(error) = socket.recv(&mut received).await {
-            tracing::error!(%error, "a socket for reports is broken");
-            return;
-        }
-        for datagram in &mut received {
-            if driver.send(Rare::Rtcp(datagram)).await.is_err() {
-                return;
-            }
-        }
-    }
-}
-
-/// Sockets beside the one of media. What comes there is little, and what is sent there may be lost.
-#[derive(Clone, Default)]
-pub(super) struct Beside {
-    /// For players' RTCP.
-    pub(super) rtcp: Option<Arc<Socket>>,
-    /// For sound to the server that our stream is pushed to, and for RTCP about it.
-    pub(super) sound: Option<Arc<Socket>>,
-    pub(super) sound_rtcp: Option<Arc<Socket>>,
 }
 
 /// What the owner and the media threads send to the driver.
@@ -408,30 +382,21 @@ impl Driver {
                 self.batch.clear();
                 let now = clock::now();
                 let Some(transmit) = self.peer.poll_transmit(now, &mut self.batch) else { break };
+                let batch = |to| SendBatch { to, bytes: &self.batch, segment: transmit.segment };
                 match transmit.to {
                     Destination::Udp(to) => {
                         self.blocked = Some((to, transmit.segment, 0));
                         self.unblock();
                     }
-                    // What finds no room there is as good as lost on the way, and the next one follows.
-                    Destination::Rtcp(to) => self.send_beside(&self.beside.rtcp, to, transmit.segment),
-                    Destination::Sound(to) => self.send_beside(&self.beside.sound, to, transmit.segment),
-                    Destination::SoundRtcp(to) => self.send_beside(&self.beside.sound_rtcp, to, transmit.segment),
-                    Destination::Port(port, to) => {
-                        let batch = SendBatch { to, bytes: &self.batch, segment: transmit.segment };
-                        self.ports.iter().for_each(|ports| ports.send(port, &batch));
-                    }
                     Destination::Tcp(conn) => self.write(now, conn),
+                    Destination::Rtcp(to) => beside::send(self.beside.rtcp.as_ref(), &batch(to)),
+                    Destination::Sound(to) => beside::send(self.beside.sound.as_ref(), &batch(to)),
+                    Destination::SoundRtcp(to) => beside::send(self.beside.sound_rtcp.as_ref(), &batch(to)),
+                    Destination::Port(port, to) => self.ports.iter().for_each(|ports| ports.send(port, &batch(to))),
                 }
             }
             let Some(output) = self.peer.poll_output() else { return };
             self.act(output);
-        }
-    }
-
-    fn send_beside(&self, socket: &Option<Arc<Socket>>, to: SocketAddr, segment: usize) {
-        if let Some(socket) = socket {
-            socket.try_send(&SendBatch { to, bytes: &self.batch, segment });
         }
     }
 
