@@ -86,7 +86,7 @@ pub(crate) fn not_taken(url: &str, trouble: &Trouble, lasted: Option<Duration>, 
     let next = again.map(|again| format!(" Trying again in {:.0} s.", again.as_secs_f64().max(1.0)));
     let hint = match trouble {
         Trouble::Tls(TlsError::Untrusted(untrusted)) => {
-            format!(" If that is its own, which it signed itself: --publish-fingerprint {}", untrusted.hash)
+            format!(" If that is its own: --publish-fingerprint {}.", untrusted.hash)
         }
         _ => String::new(),
     };
@@ -180,7 +180,7 @@ mod tests {
         let untrusted = Untrusted { hash, reason: "no authority of this system has signed it".to_owned() };
         let trouble = Trouble::Tls(TlsError::Untrusted(untrusted));
         let text = not_taken("rtsps://a/b", &trouble, None, None);
-        assert!(text.ends_with(&format!("--publish-fingerprint {hash}")), "{text}");
+        assert!(text.ends_with(&format!("--publish-fingerprint {hash}.")), "{text}");
         let text = not_taken("rtsp://a/b", &Trouble::Said(Reason::Closed(None)), Some(Duration::from_secs(75)), second);
         assert!(
             text.starts_with("The stream was pushed to rtsp://a/b for 1:15 and is not any more: the server"),

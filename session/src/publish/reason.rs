@@ -115,6 +115,9 @@ impl fmt::Display for Reason {
             Self::Ended => f.write_str("the stream ended"),
             Self::TornDown => f.write_str("the server ended it; it may be restarting, or another publisher took its place"),
             Self::Closed(None) => f.write_str("the server closed the connection; it may be restarting"),
+            Self::Closed(Some("OPTIONS")) => f.write_str(
+                "the server closed the connection at our first word; check the port, and whether it is rtsp:// or rtsps://",
+            ),
             Self::Closed(Some(request)) => {
                 write!(f, "the server closed the connection instead of answering {request}; check its log")
             }
