@@ -15,6 +15,7 @@ mod metrics;
 mod output;
 mod outside;
 mod players;
+mod publish;
 mod run;
 mod tools;
 mod words;
@@ -30,7 +31,7 @@ use std::time::Duration;
 use clap::Parser;
 use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
-use visavis_media::device::{DeviceError, VideoSinkSpec};
+use visavis_media::device::{AudioSourceSpec, DeviceError, VideoSinkSpec, VideoSourceSpec};
 use visavis_net::carrier::Carrier;
 use visavis_net::plan::SrtpProfile;
 use visavis_net::srtp::Rekeying;
@@ -52,12 +53,13 @@ use self::hook::Hook;
 use self::media::Media;
 use self::output::{Screen, Style};
 use self::players::{Offer, PlayersError};
+use self::publish::PublishError;
 use self::run::{Goal, Manner, Wires};
 use crate::blocked::BlockedError;
 use crate::contacts::ContactsError;
 use crate::engine::carriers::{Carriers, QUIC_SUITE};
 use crate::engine::config::{Admission, Auto, Config, Quality};
-use crate::engine::players::Grant;
+use crate::engine::players::{Grant, Publish};
 use crate::engine::{Engine, EngineError, clock};
 use crate::exit::Exit;
 use crate::profile::{self, Profile, ProfileError};
@@ -109,6 +111,8 @@ enum Failure {
     #[error(transparent)]
     Camera(#[from] CameraError),
     #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error(transparent)]
     Device(#[from] DeviceError),
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -140,6 +144,8 @@ impl Failure {
             )) => Exit::Usage,
             Self::Camera(CameraError::Passwords(_) | CameraError::Tls(_)) => Exit::Failed,
             Self::Camera(_) => Exit::Usage,
+            Self::Publish(PublishError::Passwords(_) | PublishError::Tls(_)) => Exit::Failed,
+            Self::Publish(_) => Exit::Usage,
             Self::Device(_) => Exit::Device,
             Self::Profile(_) | Self::Players(_) | Self::Engine(_) | Self::Randomness(_) => Exit::Failed,
             Self::Runtime(_) | Self::Pages { .. } | Self::Metrics { .. } => Exit::Failed,
@@ -242,7 +248,11 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
             let auto = Allow::together(&args.allow);
             match auto {
                 Auto::Anyone => screen.error("whoever reaches this port can watch, known or not"),
-                Auto::Contacts if book.contacts().known().next().is_none() && args.players.allow_players.is_none() => {
+                Auto::Contacts
+                    if book.contacts().known().next().is_none()
+                        && args.players.allow_players.is_none()
+                        && args.publish.publish.is_none() =>
+                {
                     screen.error(
                         "nobody can watch: you have no contacts with a key; add some, or use --allow or --allow-players",
                     );
@@ -254,10 +264,21 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
             let admission = Admission { max_viewers, ..admission(&book, auto, false, true) };
             let hook = args.on_viewer.clone().map(Hook::new);
             let players = players::grant(&args.players, book.profile())?;
+            let publish = publish::order(&args.publish)?;
+            let (video, audio) =
+                (media.sources.video != VideoSourceSpec::None, media.sources.audio != AudioSourceSpec::None);
+            if publish.as_ref().is_some_and(|publish| publish.is_empty(video, audio)) {
+                return Err(Failure::Usage("--publish: there is neither sound nor pictures to push"));
+            }
+            if publish::shows_password(&args.publish) {
+                screen.error(
+                    "other users of this machine can see the password in the address: use --publish-password-file",
+                );
+            }
             let offer = players.as_ref().map(Offer::of);
             offer.iter().flat_map(Offer::warnings).for_each(|warning| screen.error(warning));
             let setup = Setup::one_way(&args.network, args.network.address(true), &args.running, admission);
-            let setup = Setup { hook, players, ..setup };
+            let setup = Setup { hook, players, publish, ..setup };
             let quality = Quality { h264_bitrate: args.players.h264_bitrate, ..media.quality };
             let media = Media { quality, ..media };
             return converse(Goal::Stream, identity, book, media, setup, screen);
@@ -271,6 +292,7 @@ struct Setup {
     admission: Admission,
     hook: Option<Hook>,
     players: Option<Grant>,
+    publish: Option<Publish>,
     listen: Option<SocketAddr>,
     suites: Vec<Suite>,
     srtp: Vec<SrtpProfile>,
@@ -299,6 +321,7 @@ impl Setup {
             admission,
             hook: None,
             players: None,
+            publish: None,
             listen,
             suites: network.suites(),
             srtp: network.srtp(),
@@ -354,6 +377,7 @@ fn converse(
         admission: setup.admission,
         suites: setup.suites,
         players: setup.players,
+        publish: setup.publish,
         srtp: setup.srtp,
         listen: setup.listen,
         carriers: setup.carriers,

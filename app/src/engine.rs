@@ -38,7 +38,7 @@ use visavis_session::player::Ports;
 
 use self::command::Command;
 use self::config::Config;
-use self::driver::{Driver, Inbox, Wiring};
+use self::driver::{Beside, Driver, Inbox, Wiring};
 use self::event::Event;
 use self::peer::Peer;
 use self::pipeline::Figures;
@@ -94,21 +94,23 @@ impl Engine {
     pub fn spawn(config: Config) -> Result<Self, EngineError> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(EngineError::Thread)?;
         let runtime = Detached(Some(runtime));
-        let (listener, udp, rtcp) = {
+        let (listener, udp, beside) = {
             // Sockets belong to the runtime that waits for them.
             let _entered = runtime.0.as_ref().map(Runtime::enter);
             let (listener, udp) = bind(config.listen)?;
-            let rtcp = config.players.is_some().then(|| bind_beside(listener.local_addr())).transpose()?;
-            (listener, udp, rtcp)
+            let address = listener.local_addr();
+            let beside = Beside::bind(address, config.players.is_some(), config.publish.is_some())
+                .map_err(|error| EngineError::Listen { address, error })?;
+            (listener, udp, beside)
         };
         let clock = clock::wall();
         let mut seed = [0; 32];
         clock::rng().map_err(EngineError::Randomness)?.fill_bytes(&mut seed);
         let address = listener.local_addr();
         let config = Arc::new(config);
-        let rtcp_port = rtcp.as_ref().map_or(0, |rtcp| rtcp.local_addr().port());
-        let ports = Ports { rtp: address.port(), rtcp: rtcp_port };
-        let peer = Peer::new(Arc::clone(&config), ports, clock, seed);
+        let (rtcp, sound) = beside.ports();
+        let mut peer = Peer::new(Arc::clone(&config), Ports { rtp: address.port(), rtcp }, clock, seed);
+        peer.publish(clock.at, sound);
 
         let (commands, command_inbox) = mpsc::channel(16);
         let (event_outbox, events) = mpsc::channel(256);
@@ -121,7 +123,7 @@ impl Engine {
         let figures = Arc::new(Figures::default());
         let media = Media::new(config, clock, Arc::clone(&figures), frame_outbox, device_outbox);
         let wiring = Wiring { events: event_outbox, snapshot: snapshot_outbox };
-        let (driver, news) = Driver::new(peer, (udp, rtcp), wiring, media, figures);
+        let (driver, news) = Driver::new(peer, (udp, beside), wiring, media, figures);
         let drive = move || {
             if let Some(runtime) = &runtime.0 {
                 runtime.block_on(driver.run(listener, news, Inbox { commands: command_inbox, frames, devices }));
@@ -166,16 +168,6 @@ fn bind(address: Option<SocketAddr>) -> Result<(Listener, Socket), EngineError> 
     }
 }
 
-/// A port for players' RTCP: the one after that of RTP, where players without a word look for it (RFC 3550 §11), or any.
-fn bind_beside(rtp: SocketAddr) -> Result<Socket, EngineError> {
-    let next = rtp.port().checked_add(1).map(|port| Socket::bind(SocketAddr::new(rtp.ip(), port)));
-    let bound = match next {
-        Some(Ok(socket)) => Ok(socket),
-        Some(Err(_)) | None => Socket::bind(SocketAddr::new(rtp.ip(), 0)),
-    };
-    bound.map_err(|error| EngineError::Listen { address: rtp, error })
-}
-
 /// What to tell somebody who wants to call this address.
 fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
     if !address.ip().is_unspecified() {
@@ -216,6 +208,7 @@ mod tests {
             },
             suites: vec![Suite::X25519],
             players: None,
+            publish: None,
             srtp: visavis_net::plan::SrtpProfile::ALL.to_vec(),
             listen: Some(listen),
             carriers: carriers::Carriers::default(),

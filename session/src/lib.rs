@@ -12,6 +12,7 @@ pub mod handshake;
 pub mod identity;
 pub mod mikey;
 pub mod player;
+pub mod publish;
 mod rtsp;
 pub mod sas;
 mod sdp;

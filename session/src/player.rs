@@ -4,7 +4,7 @@
 //! owner's decision, and whether it goes over TLS is for whoever carries the bytes. Inside of TLS there are keys for what flows, to be
 //! sealed by whoever carries that.
 
-mod description;
+pub(crate) mod description;
 mod head;
 mod keys;
 mod session;

@@ -1,5 +1,6 @@
 //! RTSP 1.0 (RFC 2326) as this project speaks it: messages, transports, and both roles.
 
+pub(crate) mod asker;
 pub mod auth;
 pub(crate) mod client;
 pub(crate) mod message;

@@ -1,6 +1,8 @@
 //! What fuzzing throws bytes at: one function for each parser of what others say. The programs of `cargo fuzz` and the
 //! replay of the corpora in ordinary tests call the same ones. None may panic, hang or grow, whatever it gets.
 
+mod plain;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +23,7 @@ use visavis_media::device::{AudioSourceSpec, VideoSourceSpec, y4m};
 use visavis_media::picture::{Picture, Sampling};
 use visavis_net::buf::Pool;
 use visavis_net::carrier::quic::{Endpoint, Verdict};
-use visavis_net::carrier::tcp_udp::{Frame, Framer};
+use visavis_net::carrier::tcp_udp::Framer;
 use visavis_net::payload::{h264, jpeg, opus};
 use visavis_net::plan::{Direction, Exported, MasterKey, MediaKeys, Path, SrtpProfile, StreamPlan};
 use visavis_net::rtp::codec::Codec;
@@ -30,9 +32,7 @@ use visavis_net::rtp::ids::{ExtSeq, Ssrc};
 use visavis_net::rtp::session::{Session, SessionConfig};
 use visavis_net::rtp::time::{RtpTime, WallClock};
 use visavis_net::srtp::{Rekeying, Sealer};
-use visavis_session::auth::{Guard, Users};
 use visavis_session::call::{Admission, Call, Config, Dial, Event, Input, NextInput, Purpose};
-use visavis_session::camera::{self, Camera, CameraUrl, Way};
 use visavis_session::handshake::exchange::{Exchange, KeyShare, respond};
 use visavis_session::handshake::keys::{Attempt, Binding, Confirm, Half, KeySource, ResumeKey};
 use visavis_session::handshake::proof::CallerClaims;
@@ -41,8 +41,6 @@ use visavis_session::handshake::suite::Suite;
 use visavis_session::handshake::transcript::Transcript;
 use visavis_session::handshake::{Nonce, Role};
 use visavis_session::identity::Identity;
-use visavis_session::mikey::{self, MAX_MESSAGE};
-use visavis_session::player::{Known, Leave, Place, Player, Ports, Program};
 use visavis_session::sas::{Commitment, SasNonce};
 use visavis_session::testing;
 
@@ -50,9 +48,9 @@ use visavis_session::testing;
 pub(crate) type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its folder in `corpus` and of its program.
-pub(crate) const TARGETS: [(&str, Target); 25] = [
+pub(crate) const TARGETS: [(&str, Target); 26] = [
     ("address", address),
-    ("camera", camera),
+    ("camera", plain::camera),
     ("contacts", contacts),
     ("control", control),
     ("framer", framer),
@@ -65,10 +63,11 @@ pub(crate) const TARGETS: [(&str, Target); 25] = [
     ("m2", m2),
     ("m3", m3),
     ("m4", m4),
-    ("mikey", mikey),
+    ("mikey", plain::mikey),
     ("mjpeg_file", mjpeg_file),
     ("opus_payload", opus_payload),
-    ("player", player),
+    ("player", plain::player),
+    ("publish", plain::publish),
     ("quic", quic),
     ("resume", resume),
     ("rtcp", rtcp),
@@ -82,62 +81,6 @@ pub(crate) const TARGETS: [(&str, Target); 25] = [
 fn address(data: &[u8]) {
     if let Ok(address) = String::from_utf8_lossy(data).parse::<Address>() {
         assert_eq!(address.to_string().parse::<Address>().ok(), Some(address), "what is written can be read");
-    }
-}
-
-/// What a plain player says on its connection, in the clear, over TLS, and there with a password asked for. Messages are cut as the engine cuts them.
-fn player(data: &[u8]) {
-    let (now, mut rng) = (clock::now(), rng());
-    let users = Users::parse("ana:secret\n").expect("users");
-    let program = Arc::new(Program::new("door".to_owned(), true, true, &mut rng));
-    let guard = Guard::new(users, now, &mut rng);
-    for (mut guard, secure) in [(None, false), (None, true), (Some(guard), true)] {
-        let ports = Ports { rtp: 8554, rtcp: 8555 };
-        let clock = WallClock { at: now, unix: Duration::ZERO };
-        let place = Place { conn: 1, from: [192, 0, 2, 7].into(), secure, ports, clock };
-        let mut player = Player::new(now, place, Arc::clone(&program));
-        let (mut framer, pool, mut out) = (Framer::new(), Pool::new(4), Vec::new());
-        framer.push(data);
-        while let Ok(Some(frame)) = framer.next(&pool) {
-            let Frame::Rtsp(message) = frame else { continue };
-            player.message(now, &mut rng, guard.as_mut(), Leave { clear: true, room: true }, &message);
-            player.describe(&Known::default());
-            player.begin(&[]);
-            while player.poll_event().is_some() {}
-            out.clear();
-            player.poll_transmit(&mut out);
-            assert!(out.len() < 64 * 1024, "one answer or two to one message");
-        }
-    }
-}
-
-/// A key that a player gives: the header as it is, and as the message of a header that is well.
-fn mikey(data: &[u8]) {
-    let _ = mikey::read(&String::from_utf8_lossy(data));
-    if let Ok(given) = mikey::parse(data) {
-        assert!(given.sessions.len() <= MAX_MESSAGE, "no more than were there");
-        let header = format!("prot=mikey;data=\"{}\"", BASE64.encode(data));
-        assert_eq!(mikey::read(&header), Ok(given), "a header says the same");
-    }
-}
-
-/// What somebody's camera answers, and asks.
-fn camera(data: &[u8]) {
-    let now = clock::now();
-    let (url, credentials) = CameraUrl::parse("rtsp://ana:secret@192.0.2.7/door?a=b").expect("a URL");
-    let ports = [(5000, 5001), (5002, 5003)];
-    let config =
-        camera::Config { want_video: true, want_audio: true, way: Way::Udp, agent: "visavis".to_owned(), ports };
-    let mut camera = Camera::new(now, url, credentials, config, &mut rng());
-    let (mut framer, pool, mut out) = (Framer::new(), Pool::new(4), Vec::new());
-    framer.push(data);
-    while let Ok(Some(frame)) = framer.next(&pool) {
-        let Frame::Rtsp(message) = frame else { continue };
-        camera.message(now, &message);
-        while camera.poll_event().is_some() {}
-        out.clear();
-        camera.poll_transmit(&mut out);
-        assert!(out.len() < 256 * 1024, "one request and one answer to one message");
     }
 }
 

@@ -390,7 +390,11 @@ impl Hostile {
                 moved = true;
                 let bytes = std::mem::take(&mut bytes);
                 match transmit.to {
-                    Destination::Udp(_) | Destination::Rtcp(_) | Destination::Port(..) => {
+                    Destination::Udp(_)
+                    | Destination::Rtcp(_)
+                    | Destination::Port(..)
+                    | Destination::Sound(_)
+                    | Destination::SoundRtcp(_) => {
                         for packet in bytes.chunks(transmit.segment) {
                             self.hear_datagram(packet);
                         }

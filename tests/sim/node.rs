@@ -175,6 +175,7 @@ impl Node {
             suites: setup.suites.clone(),
             srtp: setup.srtp.clone(),
             players: setup.players.clone(),
+            publish: None,
             listen: Some(address),
             carriers: setup.carriers,
             separate_channels: setup.separate_channels,

@@ -309,9 +309,11 @@ impl World {
             let mut bytes = Vec::new();
             while let Some(transmit) = self.nodes[index].peer.poll_transmit(self.now, &mut bytes) {
                 match transmit.to {
-                    Destination::Udp(to) | Destination::Rtcp(to) | Destination::Port(_, to) => {
-                        self.datagrams(index, to, &bytes, transmit.segment);
-                    }
+                    Destination::Udp(to)
+                    | Destination::Rtcp(to)
+                    | Destination::Port(_, to)
+                    | Destination::Sound(to)
+                    | Destination::SoundRtcp(to) => self.datagrams(index, to, &bytes, transmit.segment),
                     Destination::Tcp(conn) => {
                         if let Some((other, theirs)) = self.nodes[index].connections.get(&conn).copied() {
                             let first = self.conditions.tcp_piece.unwrap_or(bytes.len()).min(bytes.len());

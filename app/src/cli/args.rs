@@ -3,12 +3,13 @@
 
 mod cameras;
 mod players;
+mod publish;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use visavis_media::device::{AudioSinkSpec, AudioSourceSpec, VideoSinkSpec, VideoSourceSpec};
 use visavis_net::plan::{SrtpProfile, UnknownProfile};
 use visavis_session::handshake::suite::Suite;
@@ -16,6 +17,7 @@ use visavis_session::identity::Fingerprint;
 
 pub(crate) use self::cameras::{Cameras, Transport};
 pub(crate) use self::players::Players;
+pub(crate) use self::publish::{Publish, Transport as PublishTransport};
 #[cfg(unix)]
 use super::control::Switch;
 use crate::address::DEFAULT_PORT;
@@ -182,6 +184,7 @@ pub(crate) struct Talk {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("encoded").multiple(true).args(["allow_players", "publish"])))]
 pub(crate) struct Stream {
     /// Who may watch: contacts, anyone, or the owners of these fingerprints as well as contacts
     #[arg(long, value_name = "WHOM", num_args = 1.., value_delimiter = ',', default_value = "contacts")]
@@ -194,6 +197,8 @@ pub(crate) struct Stream {
     pub(crate) on_viewer: Option<String>,
     #[command(flatten)]
     pub(crate) players: Players,
+    #[command(flatten)]
+    pub(crate) publish: Publish,
     #[command(flatten)]
     pub(crate) sending: Sending,
     #[command(flatten)]

@@ -6,7 +6,7 @@ use visavis_session::auth::{ChallengeError, Credentials};
 use visavis_session::camera::{CameraUrl, Reason, UrlError, Way};
 
 use super::args::{Cameras, Transport};
-use super::players::{PlayersError, read_passwords};
+use super::players::{PlayersError, login, read_passwords};
 use super::words::{self, sentence};
 use crate::engine::snapshot::Snapshot;
 use crate::engine::tls::{TlsError, Trust};
@@ -47,9 +47,8 @@ pub(crate) fn order(address: &str, args: &Cameras) -> Result<Order, CameraError>
     let credentials = match (&args.password_file, credentials) {
         (Some(_), Some(_)) => return Err(CameraError::TwoPasswords),
         (Some(path), None) => {
-            let text = read_passwords(path)?;
-            let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-            let (name, password) = line.and_then(|line| line.split_once(':')).ok_or(CameraError::NoPassword)?;
+            let text = read_passwords("--password-file", path)?;
+            let (name, password) = login(&text).ok_or(CameraError::NoPassword)?;
             Some(Credentials::new(name.to_owned(), password.to_owned()).map_err(CameraError::Credentials)?)
         }
         (None, credentials) => credentials,

@@ -16,7 +16,7 @@ use crate::blocked::Block;
 use crate::contacts::{Contact, Contacts};
 use crate::engine::event::Event;
 use crate::engine::mute::Muted;
-use crate::engine::players::Watching;
+use crate::engine::players::{Fault, Published, Stage, Trouble, Watching};
 use crate::engine::snapshot::{Flow, Phase, Snapshot, SoundPath, Viewer};
 use crate::engine::watch::Seen;
 use crate::exit::Exit;
@@ -108,6 +108,18 @@ pub(crate) fn event(event: &Event, contacts: &Contacts, outcome: Option<Exit>) -
                 "duration_s": rounded(duration.as_secs_f64()),
             })
         }
+        Event::Publishing { published } => {
+            let mut value = json!({"event": "publishing"});
+            add_published(&mut value, published);
+            value
+        }
+        Event::PublishFailed { url, trouble, again } => {
+            not_published(json!({"event": "publish-failed", "url": url}), trouble, *again)
+        }
+        Event::PublishEnded { url, trouble, lasted, again } => {
+            let lasted = rounded(lasted.as_secs_f64());
+            not_published(json!({"event": "publish-ended", "url": url, "published_s": lasted}), trouble, *again)
+        }
         Event::Ended { peer, reason, duration } => {
             let outcome = outcome.unwrap_or_else(|| Exit::of(reason));
             with_peer(
@@ -148,6 +160,7 @@ pub(crate) fn status(snapshot: &Snapshot, contacts: &Contacts) -> Value {
         "players": snapshot.players.iter().map(|watching| player(json!({}), watching)).collect::<Vec<_>>(),
         "camera": snapshot.camera.as_ref().map(|seen| with_camera(json!({}), seen)),
         "hurried": snapshot.hurried,
+        "published": snapshot.published.as_ref().map(published),
         "recording": snapshot.recording,
         "recorded": snapshot.recorded,
         "muted": muted(snapshot.muted),
@@ -196,6 +209,48 @@ fn with_camera(mut value: Value, camera: &Seen) -> Value {
     value["transport"] = json!(if camera.interleaved { "tcp" } else { "udp" });
     value["secure"] = json!(camera.secure);
     value["max_latency_ms"] = json!(ms(camera.ceiling));
+    value
+}
+
+/// Adds what is known of the server that takes our stream.
+fn add_published(value: &mut Value, published: &Published) {
+    value["url"] = json!(published.url);
+    value["address"] = json!(published.address.map(|address| address.to_string()));
+    value["formats"] = json!(published.formats.iter().map(|codec| codec.encoding_name()).collect::<Vec<_>>());
+    value["transport"] = json!(if published.interleaved { "tcp" } else { "udp" });
+    value["secure"] = json!(published.secure);
+}
+
+/// How it stands with that server.
+fn published(published: &Published) -> Value {
+    let (stage, connected, again) = match published.stage {
+        Stage::Connecting => ("connecting", None, None),
+        Stage::Up(since) => ("up", Some(since), None),
+        Stage::Waiting(again) => ("waiting", None, Some(again)),
+        Stage::Ended => ("ended", None, None),
+    };
+    let seconds = |time: Option<Duration>| time.map(|time| rounded(time.as_secs_f64()));
+    let mut value = json!({
+        "stage": stage,
+        "connected_s": seconds(connected),
+        "again_in_s": seconds(again),
+        "failures": published.failures,
+        "skipped": published.skipped,
+        "loss": rounded(published.loss.into()),
+    });
+    add_published(&mut value, published);
+    value
+}
+
+/// Adds why the stream is not taken, and what comes next.
+fn not_published(mut value: Value, trouble: &Trouble, again: Option<Duration>) -> Value {
+    value["reason"] = json!(trouble.to_string());
+    value["fault"] = json!(trouble.fault().map(|fault| match fault {
+        Fault::Network => "network",
+        Fault::Server => "server",
+        Fault::Settings => "settings",
+    }));
+    value["again_in_s"] = json!(again.map(|again| rounded(again.as_secs_f64())));
     value
 }
 

@@ -25,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
+use crate::engine::players::Stage;
 use crate::engine::snapshot::{Flow, Phase, Snapshot};
 
 /// Readers at once. One more waits.
@@ -132,10 +133,16 @@ impl Collector for Reading {
             .into_iter()
             .flat_map(|(way, flow)| [rate(way, "audio", flow.audio_bitrate), rate(way, "video", flow.video_bitrate)]);
         family(out, "bits_per_second", "What sound and pictures of a call take on the wire", rates)?;
+        if let Some(published) = &now.published {
+            let up = f64::from(u8::from(matches!(published.stage, Stage::Up(_))));
+            gauge(out, "published", "Whether the server that our stream is pushed to takes it", None, up)?;
+            counter(out, "publish_failures", "Times that it did not, or not any more", published.failures)?;
+            counter(out, "publish_skipped", "Pictures that it did not read fast enough for", published.skipped)?;
+        }
         let served = now.served;
         counter(out, "players_joined", "Plain players that began to watch", served.joined)?;
         counter(out, "players_refused", "Requests of plain players that were refused", served.refused)?;
-        counter(out, "players_packets", "RTP packets handed to plain players", served.packets)?;
+        counter(out, "players_packets", "RTP packets handed to plain players, and to the server", served.packets)?;
         counter(out, "players_bytes", "Bytes of these packets", served.bytes)?;
         counter(out, "players_skipped", "Pictures that plain players did not read fast enough for", served.skipped)
     }

@@ -19,8 +19,8 @@ const MAX_PASSWORDS: u64 = 128 * 1024;
 /// Why players cannot be let in.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlayersError {
-    #[error("--password-file {}: {reason}", path.display())]
-    Passwords { path: PathBuf, reason: String },
+    #[error("{option} {}: {reason}", path.display())]
+    Passwords { option: &'static str, path: PathBuf, reason: String },
     #[error("--password-file {}: {source}", path.display())]
     Users { path: PathBuf, source: UsersError },
     #[error(transparent)]
@@ -46,13 +46,13 @@ pub(crate) fn grant(args: &Args, profile: &Profile) -> Result<Option<Grant>, Pla
 }
 
 fn users(path: &Path) -> Result<Users, PlayersError> {
-    let text = read_passwords(path)?;
+    let text = read_passwords("--password-file", path)?;
     Users::parse(&text).map_err(|source| PlayersError::Users { path: path.to_path_buf(), source })
 }
 
-/// The text of a file of names and passwords.
-pub(crate) fn read_passwords(path: &Path) -> Result<Zeroizing<String>, PlayersError> {
-    let failed = |reason: String| PlayersError::Passwords { path: path.to_path_buf(), reason };
+/// The text of a file of names and passwords that `option` names.
+pub(crate) fn read_passwords(option: &'static str, path: &Path) -> Result<Zeroizing<String>, PlayersError> {
+    let failed = |reason: String| PlayersError::Passwords { option, path: path.to_path_buf(), reason };
     read_secret(path, MAX_PASSWORDS).map_err(|error| match error {
         SecretError::Missing => failed("there is no such file".to_owned()),
         SecretError::TooOpen(mode) => {
@@ -61,6 +61,12 @@ pub(crate) fn read_passwords(path: &Path) -> Result<Zeroizing<String>, PlayersEr
         SecretError::NotText => failed(format!("it is no text of at most {} KiB", MAX_PASSWORDS / 1024)),
         SecretError::Io(error) => failed(error.to_string()),
     })
+}
+
+/// The name and the password in the first line of such a file that has any.
+pub(crate) fn login(text: &str) -> Option<(&str, &str)> {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.next()?.split_once(':')
 }
 
 /// What a person is told about a grant, and what a program is.

@@ -1,6 +1,7 @@
 //! A call, a stream or a line of waiting callers, from the first command to the engine to the last event from it.
 
 mod orders;
+mod publishing;
 mod sight;
 mod trust;
 mod viewers;
@@ -30,6 +31,7 @@ use crate::address::Address;
 use crate::engine::command::{Command, Dial};
 use crate::engine::event::Event;
 use crate::engine::mute::Muted;
+use crate::engine::players::Trouble;
 use crate::engine::snapshot::{Phase, Snapshot};
 use crate::engine::watch::Order;
 use crate::exit::Exit;
@@ -184,6 +186,8 @@ struct Desk {
     /// Where those come from who have asked to watch, and how many do.
     viewers: HashMap<Fingerprint, IpAddr>,
     watching: usize,
+    /// Why the stream is not pushed to its server, as it was told last.
+    trouble: Option<Trouble>,
     book: Book,
     screen: Screen,
     commands: mpsc::Sender<Command>,
@@ -221,6 +225,7 @@ impl Desk {
             manner,
             viewers: HashMap::new(),
             watching: 0,
+            trouble: None,
             book,
             screen,
             commands,
@@ -341,6 +346,9 @@ impl Desk {
             Event::CameraPlays { camera, after } => self.camera_plays(camera, *after),
             Event::CameraLost { loss, again_in } => self.camera_lost(loss, *again_in),
             Event::CameraEnded { loss, .. } => self.camera_ended(loss, outcome.unwrap_or(Exit::Failed)),
+            Event::Publishing { .. } | Event::PublishFailed { .. } | Event::PublishEnded { .. } => {
+                self.publishing(event);
+            }
             Event::Ended { peer, reason, duration } => {
                 self.ended(peer.as_ref(), reason, *duration, outcome.unwrap_or(Exit::Failed));
             }

@@ -8,7 +8,7 @@ use visavis_session::call::Lost;
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 
-use super::players;
+use super::{players, publish};
 use crate::contacts::{Contact, Contacts};
 use crate::engine::carriers::Chosen;
 use crate::engine::mute::Muted;
@@ -186,6 +186,7 @@ pub(crate) fn viewers(snapshot: &Snapshot, contacts: &Contacts, url: Option<&str
         parts.push((2, flow('↑', &snapshot.sent)));
     }
     parts.extend(off("your", snapshot.muted).map(|text| (1, text)));
+    parts.extend(snapshot.published.as_ref().map(|published| (2, publish::stage(published))));
     parts.extend(url.filter(|_| snapshot.lets_players_in).map(|url| (4, format!("players: {url}"))));
     fit(parts, width)
 }

@@ -12,7 +12,7 @@ use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::{Fingerprint, Identity};
 
 use super::carriers::Carriers;
-use super::players::Grant;
+use super::players::{Grant, Publish};
 
 /// Everything fixed for the life of an engine.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct Config {
     pub suites: Vec<Suite>,
     /// What plain RTSP players may watch, if anything.
     pub players: Option<Grant>,
+    /// Which server our stream is pushed to, if to any.
+    pub publish: Option<Publish>,
     /// SRTP profiles we offer and accept.
     pub srtp: Vec<SrtpProfile>,
     /// Where to listen, TCP and UDP alike; `None` takes any free port and only dials.

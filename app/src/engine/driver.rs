@@ -1,5 +1,6 @@
 //! The tokio shell around a [`Peer`]: one task that owns the sockets and the peer.
 
+mod beside;
 mod connection;
 mod ports;
 
@@ -20,6 +21,7 @@ use visavis_net::io::tcp::{Accepted, Listener, MAX_ACCEPTED};
 use visavis_net::io::udp::{Datagram, RecvBatch, SendBatch, Socket};
 use visavis_net::rtp::codec::MediaKind;
 
+pub(super) use self::beside::Beside;
 use self::connection::{Connection, LAST_WORDS, News, Outlet};
 use self::ports::CameraPorts;
 use super::clock;
@@ -73,8 +75,8 @@ pub(super) struct Driver {
     rates: PictureRates,
     protection: Protection,
     udp: Socket,
-    /// For players' RTCP, if there may be any.
-    rtcp: Option<Arc<Socket>>,
+    /// For players' RTCP, and for sound to a server, if there may be any.
+    beside: Beside,
     connections: HashMap<ConnId, Connection>,
     /// Reads and writes of connections, those included that the peer has let go of. At most [`MAX_TASKS`], and two for
     /// each connection that we dial.
@@ -122,7 +124,7 @@ enum Wake {
 enum Rare {
     Command(Option<Command>),
     Device(Event),
-    /// A datagram at the port of players' RTCP.
+    /// A datagram at one of the ports for RTCP.
     Rtcp(Datagram),
     Snapshot,
 }
@@ -131,12 +133,10 @@ enum Rare {
 async fn gather(
     mut commands: mpsc::Receiver<Command>,
     mut devices: mpsc::Receiver<Event>,
-    rtcp: Option<(Arc<Socket>, Pool)>,
+    (beside, pool): (Beside, Pool),
     driver: mpsc::Sender<Rare>,
 ) {
-    if let Some((socket, pool)) = rtcp {
-        tokio::spawn(gather_reports(socket, pool, driver.clone()));
-    }
+    beside.gather(&pool, &driver);
     let mut ticks = interval(SNAPSHOT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // Unset when the owner has gone.
@@ -156,22 +156,6 @@ async fn gather(
     }
 }
 
-/// Hands on what players say in RTCP.
-async fn gather_reports(socket: Arc<Socket>, pool: Pool, driver: mpsc::Sender<Rare>) {
-    let mut received = RecvBatch::new(pool);
-    loop {
-        if let Err(error) = socket.recv(&mut received).await {
-            tracing::error!(%error, "the socket for players' reports is broken");
-            return;
-        }
-        for datagram in &mut received {
-            if driver.send(Rare::Rtcp(datagram)).await.is_err() {
-                return;
-            }
-        }
-    }
-}
-
 /// What the owner and the media threads send to the driver.
 pub(super) struct Inbox {
     pub(super) commands: mpsc::Receiver<Command>,
@@ -183,7 +167,7 @@ impl Driver {
     /// A driver of `peer` on a socket that is bound already, wired to its media threads.
     pub(super) fn new(
         peer: Peer,
-        (udp, rtcp): (Socket, Option<Socket>),
+        (udp, beside): (Socket, Beside),
         wiring: Wiring,
         media: Media,
         figures: Arc<Figures>,
@@ -196,7 +180,7 @@ impl Driver {
             rates: PictureRates::default(),
             protection: Protection::default(),
             udp,
-            rtcp: rtcp.map(Arc::new),
+            beside,
             connections: HashMap::new(),
             tasks: JoinSet::new(),
             ports: None,
@@ -221,8 +205,8 @@ impl Driver {
         let mut received = RecvBatch::new(self.peer.pool().clone());
         let mut accepted = Vec::with_capacity(MAX_ACCEPTED);
         let (gathered, mut rare) = mpsc::channel(1);
-        let rtcp = self.rtcp.clone().map(|rtcp| (rtcp, self.peer.pool().clone()));
-        tokio::spawn(gather(inbox.commands, inbox.devices, rtcp, gathered));
+        let beside = (self.beside.clone(), self.peer.pool().clone());
+        tokio::spawn(gather(inbox.commands, inbox.devices, beside, gathered));
         let timer = sleep_until(clock::now().into());
         tokio::pin!(timer);
         loop {
@@ -322,7 +306,7 @@ impl Driver {
 
     /// Networks come and go.
     fn look_at_networks(&mut self, now: Instant) {
-        if self.rtcp.is_some() && self.networks_at.is_none_or(|at| now.duration_since(at) >= NETWORKS_INTERVAL) {
+        if self.beside.rtcp.is_some() && self.networks_at.is_none_or(|at| now.duration_since(at) >= NETWORKS_INTERVAL) {
             self.networks_at = Some(now);
             self.peer.attached(interfaces::networks().unwrap_or_default());
         }
@@ -398,23 +382,17 @@ impl Driver {
                 self.batch.clear();
                 let now = clock::now();
                 let Some(transmit) = self.peer.poll_transmit(now, &mut self.batch) else { break };
+                let batch = |to| SendBatch { to, bytes: &self.batch, segment: transmit.segment };
                 match transmit.to {
                     Destination::Udp(to) => {
                         self.blocked = Some((to, transmit.segment, 0));
                         self.unblock();
                     }
-                    Destination::Rtcp(to) => {
-                        // A report that finds no room is as good as lost on the way, and the next one follows.
-                        let batch = SendBatch { to, bytes: &self.batch, segment: transmit.segment };
-                        if let Some(rtcp) = &self.rtcp {
-                            rtcp.try_send(&batch);
-                        }
-                    }
-                    Destination::Port(port, to) => {
-                        let batch = SendBatch { to, bytes: &self.batch, segment: transmit.segment };
-                        self.ports.iter().for_each(|ports| ports.send(port, &batch));
-                    }
                     Destination::Tcp(conn) => self.write(now, conn),
+                    Destination::Rtcp(to) => beside::send(self.beside.rtcp.as_ref(), &batch(to)),
+                    Destination::Sound(to) => beside::send(self.beside.sound.as_ref(), &batch(to)),
+                    Destination::SoundRtcp(to) => beside::send(self.beside.sound_rtcp.as_ref(), &batch(to)),
+                    Destination::Port(port, to) => self.ports.iter().for_each(|ports| ports.send(port, &batch(to))),
                 }
             }
             let Some(output) = self.peer.poll_output() else { return };
@@ -502,6 +480,9 @@ impl Driver {
                         | Event::PlayerLeft { .. }
                         | Event::CameraPlays { .. }
                         | Event::CameraLost { .. }
+                        | Event::Publishing { .. }
+                        | Event::PublishFailed { .. }
+                        | Event::PublishEnded { .. }
                 )
             };
             let dropped = self.backlog.iter().position(at_will).unwrap_or(0);

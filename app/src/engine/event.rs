@@ -12,12 +12,12 @@ use visavis_session::player::Reason;
 use visavis_session::sas::Sas;
 
 use super::carriers::Chosen;
-use super::players::Watching;
+use super::players::{Published, Trouble, Watching};
 use super::watch::{Loss, Seen};
 
 /// One thing that happened. At most 256 wait; beyond that the oldest of those goes first that a peer can cause at will:
-/// [`Event::Notice`], [`Event::Recording`], [`Event::PlayerJoined`], [`Event::PlayerLeft`], [`Event::CameraPlays`] and
-/// [`Event::CameraLost`].
+/// [`Event::Notice`], [`Event::Recording`], [`Event::PlayerJoined`], [`Event::PlayerLeft`], [`Event::CameraPlays`],
+/// [`Event::CameraLost`], [`Event::Publishing`], [`Event::PublishFailed`] and [`Event::PublishEnded`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -160,6 +160,31 @@ pub enum Event {
         loss: Loss,
         /// How long it played, with what it was lost in between.
         duration: Duration,
+    },
+    /// A server takes our stream.
+    Publishing {
+        /// Which, and how.
+        published: Published,
+    },
+    /// It does not.
+    PublishFailed {
+        /// Its address, without what is secret in it.
+        url: String,
+        /// Why.
+        trouble: Trouble,
+        /// When the next attempt is made; `None` if we have ended it.
+        again: Option<Duration>,
+    },
+    /// It did, and does not any more.
+    PublishEnded {
+        /// Its address, without what is secret in it.
+        url: String,
+        /// Why.
+        trouble: Trouble,
+        /// For how long it did.
+        lasted: Duration,
+        /// When the next attempt is made; `None` if we have ended it.
+        again: Option<Duration>,
     },
     /// The call or stream is over.
     Ended {

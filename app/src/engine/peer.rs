@@ -30,6 +30,7 @@ mod dial;
 mod media;
 mod news;
 mod players;
+mod publish;
 mod quic;
 mod redial;
 mod rings;
@@ -117,6 +118,10 @@ pub enum Destination {
     Rtcp(SocketAddr),
     /// One of the ports that were opened for a camera, as [`Ports`](super::watch::Ports) numbers them, to this address.
     Port(usize, SocketAddr),
+    /// Our port for datagrams of sound to the server that our stream is pushed to.
+    Sound(SocketAddr),
+    /// The one for RTCP about them.
+    SoundRtcp(SocketAddr),
     /// A control connection.
     Tcp(ConnId),
 }
@@ -426,6 +431,7 @@ impl Peer {
     pub fn snapshot(&mut self, now: Instant) -> Snapshot {
         let (viewers, players) = (self.viewers(now), self.players_watching(now));
         let served = self.players.as_ref().map(Players::served).unwrap_or_default();
+        let published = self.published(now);
         let lets_players_in = self.players.as_ref().is_some_and(Players::is_open);
         let Some(leg) =
             self.focus.and_then(|id| self.legs.get(&id)).or_else(|| self.legs.values().find(|leg| leg.may_send))
@@ -434,7 +440,7 @@ impl Peer {
             let muted = self.media.muted();
             let base = self.camera_snapshot(now);
             let phase = if self.watch.is_some() { base.phase } else { phase };
-            return Snapshot { phase, viewers, players, lets_players_in, served, muted, ..base };
+            return Snapshot { phase, viewers, players, lets_players_in, served, published, muted, ..base };
         };
         let mut snapshot = Snapshot {
             phase: leg.phase(),
@@ -449,6 +455,7 @@ impl Peer {
             players,
             lets_players_in,
             served,
+            published,
             muted: self.media.muted(),
             peer_muted: leg.muted,
             ..Snapshot::default()

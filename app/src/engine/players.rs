@@ -6,7 +6,10 @@ mod copies;
 mod grant;
 mod media;
 mod outflow;
+mod publish;
+mod talk;
 mod viewer;
+mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -14,7 +17,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
-use rand_core::Rng;
 
 use visavis_net::buf::Pool;
 use visavis_net::carrier::tcp_udp::{Frame, Framer};
@@ -23,11 +25,14 @@ use visavis_net::quota::Block;
 use visavis_net::rtp::codec::{Codec, MediaKind};
 use visavis_net::rtp::time::WallClock;
 use visavis_session::auth::Guard;
-use visavis_session::player::{Event as Wish, Known, Leave, Place, Player, Ports, Program, Reason, Transport};
+use visavis_session::player::{Known, Leave, Place, Player, Ports, Program, Reason, Transport};
 
 pub use self::grant::{Grant, Scope};
 use self::outflow::Outflow;
-use self::viewer::{Flow, STALL_LIMIT, Viewer};
+use self::publish::Publishing;
+pub use self::publish::{Fault, Publish, Published, Stage, Trouble};
+use self::talk::Talk;
+use self::viewer::Viewer;
 use super::formats::Formats;
 use super::peer::{ConnId, Destination};
 use super::snapshot::Served;
@@ -54,6 +59,18 @@ pub(super) enum Happening {
     Left(Watching, Reason),
     /// Nobody is let in from now on: the time of the grant is over.
     Expired,
+    /// A server takes our stream.
+    Publishing(Published),
+    /// It does not, or not any more.
+    Unpublished {
+        /// Its address.
+        url: String,
+        trouble: Trouble,
+        /// For how long it did.
+        lasted: Option<Duration>,
+        /// When the next attempt is made.
+        again: Option<Duration>,
+    },
 }
 
 /// A player that watches.
@@ -82,7 +99,7 @@ pub struct Watching {
 }
 
 pub(super) struct Players {
-    grant: Grant,
+    grant: Option<Grant>,
     guard: Option<Guard>,
     program: Arc<Program>,
     ports: Ports,
@@ -108,6 +125,7 @@ pub(super) struct Players {
     reports: VecDeque<(Destination, Vec<u8>)>,
     report_at: Option<Instant>,
     known: Known,
+    publishing: Option<Publishing>,
     key_asked: Option<Instant>,
     /// When a key picture is to be asked for that could not be at once.
     key_due: Option<Instant>,
@@ -123,20 +141,21 @@ pub(super) struct Players {
 impl Players {
     pub(super) fn new(
         now: Instant,
-        grant: &Grant,
+        grant: Option<&Grant>,
         (video, audio): (bool, bool),
         ports: Ports,
         max_viewers: usize,
         clock: WallClock,
         mut rng: ChaCha20Rng,
     ) -> Self {
-        let program = Program::new(grant.name.clone(), video, audio, &mut rng);
+        let name = grant.map_or_else(String::new, |grant| grant.name.clone());
+        let program = Program::new(name, video, audio, &mut rng);
         let outflow = Outflow::new(&program, clock, &mut rng);
         Self {
-            guard: grant.users.clone().map(|users| Guard::new(users, now, &mut rng)),
-            until: grant.lasts.map(|lasts| now + lasts),
+            guard: grant.and_then(|grant| grant.users.clone()).map(|users| Guard::new(users, now, &mut rng)),
+            until: grant.and_then(|grant| grant.lasts).map(|lasts| now + lasts),
             expired: false,
-            grant: grant.clone(),
+            grant: grant.cloned(),
             program: Arc::new(program),
             ports,
             clock,
@@ -152,6 +171,7 @@ impl Players {
             reports: VecDeque::new(),
             report_at: None,
             known: Known::default(),
+            publishing: None,
             key_asked: None,
             key_due: None,
             lingering: [None; Codec::COUNT],
@@ -164,17 +184,18 @@ impl Players {
 
     /// Whether somebody at this address is let in now.
     pub(super) fn covers(&self, now: Instant, address: IpAddr) -> bool {
-        self.until.is_none_or(|until| now < until) && self.grant.covers(Scope::of(address, &self.attached))
+        let covers = |grant: &Grant| grant.covers(Scope::of(address, &self.attached));
+        self.until.is_none_or(|until| now < until) && self.grant.as_ref().is_some_and(covers)
     }
 
     /// Whether anybody is let in.
     pub(super) fn is_open(&self) -> bool {
-        !self.expired
+        self.grant.is_some() && !self.expired
     }
 
     /// Whether TLS is spoken.
     pub(super) fn speaks_tls(&self) -> bool {
-        self.grant.tls.is_some()
+        self.grant.as_ref().is_some_and(|grant| grant.tls.is_some())
     }
 
     pub(super) fn has(&self, conn: ConnId) -> bool {
@@ -188,7 +209,7 @@ impl Players {
 
     /// How many have a place among those who watch.
     pub(super) fn places(&self) -> usize {
-        self.viewers.values().filter(|viewer| viewer.has_place()).count()
+        self.viewers.values().filter(|viewer| viewer.has_place() && !viewer.talk.is_server()).count()
     }
 
     /// This machine is attached to these networks.
@@ -248,7 +269,8 @@ impl Players {
             tracing::info!(%remote, "a player was sent away: too many are connected");
             return self.happenings.push_back(Happening::Close(conn));
         }
-        let tls = match self.grant.tls.as_ref().filter(|_| secure).map(Tls::serve).transpose() {
+        let tls = self.grant.as_ref().and_then(|grant| grant.tls.as_ref());
+        let tls = match tls.filter(|_| secure).map(Tls::serve).transpose() {
             Ok(tls) => tls,
             Err(error) => {
                 tracing::error!(%error, "no connection over TLS can be taken");
@@ -257,8 +279,8 @@ impl Players {
         };
         framer.pass_over_long_media();
         let place = Place { conn: conn.0, from: remote.ip(), secure, ports: self.ports, clock: self.clock };
-        let player = Player::new(now, place, Arc::clone(&self.program));
-        self.viewers.insert(conn, Viewer::new(player, framer, tls, remote));
+        let player = Box::new(Player::new(now, place, Arc::clone(&self.program)));
+        self.viewers.insert(conn, Viewer::new(Talk::Player(player), framer, tls, remote));
         if secure {
             self.tcp(now, conn, first);
         } else {
@@ -271,7 +293,11 @@ impl Players {
 
     /// Sends away who has been connected longest of those that have set nothing up, where there are too many of them.
     fn make_room(&mut self, now: Instant, from: IpAddr) {
-        let idle = || self.viewers.iter().filter(|(_, viewer)| !viewer.has_place() && !viewer.player.is_over());
+        let idle = || {
+            self.viewers
+                .iter()
+                .filter(|(_, viewer)| !viewer.has_place() && !viewer.talk.is_over() && !viewer.talk.is_server())
+        };
         let block = Block::of(from);
         let here = || idle().filter(|(_, viewer)| block.is_some() && Block::of(viewer.remote.ip()) == block);
         let oldest = if here().count() >= MAX_IDLE_OF_BLOCK {
@@ -286,7 +312,7 @@ impl Players {
 
     fn end_one(&mut self, now: Instant, conn: ConnId, reason: Reason) {
         if let Some(viewer) = self.viewers.get_mut(&conn) {
-            viewer.player.end(reason);
+            viewer.talk.end(reason);
             self.act(now, conn);
         }
     }
@@ -294,16 +320,21 @@ impl Players {
     /// Bytes arrived on a connection.
     pub(super) fn tcp(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
         let Some(viewer) = self.viewers.get_mut(&conn) else { return };
+        let mut failed = None;
         match &mut viewer.tls {
             None => viewer.framer.push(bytes),
             Some(tls) => {
                 let mut plain = Vec::new();
                 if let Err(error) = tls.open(bytes, &mut plain) {
                     tracing::info!(remote = %viewer.remote, %error, "a player's connection");
-                    viewer.player.end(Reason::Left);
+                    viewer.talk.end(Reason::Left);
+                    failed = viewer.talk.is_server().then_some(error);
                 }
                 viewer.framer.push(&plain);
             }
+        }
+        if let Some(error) = failed {
+            self.server_untrusted(error);
         }
         self.go_on(now, conn);
     }
@@ -311,7 +342,7 @@ impl Players {
     /// Looks at what has arrived, up to where an answer has to wait.
     fn go_on(&mut self, now: Instant, conn: ConnId) {
         while let Some(viewer) = self.viewers.get_mut(&conn) {
-            let busy = viewer.player.is_waiting() || viewer.player.is_over() || viewer.resume_at.is_some();
+            let busy = viewer.talk.is_waiting() || viewer.talk.is_over() || viewer.resume_at.is_some();
             // What is left waits in the framer, which takes no more than so much.
             if busy {
                 break;
@@ -335,7 +366,7 @@ impl Players {
                 Ok(None) => break,
                 Err(error) => {
                     tracing::info!(remote = %viewer.remote, %error, "a player's connection");
-                    viewer.player.refuse(error);
+                    viewer.talk.refuse(error);
                 }
             }
         }
@@ -343,15 +374,24 @@ impl Players {
     }
 
     fn message(&mut self, now: Instant, conn: ConnId, message: &[u8]) {
-        let others = self.viewers.iter().filter(|(other, viewer)| **other != conn && viewer.has_place()).count();
+        let watches = |viewer: &Viewer| viewer.has_place() && !viewer.talk.is_server();
+        let others = self.viewers.iter().filter(|(other, viewer)| **other != conn && watches(viewer)).count();
         let Some(viewer) = self.viewers.get_mut(&conn) else { return };
+        let player = match &mut viewer.talk {
+            Talk::Player(player) => player,
+            Talk::Server(server) => {
+                server.message(now, message);
+                return self.act(now, conn);
+            }
+        };
+        let scope = Scope::of(viewer.remote.ip(), &self.attached);
         let leave = Leave {
-            clear: self.grant.covers_clear(Scope::of(viewer.remote.ip(), &self.attached)),
+            clear: self.grant.as_ref().is_some_and(|grant| grant.covers_clear(scope)),
             room: others + self.others < self.max_viewers && self.until.is_none_or(|until| now < until),
         };
-        let before = viewer.player.refused();
-        viewer.player.message(now, &mut self.rng, self.guard.as_mut(), leave, message);
-        self.served.refused += u64::from(viewer.player.refused() - before);
+        let before = player.refused();
+        player.message(now, &mut self.rng, self.guard.as_mut(), leave, message);
+        self.served.refused += u64::from(player.refused() - before);
         self.act(now, conn);
     }
 
@@ -364,7 +404,7 @@ impl Players {
     pub(super) fn backlog(&mut self, now: Instant, conn: ConnId, unsent: usize) {
         let Some(viewer) = self.viewers.get_mut(&conn) else { return };
         viewer.set_unsent(now, unsent);
-        if viewer.player.is_over() {
+        if viewer.talk.is_over() {
             self.act(now, conn);
         }
     }
@@ -389,7 +429,7 @@ impl Players {
         else {
             return false;
         };
-        viewer.player.alive(now);
+        viewer.talk.alive(now);
         viewer.loss = heard.loss.unwrap_or(viewer.loss);
         if heard.key_wanted && codec == Codec::H264 && viewer.may_want_key(now) {
             self.want_key(now);
@@ -397,84 +437,11 @@ impl Players {
         true
     }
 
-    /// Does what a player wants.
-    fn act(&mut self, now: Instant, conn: ConnId) {
-        while let Some(viewer) = self.viewers.get_mut(&conn) {
-            let Some(wish) = viewer.player.poll_event() else { break };
-            match wish {
-                Wish::Describe(choice) => {
-                    viewer.look_at(now, choice);
-                    // Otherwise its camera begins, and the first picture tells.
-                    if self.known.suffices(choice) {
-                        viewer.player.describe(&self.known);
-                    }
-                }
-                Wish::Setup { codec, transport, keys } => {
-                    let before = viewer.leave(codec.kind());
-                    viewer.set_up(now, codec, transport);
-                    let ssrc = self.program.ssrc(codec);
-                    viewer.copies.set_up(codec.kind(), ssrc, keys.as_ref(), self.rng.next_u32());
-                    let sources: Vec<_> = viewer.sources(transport).collect();
-                    self.forget(conn, before.map(|track| track.transport));
-                    for source in sources {
-                        // Who has a port keeps it: two cannot, and the first is believed.
-                        self.sources.entry(source).or_insert(conn);
-                    }
-                }
-                Wish::Play if viewer.tracks().any(|track| track.flow == Flow::On) => {
-                    viewer.turn(|flow| flow == Flow::Off, Flow::Waiting);
-                    self.begin(now, conn, None);
-                }
-                Wish::Play => {
-                    viewer.play();
-                    if viewer.track(Codec::H264).is_some() {
-                        self.want_key(now);
-                    }
-                }
-                Wish::Pause => viewer.pause(now),
-                Wish::Leave(kind) => {
-                    let left = viewer.leave(kind);
-                    self.forget(conn, left.map(|track| track.transport));
-                }
-                Wish::Over(reason) => self.over(now, conn, reason),
-            }
-        }
-        if let Some(viewer) = self.viewers.get_mut(&conn)
-            && viewer.wants_write()
-        {
-            self.dirty.insert(conn);
-        }
-        self.update_formats(now);
-    }
-
-    fn forget(&mut self, conn: ConnId, transport: Option<Transport>) {
-        if let (Some(viewer), Some(transport)) = (self.viewers.get(&conn), transport) {
-            let gone: Vec<_> = viewer.sources(transport).collect();
-            self.sources.retain(|source, owner| *owner != conn || !gone.contains(source));
-        }
-    }
-
-    fn over(&mut self, now: Instant, conn: ConnId, reason: Reason) {
-        for codec in
-            self.viewers.get(&conn).iter().flat_map(|viewer| viewer.tracks()).map(|t| t.codec).collect::<Vec<_>>()
-        {
-            let mut bye = Vec::new();
-            self.outflow.bye(codec, &mut bye);
-            self.report_to(conn, codec, bye);
-        }
-        let Some(viewer) = self.viewers.get(&conn) else { return };
-        if let Some(watching) = watching(viewer, now).filter(|_| viewer.told) {
-            self.happenings.push_back(Happening::Left(watching, reason));
-        }
-        self.sources.retain(|_, owner| *owner != conn);
-        self.dirty.insert(conn);
-    }
-
     /// Appends bytes to send now to `out`, which is empty: where to, and the length of each datagram.
     pub(super) fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<(Destination, usize)> {
         while let Some(conn) = self.dirty.pop_first() {
             let Some(viewer) = self.viewers.get_mut(&conn) else { continue };
-            if viewer.player.is_over() {
+            if viewer.talk.is_over() {
                 viewer.finish(out);
                 self.viewers.remove(&conn);
                 self.happenings.push_back(Happening::Close(conn));
@@ -498,7 +465,8 @@ impl Players {
         let viewers = self.viewers.values().filter_map(Viewer::poll_timeout).min();
         let until = self.until.filter(|_| !self.expired);
         let lingering = self.lingering.iter().flatten().min().copied();
-        let all = [self.outflow.poll_timeout(), viewers, until, self.report_at, self.key_due, lingering];
+        let server = self.publishing.as_ref().and_then(Publishing::poll_timeout);
+        let all = [server, self.outflow.poll_timeout(), viewers, until, self.report_at, self.key_due, lingering];
         all.into_iter().flatten().min()
     }
 
@@ -518,13 +486,13 @@ impl Players {
         for conn in due {
             let Some(viewer) = self.viewers.get_mut(&conn) else { continue };
             viewer.handle_timeout(now);
-            let waited = viewer.player.is_waiting();
-            if viewer.stuck_since.is_some_and(|since| since + STALL_LIMIT <= now) {
-                viewer.player.end(Reason::Stalled);
+            let waited = viewer.talk.is_waiting() || viewer.begin_by.take_if(|by| *by <= now).is_some();
+            if viewer.stuck_since.is_some_and(|since| since + viewer.stall_limit() <= now) {
+                viewer.talk.end(Reason::Stalled);
             } else {
-                viewer.player.handle_timeout(now);
+                viewer.talk.handle_timeout(now);
             }
-            if waited && !viewer.player.is_waiting() && viewer.tracks().any(|track| track.flow == Flow::Waiting) {
+            if waited && !viewer.talk.is_waiting() && viewer.has_not_begun() {
                 // No picture came in time: the camera is off, or away. What there is, it gets.
                 viewer.begin_without_pictures(|codec| self.outflow.next_frame(codec));
                 self.begin(now, conn, None);
@@ -541,9 +509,10 @@ impl Players {
         self.update_formats(now);
     }
 
-    /// Everybody is to go.
+    /// Everybody is to go who watches.
     pub(super) fn end(&mut self, now: Instant) {
-        for conn in self.viewers.keys().copied().collect::<Vec<_>>() {
+        let players = self.viewers.iter().filter(|(_, viewer)| !viewer.talk.is_server());
+        for conn in players.map(|(conn, _)| *conn).collect::<Vec<_>>() {
             self.end_one(now, conn, Reason::Ended);
         }
     }
@@ -556,11 +525,11 @@ impl Players {
 
 /// How it stands with one that watches.
 fn watching(viewer: &Viewer, now: Instant) -> Option<Watching> {
-    let since = viewer.watching_since?;
+    let (since, player) = (viewer.watching_since?, viewer.talk.player()?);
     Some(Watching {
         address: viewer.remote,
-        user: viewer.player.user().map(str::to_owned),
-        agent: viewer.player.agent().map(str::to_owned),
+        user: player.user().map(str::to_owned),
+        agent: player.agent().map(str::to_owned),
         formats: [MediaKind::Video, MediaKind::Audio]
             .into_iter()
             .filter_map(|kind| viewer.tracks().find(|track| track.codec.kind() == kind).map(|track| track.codec))

@@ -9,7 +9,7 @@ use visavis_session::identity::Fingerprint;
 
 use super::carriers::Chosen;
 use super::mute::Muted;
-use super::players::Watching;
+use super::players::{Published, Watching};
 use super::watch::Seen;
 
 /// The latest state, replaced four times a second while a call lasts.
@@ -61,6 +61,8 @@ pub struct Snapshot {
     pub players: Vec<Watching>,
     /// What players have had, since the start.
     pub served: Served,
+    /// How it stands with the server that our stream is pushed to, if there is one.
+    pub published: Option<Published>,
 }
 
 /// What plain players have had.
@@ -70,7 +72,7 @@ pub struct Served {
     pub joined: u64,
     /// Requests that were refused.
     pub refused: u64,
-    /// RTP packets handed to them.
+    /// RTP packets handed to them, and to the server that our stream is pushed to.
     pub packets: u64,
     /// Bytes of these.
     pub bytes: u64,

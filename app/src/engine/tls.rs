@@ -13,6 +13,9 @@ pub use self::trust::{CertificateHash, CertificateHashError, Trust, Untrusted};
 /// The first byte of a connection that begins with TLS: a record of the handshake. RFC 8446 §5.1. No RTSP begins with it.
 pub(in crate::engine) const FIRST_BYTE: u8 = 0x16;
 
+/// What somebody says who has another protocol there.
+const NO_TLS: &str = "the other side does not speak it there; check the port, and whether it is rtsp:// or rtsps://";
+
 /// One read of opened bytes.
 const READ: usize = 16 * 1024;
 
@@ -72,7 +75,11 @@ impl Tls {
         while !bytes.is_empty() {
             // Reading from memory fails only when the other side sends more than it may before the handshake is done.
             let taken = self.0.read_tls(&mut bytes).map_err(|e| TlsError::Protocol(e.to_string()))?;
-            self.0.process_new_packets().map_err(|e| TlsError::of(&e))?;
+            let began = !self.0.is_handshaking();
+            self.0.process_new_packets().map_err(|e| match e {
+                rustls::Error::InvalidMessage(_) if !began => TlsError::Protocol(NO_TLS.to_owned()),
+                error => TlsError::of(&error),
+            })?;
             let mut chunk = [0; READ];
             while let Ok(len @ 1..) = self.0.reader().read(&mut chunk) {
                 plain.extend_from_slice(&chunk[..len]);

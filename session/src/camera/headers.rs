@@ -9,7 +9,7 @@ use super::{Delivery, Way};
 use crate::player::pair;
 
 /// Unless a camera says something else. RFC 2326 §12.37.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 /// No session is taken to last longer without a word of ours, in seconds.
 const MAX_TIMEOUT: u64 = 24 * 60 * 60;
 /// Bytes of the longest name of a session.
@@ -18,7 +18,7 @@ const MAX_SESSION: usize = 256;
 const MAX_PARTS: usize = 24;
 
 /// The name of a session and, if it is said, how long it lasts without a word of ours; `None` if the name cannot be sent back.
-pub(super) fn session(value: &str) -> Option<(String, Option<Duration>)> {
+pub(crate) fn session(value: &str) -> Option<(String, Option<Duration>)> {
     // The grammar crate joins headers of one name with commas, and some cameras say it twice.
     let value = value.split(',').next().unwrap_or_default();
     let mut parts = value.split(';').map(str::trim);
@@ -33,10 +33,10 @@ pub(super) fn session(value: &str) -> Option<(String, Option<Duration>)> {
 }
 
 /// What a camera grants: how the packets of a track come, and their source if it says so.
-pub(super) type Granted = (Delivery, Option<u32>);
+pub(crate) type Granted = (Delivery, Option<u32>);
 
 /// The first specification of the way that was asked for; `asked` are the channels that were. A camera that says nothing does as asked.
-pub(super) fn granted(value: Option<&str>, way: Way, asked: (u8, u8)) -> Option<Granted> {
+pub(crate) fn granted(value: Option<&str>, way: Way, asked: (u8, u8)) -> Option<Granted> {
     let Some(value) = value else {
         let delivery = match way {
             Way::Udp => Delivery::Udp { server_rtp: None, server_rtcp: None, source: None },

@@ -5,6 +5,7 @@ use std::fmt;
 use visavis_net::carrier::tcp_udp::FrameError;
 
 use crate::error::PeerFault;
+use crate::rtsp::asker::Denied;
 use crate::rtsp::auth::ChallengeError;
 
 /// Why a conversation with a camera is over. `{}` is a sentence for a person.
@@ -85,6 +86,16 @@ impl Reason {
             404 | 410 => Self::NotFound,
             453 | 503 => Self::Full,
             _ => Self::Refused { request, status },
+        }
+    }
+}
+
+impl From<Denied> for Reason {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Wanted => Self::PasswordWanted,
+            Denied::Wrong => Self::PasswordWrong,
+            Denied::Challenge(error) => Self::Challenge(error),
         }
     }
 }

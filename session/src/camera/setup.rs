@@ -93,7 +93,7 @@ impl Camera {
         let Some(kind) = self.offers.get(number).map(|offer| offer.codec.kind()) else { return };
         let ok = (200..300).contains(&status);
         if ok {
-            self.take_session(response);
+            self.asker.take_session(response);
         }
         let granted = headers::granted(message::value(response, "Transport"), self.way(), channels(kind));
         let granted = granted.filter(|(delivery, _)| ok && !self.collides(number, *delivery));

@@ -6,7 +6,7 @@ use crate::testing::rng;
 
 mod descriptions;
 mod dialogues;
-mod garbage;
+pub(crate) mod garbage;
 mod headers;
 mod negatives;
 mod player;

@@ -18,7 +18,7 @@ const SECRETS: [&str; 6] = ["password=", "passwd=", "pass=", "pwd=", "pw=", "tok
 #[non_exhaustive]
 pub enum UrlError {
     /// Another protocol, or none.
-    #[error("an address of a camera begins with rtsp:// or rtsps://")]
+    #[error("the address of a stream begins with rtsp:// or rtsps://")]
     Scheme,
     /// No host that there could be.
     #[error("the address has no host that can be reached: write rtsp://HOST/PATH, an IPv6 address in [brackets]")]
@@ -95,13 +95,18 @@ impl CameraUrl {
         self.secure
     }
 
+    /// Whether the host is written as an address of IPv6.
+    pub(crate) fn is_v6(&self) -> bool {
+        self.host.contains(':')
+    }
+
     /// What requests name.
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
 
     /// Takes a URL that a camera names, which may be a path on itself. `None` if it is no address of a stream.
-    pub(super) fn join(&self, named: &str) -> Option<Self> {
+    pub(crate) fn join(&self, named: &str) -> Option<Self> {
         let named = named.trim();
         if named.starts_with('/') {
             let begin = self.text.find("://")? + "://".len();
@@ -209,7 +214,7 @@ pub(super) fn is_absolute(reference: &str) -> bool {
 
 /// What a `control` attribute names. RFC 2326 appendix C.1.1 has it relative to the base as RFC 1808 does, but cameras mean that it is
 /// put behind the base, whether that ends in a slash or has a query.
-pub(super) fn resolve(base: &str, control: &str) -> String {
+pub(crate) fn resolve(base: &str, control: &str) -> String {
     if control.is_empty() || control == "*" {
         base.to_owned()
     } else if is_absolute(control) {

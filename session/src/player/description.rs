@@ -44,7 +44,13 @@ impl Player {
 /// Writes the description of one choice of formats. Without the parameter sets of H.264 a player has to wait for them in the stream;
 /// without the size of large Motion JPEG most cannot show it. `key` gives the key of a track that is sealed by itself, as RFC 4567 §3.1
 /// has it.
-fn write(choice: Choice, known: &Known, session_id: u32, v6: bool, key: impl Fn(Codec) -> Option<String>) -> Vec<u8> {
+pub(crate) fn write(
+    choice: Choice,
+    known: &Known,
+    session_id: u32,
+    v6: bool,
+    key: impl Fn(Codec) -> Option<String>,
+) -> Vec<u8> {
     let (family, nowhere) = if v6 { (AddrType::Ip6, "::") } else { (AddrType::Ip4, "0.0.0.0") };
     let origin = Origin::new(session_id, 1, NetType::In, family.clone(), nowhere);
     let mut session = Session::new(origin, "visavis");

@@ -20,7 +20,23 @@ pub struct Choice {
 impl Choice {
     /// What players get that ask for nothing: H.264 and Opus, as far as there are pictures and sound.
     pub(crate) fn of(program: &Program) -> Self {
-        Self { video: program.video.then_some(Codec::H264), audio: program.audio.then_some(Codec::Opus), srtp: false }
+        Self { video: Some(Codec::H264), audio: Some(Codec::Opus), srtp: false }
+            .of_what_there_is(program.video, program.audio)
+    }
+
+    /// The formats that words ask for, put together with slashes as in the path of a URL; `None` if one of them is no word for a format.
+    #[must_use]
+    pub fn read(words: &str) -> Option<Self> {
+        let mut choice = Self { video: Some(Codec::H264), audio: Some(Codec::Opus), srtp: false };
+        let all = words.split('/').filter(|word| !word.is_empty()).all(|word| choice.take(true, true, word));
+        // Whoever takes it would have to be told keys.
+        (all && !choice.srtp).then_some(choice)
+    }
+
+    /// What is left of it with or without pictures and sound.
+    #[must_use]
+    pub fn of_what_there_is(self, video: bool, audio: bool) -> Self {
+        Self { video: self.video.filter(|_| video), audio: self.audio.filter(|_| audio), ..self }
     }
 
     /// The codec of one kind.
@@ -38,12 +54,12 @@ impl Choice {
     }
 
     /// Takes one word of a path; `false` if it is none of ours.
-    fn take(&mut self, program: &Program, word: &str) -> bool {
+    fn take(&mut self, video: bool, audio: bool, word: &str) -> bool {
         let (slot, there, codec) = match word {
-            "h264" => (&mut self.video, program.video, Some(Codec::H264)),
-            "mjpeg" => (&mut self.video, program.video, Some(Codec::Jpeg)),
-            "opus" => (&mut self.audio, program.audio, Some(Codec::Opus)),
-            "pcmu" => (&mut self.audio, program.audio, Some(Codec::Pcmu)),
+            "h264" => (&mut self.video, video, Some(Codec::H264)),
+            "mjpeg" => (&mut self.video, video, Some(Codec::Jpeg)),
+            "opus" => (&mut self.audio, audio, Some(Codec::Opus)),
+            "pcmu" => (&mut self.audio, audio, Some(Codec::Pcmu)),
             "silent" => (&mut self.audio, true, None),
             "srtp" => {
                 self.srtp = true;
@@ -92,7 +108,7 @@ impl Target {
                 Some(kind) if words.peek().is_none() && choice.codec(kind).is_some() => {
                     return Self::Track(choice, kind);
                 }
-                None if choice.take(program, word) => {}
+                None if choice.take(program.video, program.audio, word) => {}
                 Some(_) | None => return Self::Nothing,
             }
         }
@@ -149,5 +165,21 @@ mod tests {
         assert_eq!(Target::of_path(&program(false, true), "/door/video"), Target::Nothing);
         assert_eq!(Target::of_path(&program(false, true), "/door/silent"), Target::Nothing);
         assert_eq!(Target::of_path(&program(false, false), "/door"), Target::Nothing);
+    }
+
+    #[test]
+    fn formats_are_read_without_a_url() {
+        let choice = |video, audio| Some(Choice { video, audio, srtp: false });
+        for (words, expected) in [
+            ("", choice(Some(Codec::H264), Some(Codec::Opus))),
+            ("mjpeg/pcmu", choice(Some(Codec::Jpeg), Some(Codec::Pcmu))),
+            ("silent/", choice(Some(Codec::H264), None)),
+            ("h265", None),
+            ("mjpeg,pcmu", None),
+        ] {
+            assert_eq!(Choice::read(words), expected, "{words}");
+        }
+        let sound = Choice::read("mjpeg").expect("words").of_what_there_is(false, true);
+        assert_eq!(Some(sound), choice(None, Some(Codec::Opus)));
     }
 }

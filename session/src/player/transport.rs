@@ -116,7 +116,7 @@ impl Transport {
     }
 
     /// Whether the two cannot be told apart by where their packets go.
-    pub(super) fn collides(self, other: Self) -> bool {
+    pub(crate) fn collides(self, other: Self) -> bool {
         let both = |transport: Self| match transport {
             Self::Udp { rtp, rtcp } => (true, rtp, rtcp),
             Self::Interleaved { rtp, rtcp } => (false, u16::from(rtp), u16::from(rtcp)),

@@ -30,7 +30,7 @@ pub(crate) struct Players {
     #[arg(long, value_name = "NAME", default_value = "stream", value_parser = path_name)]
     pub(crate) path: String,
     /// What a second of H.264 takes, in bit/s, like 3M [default: what the size of the picture is worth]
-    #[arg(long, value_name = "RATE", value_parser = h264_rate, requires = "allow_players")]
+    #[arg(long, value_name = "RATE", value_parser = h264_rate, requires = "encoded")]
     pub(crate) h264_bitrate: Option<u32>,
     /// Show them this certificate (PEM) instead of one that signs itself
     #[arg(long, value_name = "FILE", requires = "tls_key")]

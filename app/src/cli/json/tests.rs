@@ -7,6 +7,7 @@ use visavis_session::call::{EndReason, Lost, Purpose};
 use visavis_session::camera;
 use visavis_session::handshake::suite::Suite;
 use visavis_session::player::Reason;
+use visavis_session::publish::Reason as PublishReason;
 
 use super::*;
 use crate::engine::carriers::{Chosen, Why};
@@ -53,6 +54,20 @@ fn door() -> Seen {
 }
 
 /// Each kind of event but the short authentication string, which only a call can make.
+fn server(stage: Stage) -> Published {
+    Published {
+        url: "rtsps://media.example/door".to_owned(),
+        address: Some("192.0.2.10:322".parse().expect("an address")),
+        stage,
+        formats: vec![Codec::H264, Codec::Opus],
+        interleaved: true,
+        secure: true,
+        failures: 2,
+        skipped: 3,
+        loss: 0.125,
+    }
+}
+
 fn events() -> Vec<Event> {
     let address = ([192, 0, 2, 7], 8554).into();
     vec![
@@ -88,6 +103,18 @@ fn events() -> Vec<Event> {
         Event::Notice { text: "say \"hello\"\n".to_owned() },
         Event::PlayerJoined { player: vlc() },
         Event::PlayerLeft { player: vlc(), reason: Reason::Stalled },
+        Event::Publishing { published: server(Stage::Up(Duration::ZERO)) },
+        Event::PublishFailed {
+            url: "rtsps://media.example/door".to_owned(),
+            trouble: Trouble::Said(PublishReason::Full),
+            again: Some(Duration::from_millis(1_250)),
+        },
+        Event::PublishEnded {
+            url: "rtsps://media.example/door".to_owned(),
+            trouble: Trouble::Said(PublishReason::Ended),
+            lasted: Duration::from_millis(61_204),
+            again: None,
+        },
         Event::Ended {
             peer: Some(key()),
             reason: EndReason::HungUp { by_peer: true },
@@ -194,6 +221,7 @@ fn the_status_has_its_shape() {
         camera: Some(door()),
         hurried: 4,
         served: Default::default(),
+        published: Some(server(Stage::Waiting(Duration::from_millis(1_250)))),
         muted: Muted { microphone: true, camera: false },
         peer_muted: Muted { microphone: false, camera: true },
     };

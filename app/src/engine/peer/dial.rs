@@ -103,7 +103,10 @@ impl Peer {
 
     /// The host that [`Output::Resolve`] asked for has these addresses, or none: a sentence for a person.
     pub fn resolved(&mut self, now: Instant, conn: ConnId, addresses: Result<Vec<SocketAddr>, String>) {
-        if self.camera_resolved(now, conn, &addresses) || self.looked_up(conn, &addresses) {
+        if self.resolved_for_publishing(now, conn, &addresses)
+            || self.camera_resolved(now, conn, &addresses)
+            || self.looked_up(conn, &addresses)
+        {
             return;
         }
         let Some(dialling) = self.dialling.as_mut().filter(|dialling| dialling.conn == conn) else { return };
@@ -193,7 +196,7 @@ impl Peer {
 
     /// A connection that [`Output::Connect`] asked for is up.
     pub fn connected(&mut self, now: Instant, conn: ConnId, remote: SocketAddr) {
-        if self.camera_connected(now, conn, remote) {
+        if self.connected_for_publishing(now, conn, remote) || self.camera_connected(now, conn, remote) {
             return;
         }
         if let Some(id) = self.others.get(&conn).copied() {
@@ -211,7 +214,7 @@ impl Peer {
 
     /// A connection that [`Output::Connect`] asked for cannot be made; `error` says what each address answered.
     pub fn unreachable(&mut self, now: Instant, conn: ConnId, error: String) {
-        if self.camera_unreachable(now, conn, &error) {
+        if self.unreachable_for_publishing(now, conn, &error) || self.camera_unreachable(now, conn, &error) {
             return;
         }
         if let Some(id) = self.others.remove(&conn) {

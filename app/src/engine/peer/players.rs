@@ -22,7 +22,10 @@ use crate::engine::tls::FIRST_BYTE;
 
 /// Those whom the owner lets watch, if there are any.
 pub(super) fn of(config: &Config, ports: Ports, clock: WallClock, rng: &mut ChaCha20Rng) -> Option<Players> {
-    let grant = config.players.as_ref()?;
+    let grant = config.players.as_ref();
+    if grant.is_none() && config.publish.is_none() {
+        return None;
+    }
     let video = config.sources.video != VideoSourceSpec::None;
     let audio = config.sources.audio != AudioSourceSpec::None;
     let rng = ChaCha20Rng::from_rng(rng);
@@ -126,6 +129,7 @@ impl Peer {
             players.handle_timeout(now);
             self.settle_players();
         }
+        self.publish_if_due(now);
     }
 
     /// Nothing is served to players any more.
@@ -137,7 +141,7 @@ impl Peer {
     }
 
     /// Acts on all that came of players.
-    fn settle_players(&mut self) {
+    pub(super) fn settle_players(&mut self) {
         let Some(players) = &mut self.players else { return };
         let mut changed = players.formats() != self.media.of_players;
         self.media.of_players = players.formats();
@@ -148,6 +152,13 @@ impl Peer {
                 Happening::KeyWanted => Output::Media(MediaOutput::KeyPicture),
                 Happening::Joined(player) => Output::Event(Event::PlayerJoined { player }),
                 Happening::Left(player, reason) => Output::Event(Event::PlayerLeft { player, reason }),
+                Happening::Publishing(published) => Output::Event(Event::Publishing { published }),
+                Happening::Unpublished { url, trouble, lasted: None, again } => {
+                    Output::Event(Event::PublishFailed { url, trouble, again })
+                }
+                Happening::Unpublished { url, trouble, lasted: Some(lasted), again } => {
+                    Output::Event(Event::PublishEnded { url, trouble, lasted, again })
+                }
                 Happening::Expired => {
                     Output::Event(Event::Notice { text: "Plain players are not let in any more.".to_owned() })
                 }

@@ -33,6 +33,7 @@ impl Peer {
                 self.hang_up(now);
                 self.send_away(now, |_| true);
                 self.end_players(now);
+                self.unpublish(now);
             }
         }
     }

@@ -10,7 +10,7 @@ use visavis_session::player::{Start, Transport};
 
 use super::viewer::{Flow, Viewer};
 use super::{Happening, Players, watching};
-use crate::engine::peer::{ConnId, Destination};
+use crate::engine::peer::ConnId;
 
 /// Players that come and go are told one by one up to this often; the status has them all.
 const NEWS: Rate = Rate { burst: 50, every: Duration::from_secs(1) };
@@ -44,8 +44,8 @@ impl Players {
             Some(Start { seq: viewer.copies.number(start.kind, start.seq), ..start })
         };
         let starts: Vec<_> = flowing.iter().filter_map(start).collect();
-        viewer.player.begin(&starts);
-        if viewer.watching_since.is_none() {
+        viewer.talk.begin(&starts);
+        if viewer.watching_since.is_none() && !viewer.talk.is_server() {
             viewer.watching_since = Some(now);
             self.served.joined += 1;
             let after = NEWS.take(self.news, now);
@@ -78,12 +78,12 @@ impl Players {
                     viewer.begin(codec, |codec| self.outflow.next_frame(codec));
                     beginning.push(*conn);
                 } else if codec.kind() == MediaKind::Video {
-                    self.served.skipped += u64::from(viewer.pass_by());
+                    self.served.skipped += u64::from(viewer.pass_by() && !viewer.talk.is_server());
                     // Not more often than one that lost something may: others pay for it.
                     wants_key |= viewer.is_drained() && viewer.may_want_key(now);
                 }
             } else {
-                self.served.skipped += u64::from(viewer.keep_up(codec, burst.len()));
+                self.served.skipped += u64::from(viewer.keep_up(codec, burst.len()) && !viewer.talk.is_server());
             }
         }
         for conn in beginning {
@@ -105,11 +105,11 @@ impl Players {
             self.known.sets = Some(sets.clone());
         }
         self.known.size = frame.size.or(self.known.size);
-        let asks = |viewer: &Viewer| viewer.player.asks().is_some_and(|choice| self.known.suffices(choice));
+        let asks = |viewer: &Viewer| viewer.talk.asks().is_some_and(|choice| self.known.suffices(choice));
         let asking: Vec<_> = self.viewers.iter().filter(|(_, viewer)| asks(viewer)).map(|(conn, _)| *conn).collect();
         for conn in asking {
             if let Some(viewer) = self.viewers.get_mut(&conn) {
-                viewer.player.describe(&self.known);
+                viewer.talk.describe(now, &self.known);
                 self.go_on(now, conn);
             }
         }
@@ -145,7 +145,7 @@ impl Players {
         match transport {
             Transport::Udp { rtp, rtcp } => {
                 let to = viewer.at(rtcp);
-                let to = if rtp == rtcp { Destination::Udp(to) } else { Destination::Rtcp(to) };
+                let to = viewer.reports_to(codec, to, rtp == rtcp);
                 self.reports.push_back((to, bytes));
             }
             Transport::Interleaved { rtcp, .. } => {

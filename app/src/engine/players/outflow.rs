@@ -166,7 +166,7 @@ impl Job {
             match track.transport {
                 Transport::Udp { rtp, .. } => {
                     let segment = viewer.datagrams(codec.kind(), &self.burst, self.from, &train, out);
-                    return Some((Destination::Udp(viewer.at(rtp)), segment));
+                    return Some((viewer.packets_to(codec, viewer.at(rtp)), segment));
                 }
                 Transport::Interleaved { rtp, .. } => {
                     viewer.interleave(codec.kind(), &self.burst, (self.from, train.end), rtp, out);

@@ -6,10 +6,12 @@ use visavis_net::rtp::broadcast;
 use visavis_net::rtp::session::OutFrame;
 use visavis_net::rtp::time::RtpTime;
 
+use super::viewer::STALL_LIMIT;
 use super::*;
 use crate::engine::clock;
 
 mod carried;
+mod published;
 mod sealed;
 
 const UDP: &str = "RTP/AVP;unicast;client_port=5000-5001";
@@ -52,7 +54,7 @@ impl Scene {
         let clock = WallClock { at: now, unix: Duration::from_secs(1_800_000_000) };
         let ports = Ports { rtp: 8554, rtcp: 8555 };
         let rng = ChaCha20Rng::seed_from_u64(3);
-        let players = Players::new(now, grant, (true, true), ports, max_viewers, clock, rng);
+        let players = Players::new(now, Some(grant), (true, true), ports, max_viewers, clock, rng);
         Self {
             players,
             now,
@@ -71,6 +73,8 @@ impl Scene {
             let to = match to {
                 Destination::Udp(to) => format!("rtp {to}"),
                 Destination::Rtcp(to) => format!("rtcp {to}"),
+                Destination::Sound(to) => format!("sound {to}"),
+                Destination::SoundRtcp(to) => format!("sound rtcp {to}"),
                 Destination::Tcp(conn) => format!("tcp {}", conn.0),
                 Destination::Port(..) => unreachable!("players have none of these"),
             };

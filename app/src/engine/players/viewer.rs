@@ -7,10 +7,13 @@ use visavis_net::carrier::tcp_udp::Framer;
 use visavis_net::quota::Rate;
 use visavis_net::rtp::broadcast::{Burst, Train};
 use visavis_net::rtp::codec::{Codec, MediaKind};
-use visavis_session::player::{Choice, Player, Reason, Transport};
+use visavis_session::player::{Choice, Reason, Transport};
+use zeroize::Zeroize;
 
 use super::copies::Copies;
+use super::talk::Talk;
 use crate::engine::formats::Formats;
+use crate::engine::peer::Destination;
 use crate::engine::tls::Tls;
 
 /// What may wait for a connection before its player counts as stalled, in bytes: more is time by which it would be behind.
@@ -18,6 +21,8 @@ const MAX_BACKLOG: usize = 128 * 1024;
 
 /// Who reads nothing for so long is let go.
 pub(super) const STALL_LIMIT: Duration = Duration::from_secs(60);
+/// A server that reads nothing for so long is dialled anew: many others wait for it.
+const SERVER_STALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// How far one track has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +61,7 @@ pub(super) struct Track {
 }
 
 pub(super) struct Viewer {
-    pub(super) player: Player,
+    pub(super) talk: Talk,
     pub(super) framer: Framer,
     pub(super) tls: Option<Tls>,
     pub(super) remote: SocketAddr,
@@ -84,6 +89,8 @@ pub(super) struct Viewer {
     pub(super) told: bool,
     /// Whether what its last PLAY asked for has begun.
     begun: bool,
+    /// Until when a server that has not asked for anything waits for a picture to begin with.
+    pub(super) begin_by: Option<Instant>,
     /// Pictures that it has not got because it did not read fast enough.
     pub(super) skipped: u64,
     /// Part of its packets that were lost lately, as it says.
@@ -91,9 +98,9 @@ pub(super) struct Viewer {
 }
 
 impl Viewer {
-    pub(super) fn new(player: Player, framer: Framer, tls: Option<Tls>, remote: SocketAddr) -> Self {
+    pub(super) fn new(talk: Talk, framer: Framer, tls: Option<Tls>, remote: SocketAddr) -> Self {
         Self {
-            player,
+            talk,
             framer,
             tls,
             remote,
@@ -110,6 +117,7 @@ impl Viewer {
             watching_since: None,
             told: false,
             begun: false,
+            begin_by: None,
             skipped: 0,
             loss: 0.0,
         }
@@ -246,22 +254,33 @@ impl Viewer {
         self.unsent = unsent;
         if unsent == 0 || progress {
             // It reads, or the kernel would not have taken them.
-            self.player.alive(now);
+            self.talk.alive(now);
             self.stuck_since = None;
         }
         if unsent > 0 {
             self.stuck_since.get_or_insert(now);
         }
         if unsent > MAX_UNREAD && !self.has_place() {
-            self.player.end(Reason::Stalled);
+            self.talk.end(Reason::Stalled);
         }
+    }
+
+    /// How long it may read nothing.
+    pub(super) const fn stall_limit(&self) -> Duration {
+        if self.talk.is_server() { SERVER_STALL_LIMIT } else { STALL_LIMIT }
+    }
+
+    /// Whether nothing has begun of what a last PLAY, or RECORD, asked for.
+    pub(super) fn has_not_begun(&self) -> bool {
+        !self.begun && self.tracks().any(|track| track.flow == Flow::Waiting)
     }
 
     /// When something is due for it.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let stuck = self.stuck_since.map(|since| since + STALL_LIMIT);
+        let stuck = self.stuck_since.map(|since| since + self.stall_limit());
         let looks = self.looks_at.map(|(_, until)| until);
-        [self.player.poll_timeout(), stuck, looks, self.ready_until, self.resume_at].into_iter().flatten().min()
+        let own = [stuck, looks, self.ready_until, self.resume_at, self.begin_by];
+        own.into_iter().flatten().chain(self.talk.poll_timeout()).min()
     }
 
     /// Forgets what was only meant to last until now.
@@ -278,6 +297,23 @@ impl Viewer {
         address
     }
 
+    /// How datagrams of a format reach it there: a server may tell sound from pictures by our port alone.
+    pub(super) fn packets_to(&self, codec: Codec, to: SocketAddr) -> Destination {
+        match codec.kind() {
+            MediaKind::Audio if self.talk.is_server() => Destination::Sound(to),
+            MediaKind::Audio | MediaKind::Video => Destination::Udp(to),
+        }
+    }
+
+    /// How its reports do, which may share the way of packets.
+    pub(super) fn reports_to(&self, codec: Codec, to: SocketAddr, shared: bool) -> Destination {
+        match codec.kind() {
+            _ if shared => self.packets_to(codec, to),
+            MediaKind::Audio if self.talk.is_server() => Destination::SoundRtcp(to),
+            MediaKind::Audio | MediaKind::Video => Destination::Rtcp(to),
+        }
+    }
+
     /// Where RTP and RTCP of a track over datagrams come from.
     pub(super) fn sources(&self, transport: Transport) -> impl Iterator<Item = SocketAddr> + use<> {
         let ports = match transport {
@@ -290,14 +326,18 @@ impl Viewer {
 
     /// Says something to it after all that was said before: its conversation and reports share one order.
     pub(super) fn say(&mut self, bytes: impl FnOnce(&mut Vec<u8>)) {
-        self.player.poll_transmit(&mut self.outbox);
+        self.talk.poll_transmit(&mut self.outbox);
         bytes(&mut self.outbox);
     }
 
     /// Hands what is to be said over to `out`, sealed where that is agreed.
     pub(super) fn flush(&mut self, out: &mut Vec<u8>) {
         self.say(|_| {});
-        write(self.tls.as_mut(), out, |plain| plain.append(&mut self.outbox));
+        write(self.tls.as_mut(), out, |plain| {
+            plain.extend_from_slice(&self.outbox);
+            // Inside of TLS a server may have been told a password.
+            self.outbox.zeroize();
+        });
     }
 
     /// Appends packets of a burst, as `$` frames; what follows them is at `to`.
@@ -311,7 +351,7 @@ impl Viewer {
     ) {
         self.flush(out);
         write(self.tls.as_mut(), out, |plain| self.copies.interleave(kind, burst, (from, to), channel, plain));
-        self.player.rolled_over(kind, self.copies.rollover(kind));
+        self.talk.rolled_over(kind, self.copies.rollover(kind));
     }
 
     /// Appends the datagrams of a train, which begins with the packet at `from`; how long each is, the last one apart.
@@ -324,7 +364,7 @@ impl Viewer {
         out: &mut Vec<u8>,
     ) -> usize {
         let segment = self.copies.datagrams(kind, burst, from, train, out);
-        self.player.rolled_over(kind, self.copies.rollover(kind));
+        self.talk.rolled_over(kind, self.copies.rollover(kind));
         segment
     }
 
@@ -352,6 +392,7 @@ fn write(tls: Option<&mut Tls>, out: &mut Vec<u8>, say: impl FnOnce(&mut Vec<u8>
             let mut plain = Vec::new();
             say(&mut plain);
             tls.seal(&plain, out);
+            plain.zeroize();
         }
     }
 }

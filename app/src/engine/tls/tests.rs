@@ -85,6 +85,22 @@ fn who_is_not_is_refused_before_a_word() {
 }
 
 #[test]
+fn who_signs_itself_is_said_to() {
+    let key = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::new(vec!["media.example".to_owned()]).expect("fit");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let signed = params.self_signed(&key).expect("signed");
+    let secret = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let server = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(vec![signed.der().clone()], secret))
+        .expect("fit");
+    let own = Authority { server: Arc::new(server), ..Authority::of("media.example") };
+    assert_eq!(untrusted(own.meets(Trust::Authorities, "media.example")).reason, "it signs itself");
+}
+
+#[test]
 fn a_certificate_can_be_known_by_its_hash() {
     let server = Authority::of("media.example");
     let hash = CertificateHash::of(&server.certificate);
@@ -116,7 +132,7 @@ fn what_is_no_tls_and_no_name_is_said() {
     let config = Trust::Anyone.config().expect("without any authority");
     let mut tls = Tls::dial(&config, "media.example").expect("a name");
     let error = tls.open(b"RTSP/1.0 400 Bad Request\r\n\r\n", &mut Vec::new()).expect_err("no TLS");
-    assert!(error.to_string().starts_with("TLS: "), "{error}");
+    assert!(error.to_string().starts_with("TLS: ") && error.to_string().contains("check the port"), "{error}");
     for host in ["", "-", "a b", "a..b"] {
         assert_eq!(Tls::dial(&config, host).err(), Some(TlsError::Name(host.to_owned())));
     }

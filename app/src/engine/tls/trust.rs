@@ -214,6 +214,10 @@ fn reason(error: &CertificateError) -> String {
             "it is made out to another name".to_owned()
         }
         CertificateError::BadSignature => "its signature is wrong".to_owned(),
+        // The library has a name for what most do that sign themselves, but hides its type.
+        CertificateError::Other(OtherError(error)) if error.to_string() == "CaUsedAsEndEntity" => {
+            "it signs itself".to_owned()
+        }
         other => other.to_string(),
     }
 }

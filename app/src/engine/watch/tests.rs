@@ -49,7 +49,9 @@ impl Scene {
             match to {
                 Destination::Tcp(_) => self.said.push_str(&String::from_utf8_lossy(&out)),
                 Destination::Port(port, to) => self.datagrams.push((port, to, out.clone())),
-                Destination::Udp(_) | Destination::Rtcp(_) => panic!("{to:?}"),
+                Destination::Udp(_) | Destination::Rtcp(_) | Destination::Sound(_) | Destination::SoundRtcp(_) => {
+                    panic!("{to:?}")
+                }
             }
             out.clear();
         }

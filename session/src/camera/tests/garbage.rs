@@ -12,7 +12,7 @@ fn held(camera: &Camera) -> usize {
         camera.offers.iter().map(|offer| offer.control.len() + offer.parameter_sets.concat().len()).sum();
     let streams: usize = camera.streams.iter().map(|stream| stream.url.len()).sum();
     let events = camera.events.len() * size_of::<Event>();
-    camera.out.capacity() + camera.base.len() + camera.aggregate.len() + offers + streams + events
+    camera.asker.capacity() + camera.base.len() + camera.aggregate.len() + offers + streams + events
 }
 
 /// Says it at each step of a conversation.
@@ -42,7 +42,7 @@ fn answer_all(answers: &[(u16, String, String)]) {
             scene.said();
             let text = format!(
                 "RTSP/1.0 {status} X\r\nCSeq: {}\r\n{headers}Content-Length: {}\r\n\r\n{body}",
-                scene.camera.cseq,
+                scene.camera.asker.cseq(),
                 body.len()
             );
             scene.camera.message(scene.now, text.as_bytes());
@@ -56,7 +56,7 @@ fn answer_all(answers: &[(u16, String, String)]) {
     }
 }
 
-fn header() -> impl Strategy<Value = String> {
+pub(crate) fn header() -> impl Strategy<Value = String> {
     let name =
         "(Session|Transport|Public|Location|Content-Base|Content-Location|RTP-Info|WWW-Authenticate|CSeq|Require|X)";
     let value = prop_oneof![

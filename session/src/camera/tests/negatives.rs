@@ -1,6 +1,7 @@
 //! What a camera refuses, and what it gets wrong.
 
 use super::*;
+use crate::auth::ChallengeError;
 
 const DIGEST: &str = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n";
 const STALE: &str = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", stale=true\r\n";

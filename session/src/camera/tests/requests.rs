@@ -1,6 +1,7 @@
 //! What a camera asks of us.
 
 use super::*;
+use crate::rtsp::asker::MAX_OUT;
 
 #[test]
 fn each_request_has_its_answer() {

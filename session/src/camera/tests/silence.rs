@@ -96,7 +96,7 @@ fn a_word_is_said_in_time() {
         scene.answer(200, &format!("Session: abc{timeout}\r\n"), "");
         for _ in 0..3 {
             assert_eq!(next_word(&mut scene, milliseconds), "GET_PARAMETER", "{timeout}");
-            let cseq = scene.camera.cseq;
+            let cseq = scene.camera.asker.cseq();
             scene.say(&format!("RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\n\r\n"));
         }
     }
@@ -106,7 +106,7 @@ fn a_word_is_said_in_time() {
 fn a_word_that_is_not_known_is_replaced() {
     let mut scene = Scene::until(URL, Way::Tcp, "");
     assert_eq!(next_word(&mut scene, 25_000), "GET_PARAMETER");
-    scene.say(&format!("RTSP/1.0 501 No\r\nCSeq: {}\r\n\r\n", scene.camera.cseq));
+    scene.say(&format!("RTSP/1.0 501 No\r\nCSeq: {}\r\n\r\n", scene.camera.asker.cseq()));
     assert_eq!(next_word(&mut scene, 25_000), "OPTIONS");
 
     // Nor is it the end if it gets no answer, as long as packets come.
@@ -114,7 +114,7 @@ fn a_word_that_is_not_known_is_replaced() {
     assert_eq!(next_word(&mut scene, 25_000), "GET_PARAMETER");
     assert_eq!(next_word(&mut scene, 25_000), "OPTIONS");
     assert!(!scene.camera.is_over());
-    scene.say(&format!("RTSP/1.0 454 Session Not Found\r\nCSeq: {}\r\n\r\n", scene.camera.cseq));
+    scene.say(&format!("RTSP/1.0 454 Session Not Found\r\nCSeq: {}\r\n\r\n", scene.camera.asker.cseq()));
     assert_eq!((scene.over(), scene.said().as_str()), (Reason::SessionLost, ""));
 }
 

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::auth::{Answerer, ChallengeError};
 use crate::camera::url::{MAX_URL, resolve};
 
 fn url(text: &str) -> CameraUrl {
