@@ -175,6 +175,7 @@ mod tests {
             ("mjpeg/pcmu", choice(Some(Codec::Jpeg), Some(Codec::Pcmu))),
             ("silent/", choice(Some(Codec::H264), None)),
             ("h265", None),
+            ("srtp", None),
             ("mjpeg,pcmu", None),
         ] {
             assert_eq!(Choice::read(words), expected, "{words}");

@@ -1,3 +1,4 @@
+use visavis_net::payload::h264::ParameterSets;
 use visavis_net::rtp::codec::Codec;
 use visavis_net::testing::moment;
 
@@ -5,7 +6,6 @@ use super::*;
 use crate::auth::ChallengeError;
 use crate::player::Ports;
 use crate::testing::rng;
-use visavis_net::payload::h264::ParameterSets;
 
 mod dialogues;
 mod garbage;
@@ -22,7 +22,7 @@ fn config(way: Way) -> Config {
 
 fn known() -> Known {
     let stream = [&[0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x1f, 0xd9][..], &[0, 0, 0, 1, 0x68, 0xce, 0x3c, 0x80]].concat();
-    Known { sets: Some(ParameterSets::find(&stream).expect("both are there")), ..Known::default() }
+    Known { sets: ParameterSets::find(&stream), size: None }
 }
 
 /// A server, of which the tests play the part.
@@ -84,7 +84,7 @@ impl Scene {
     #[track_caller]
     fn describe(&mut self) {
         assert_eq!(self.events(), [Event::Describe]);
-        assert!(self.publisher.asks().is_some());
+        assert_eq!(self.publisher.asks(), Some(self.publisher.config.choice));
         self.publisher.describe(self.now, &known());
     }
 
