@@ -192,6 +192,12 @@ impl VideoPlayout {
         self.screen.hurried
     }
 
+    /// Whether nothing can be shown before a picture comes that a decoder can begin with.
+    #[must_use]
+    pub fn wants_key(&self) -> bool {
+        self.moving.as_ref().is_some_and(|moving| moving.is_broken())
+    }
+
     fn push_still(&mut self, picture: Waiting) {
         match self.screen.latest.map(|latest| picture.time.since(latest)) {
             Some(behind) if behind < -ANEW => self.begin_anew(),

@@ -363,7 +363,6 @@ impl Watch {
     fn plays(&mut self, now: Instant) {
         let State::Talking(talk) = &self.state else { return };
         let (camera, after) = (self.seen_of(talk), self.lost.take().map(|at| now.saturating_duration_since(at)));
-        self.redirects = 0;
         self.first_played.get_or_insert(now);
         self.outputs.push_back(Output::Event(Event::CameraPlays { camera, after }));
     }
@@ -375,14 +374,19 @@ impl Watch {
             return self.part(now, Loss::Redirected);
         }
         // Another host learns nothing that was meant for this one.
-        let same =
-            url.host().eq_ignore_ascii_case(self.order.url.host()) && url.is_secure() >= self.order.url.is_secure();
+        let same = url.is_host_of(&self.order.url) && url.is_secure() >= self.order.url.is_secure();
         if self.order.credentials.is_some() && !same {
             let text = format!("the camera sends us to {url}, which is not told the name and the password");
             self.outputs.push_back(Output::Event(Event::Notice { text }));
         }
         (self.known_there, self.url) = (same, url);
-        self.leave_talk();
+        if let Some(since) = self.leave_talk() {
+            self.lost.get_or_insert(now);
+            // Who is sent on after a while is not sent around in circles.
+            if now.saturating_duration_since(since) >= PROVEN {
+                self.redirects = 0;
+            }
+        }
         self.state = State::Waiting(now);
     }
 

@@ -164,6 +164,11 @@ impl Moving {
     }
 
     /// Drops what refers to something that is missing.
+    /// Whether what comes is of no use before the next key picture.
+    pub(super) const fn is_broken(&self) -> bool {
+        self.broken
+    }
+
     fn wait_for_key(&mut self, screen: &mut Screen) {
         while self.waiting.front().is_some_and(|unit| !unit.key) {
             self.discard(screen);

@@ -83,6 +83,12 @@ impl CameraUrl {
         &self.host
     }
 
+    /// Whether it is on the same host as another one.
+    #[must_use]
+    pub fn is_host_of(&self, other: &Self) -> bool {
+        self.host.eq_ignore_ascii_case(&other.host)
+    }
+
     /// The port: 554 unless it is said, or 322 for `rtsps://` (RFC 2326 §3.2, RFC 7826 §4.2).
     #[must_use]
     pub const fn port(&self) -> u16 {

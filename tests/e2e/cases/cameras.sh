@@ -16,7 +16,9 @@ recorded() {
     found=$(ffprobe -v error -count_frames -select_streams v -show_entries stream=nb_read_frames -of csv=p=0 "$file" 2>"$file.ffprobe")
     [ "${found:-0}" -ge $((seconds * 25)) ] || fail "$(basename "$file") has ${found:-no} pictures of $seconds s"
     ffmpeg -nostdin -v warning -i "$file" -f null - 2>"$file.ffmpeg" || fail "$(basename "$file") cannot be decoded"
-    ! grep -q . "$file.ffprobe" "$file.ffmpeg" || fail "$(basename "$file"): $(cat "$file.ffprobe" "$file.ffmpeg" | head -n 1)"
+    # What it makes of milliseconds while it writes to nowhere, and of one channel, are no complaints of the file.
+    ! grep -hvE 'monotonically increasing dts|Guessed Channel Layout' "$file.ffprobe" "$file.ffmpeg" >"$file.complaints" ||
+        fail "$(basename "$file"): $(head -n 1 "$file.complaints")"
 }
 
 case_watch_camera() {

@@ -196,7 +196,9 @@ impl Play for PlayVideo {
         }
         figures.hurried.fetch_add(self.hurried.of(self.playout.hurried()), Ordering::Relaxed);
         if let Depacketizer::H264(depacketizer, _) = &self.depacketizer {
-            figures.key_missing.store(depacketizer.wants_key(), Ordering::Relaxed);
+            let begins = self.is_looked_at() && !self.flows;
+            let missing = depacketizer.wants_key() || self.playout.wants_key() || begins;
+            figures.key_missing.store(missing, Ordering::Relaxed);
         }
         self.sink.step(now)
     }

@@ -279,7 +279,7 @@ impl Players {
             }
         };
         // Whoever else a server sends us to shall not learn from our answers what the password may be.
-        let credentials = publishing.config.credentials.clone().filter(|_| url.host() == publishing.config.url.host());
+        let credentials = publishing.config.credentials.clone().filter(|_| url.is_host_of(&publishing.config.url));
         let config = publish::Config {
             choice: publishing.config.choice,
             way: publishing.way,
@@ -414,7 +414,7 @@ impl Players {
             viewer.tracks().all(|track| matches!(track.transport, Transport::Interleaved { .. }))
         });
         Some(Published {
-            url: publishing.config.url.to_string(),
+            url: publishing.url.to_string(),
             address: viewer.map(|viewer| viewer.remote),
             stage,
             formats: publishing.config.choice.codecs().collect(),

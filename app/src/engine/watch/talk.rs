@@ -264,7 +264,12 @@ impl Talk {
                 self.reports.push_back((Destination::Tcp(self.conn), framed));
             }
             Delivery::Udp { server_rtp, server_rtcp, .. } => {
-                let to = |port: u16| SocketAddr::new(self.remote.ip(), port);
+                // With its scope, where it is on this link.
+                let to = |port: u16| {
+                    let mut to = self.remote;
+                    to.set_port(port);
+                    to
+                };
                 if let Some(port) = server_rtp.filter(|_| open) {
                     self.reports.push_back((Destination::Port(first, to(port)), bytes.clone()));
                 }

@@ -336,6 +336,40 @@ fn nobody_is_sent_around_for_ever() {
 }
 
 #[test]
+fn a_camera_that_sends_us_on_in_the_middle_counts_as_lost() {
+    let mut scene = Scene::new("rtsp://192.0.2.7/door", Some(Way::Tcp), Duration::from_secs(20));
+    scene.plays(TCP);
+    scene.told();
+    let elsewhere = "REDIRECT * RTSP/1.0\r\nCSeq: 9\r\nSession: abc\r\nLocation: rtsp://192.0.2.8/door\r\n\r\n";
+    let conn = scene.conn();
+    scene.watch.tcp(scene.now, conn, elsewhere.as_bytes(), &scene.pool);
+    scene.settle();
+    assert!(scene.watch.is_lost() && scene.conns == 2);
+    for _ in 0..60 {
+        let conn = scene.conn();
+        scene.watch.unreachable(scene.now, conn, "nobody there".to_owned());
+        scene.settle();
+        scene.pass(Duration::from_secs(1));
+    }
+    assert_eq!(scene.told().last().map(String::as_str), Some("ended: nobody there"), "patience ends there, too");
+}
+
+#[test]
+fn nobody_is_sent_around_for_ever_by_a_packet_each_time() {
+    let mut scene = Scene::new("rtsp://192.0.2.7/door", Some(Way::Tcp), Duration::MAX);
+    for _ in 0..4 {
+        scene.said.clear();
+        scene.plays(TCP);
+        let conn = scene.conn();
+        let again = "REDIRECT * RTSP/1.0\r\nCSeq: 9\r\nSession: abc\r\nLocation: /door\r\n\r\n";
+        scene.watch.tcp(scene.now, conn, again.as_bytes(), &scene.pool);
+        scene.settle();
+    }
+    assert!(scene.told().iter().any(|word| word.starts_with("lost: the camera sends us from one address to the next")));
+    assert_eq!(scene.conns, 4);
+}
+
+#[test]
 fn a_refused_password_is_not_tried_again_and_again() {
     let wrong = |scene: &mut Scene| {
         scene.reach();

@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 
 use super::{Burst, interleave};
-use crate::rtp::header;
+use crate::rtp::header::{self, Header};
 use crate::rtp::ids::{ExtSeq, SeqNo, Ssrc};
 use crate::srtp::ReplayWindow;
 use crate::srtp::aes_cm::{MasterKey, Opener, Sealer, rtcp_index};
@@ -94,7 +94,9 @@ impl Sealed {
         let start = out.len();
         out.extend_from_slice(packet);
         out[start + 2..start + 4].copy_from_slice(&number.seq().0.to_be_bytes());
-        self.sealer.seal_rtp(out, start, header::LEN, self.ssrc, number);
+        // An extension belongs to what stays legible. RFC 3711 §3.1.
+        let head = Header::parse(packet).map_or(header::LEN, |(_, len)| len);
+        self.sealer.seal_rtp(out, start, head, self.ssrc, number);
         (self.next, self.at) = (number.next(), Some(SeqNo(seq.0.wrapping_add(1))));
     }
 
@@ -141,7 +143,7 @@ mod tests {
 
     use super::super::tests::{SOURCE, burst, frame, stream};
     use super::*;
-    use crate::rtp::header::Header;
+    use crate::rtp::extension::Extension;
     use crate::srtp::aes_cm::{RTCP_OVERHEAD, TAG};
 
     fn key(n: u8) -> MasterKey {
@@ -189,6 +191,17 @@ mod tests {
         }
         assert_eq!(out.len(), 2 * segment + 12 + 50 + TAG);
         assert_eq!(sealed.number(SeqNo(burst.seq.0.wrapping_add(4))), ExtSeq(11), "the one after the next");
+    }
+
+    #[test]
+    fn an_extension_stays_legible() {
+        let (mut frame, words) = (frame(&[100], 0), bytes::Bytes::from_static(&[1, 2, 3, 4, 5, 6, 7, 8]));
+        frame.payloads[0].extension = Some(Extension { profile: 0xffd8, words: words.clone() });
+        let (mut stream, mut burst, mut out) = (stream(), Burst::default(), Vec::new());
+        stream.fill(&frame, &mut burst);
+        sealed(7).datagrams(&burst, 0, 1, &mut out);
+        assert_eq!(header::extension(&out), Some(Extension { profile: 0xffd8, words }), "RFC 3711 §3.1");
+        assert_eq!(Receiver::new().take(&out).2, vec![0; 100]);
     }
 
     #[test]
