@@ -16,6 +16,7 @@ mod output;
 mod outside;
 mod players;
 mod publish;
+mod remote;
 mod run;
 mod tools;
 mod words;
@@ -53,7 +54,7 @@ use self::hook::Hook;
 use self::media::Media;
 use self::output::{Screen, Style};
 use self::players::{Offer, PlayersError};
-use self::publish::PublishError;
+use self::remote::RemoteError;
 use self::run::{Goal, Manner, Wires};
 use crate::blocked::BlockedError;
 use crate::contacts::ContactsError;
@@ -110,8 +111,8 @@ enum Failure {
     Players(#[from] PlayersError),
     #[error(transparent)]
     Camera(#[from] CameraError),
-    #[error(transparent)]
-    Publish(#[from] PublishError),
+    #[error("--publish: {0}")]
+    Publish(RemoteError),
     #[error(transparent)]
     Device(#[from] DeviceError),
     #[error(transparent)]
@@ -142,10 +143,8 @@ impl Failure {
             Self::Profile(ProfileError::Blocked(
                 BlockedError::Already(_) | BlockedError::Unknown(_) | BlockedError::Full,
             )) => Exit::Usage,
-            Self::Camera(CameraError::Passwords(_) | CameraError::Tls(_)) => Exit::Failed,
-            Self::Camera(_) => Exit::Usage,
-            Self::Publish(PublishError::Passwords(_) | PublishError::Tls(_)) => Exit::Failed,
-            Self::Publish(_) => Exit::Usage,
+            Self::Camera(CameraError::Remote(error)) | Self::Publish(error) if error.is_ours() => Exit::Failed,
+            Self::Camera(_) | Self::Publish(_) => Exit::Usage,
             Self::Device(_) => Exit::Device,
             Self::Profile(_) | Self::Players(_) | Self::Engine(_) | Self::Randomness(_) => Exit::Failed,
             Self::Runtime(_) | Self::Pages { .. } | Self::Metrics { .. } => Exit::Failed,
@@ -216,6 +215,7 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
             let setup = Setup::one_way(&args.network, args.network.address(false), &args.running, admission);
             if camera::is_address(&args.address) {
                 let order = camera::order(&args.address, &args.cameras)?;
+                camera::warning(&args.address, &args.cameras).into_iter().for_each(|warning| screen.error(warning));
                 let setup = Setup { reconnect: args.network.reconnect.unwrap_or(Duration::MAX), ..setup };
                 return converse(Goal::Camera { order, glance }, identity, book, media, setup, screen);
             }
@@ -264,7 +264,7 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
             let admission = Admission { max_viewers, ..admission(&book, auto, false, true) };
             let hook = args.on_viewer.clone().map(Hook::new);
             let players = players::grant(&args.players, book.profile())?;
-            let publish = publish::order(&args.publish)?;
+            let publish = publish::order(&args.publish).map_err(Failure::Publish)?;
             let (video, audio) =
                 (media.sources.video != VideoSourceSpec::None, media.sources.audio != AudioSourceSpec::None);
             if publish.as_ref().is_some_and(|publish| publish.is_empty(video, audio)) {

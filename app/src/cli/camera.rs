@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use visavis_session::auth::{ChallengeError, Credentials};
-use visavis_session::camera::{CameraUrl, Reason, UrlError, Way};
+use visavis_session::camera::{Reason, Way};
 
 use super::args::{Cameras, Transport};
-use super::players::{PlayersError, login, read_passwords};
+use super::remote::{Options, Reached, Remote, RemoteError};
 use super::words::{self, sentence};
 use crate::engine::snapshot::Snapshot;
-use crate::engine::tls::{TlsError, Trust};
+use crate::engine::tls::TlsError;
 use crate::engine::watch::{Loss, Order, Seen};
 use crate::exit::Exit;
 
@@ -20,17 +19,7 @@ const CEILING: Duration = Duration::from_millis(400);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CameraError {
     #[error(transparent)]
-    Url(#[from] UrlError),
-    #[error("the address has a password, and there is a --password-file as well; leave one of them out")]
-    TwoPasswords,
-    #[error(transparent)]
-    Passwords(#[from] PlayersError),
-    #[error("--password-file: {0}")]
-    Credentials(ChallengeError),
-    #[error("--password-file: write one line NAME:PASSWORD")]
-    NoPassword,
-    #[error(transparent)]
-    Tls(#[from] TlsError),
+    Remote(#[from] RemoteError),
     #[error("{0} is for addresses of cameras, which begin with rtsp:// or rtsps://")]
     NoCamera(&'static str),
 }
@@ -41,25 +30,24 @@ pub(crate) fn is_address(text: &str) -> bool {
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("rtsp") || scheme.eq_ignore_ascii_case("rtsps"))
 }
 
+const OPTIONS: Options =
+    Options { password_file: "--password-file", fingerprint: "--fingerprint", insecure: "--insecure" };
+
+/// What the arguments say of the server that it is.
+fn remote<'a>(address: &'a str, args: &'a Cameras) -> Remote<'a> {
+    let (fingerprint, insecure) = (args.fingerprint, args.insecure);
+    Remote { address, password_file: args.password_file.as_deref(), fingerprint, insecure, options: OPTIONS }
+}
+
+/// What a person should think about before it is watched.
+pub(crate) fn warning(address: &str, args: &Cameras) -> Option<&'static str> {
+    let shown = "other users of this machine can see the password in the address: use --password-file";
+    remote(address, args).shows_password().then_some(shown)
+}
+
 /// Which camera, and how.
 pub(crate) fn order(address: &str, args: &Cameras) -> Result<Order, CameraError> {
-    let (url, credentials) = CameraUrl::parse(address)?;
-    let credentials = match (&args.password_file, credentials) {
-        (Some(_), Some(_)) => return Err(CameraError::TwoPasswords),
-        (Some(path), None) => {
-            let text = read_passwords("--password-file", path)?;
-            let (name, password) = login(&text).ok_or(CameraError::NoPassword)?;
-            Some(Credentials::new(name.to_owned(), password.to_owned()).map_err(CameraError::Credentials)?)
-        }
-        (None, credentials) => credentials,
-    };
-    let trust = match args.fingerprint {
-        Some(hash) => Trust::Certificate(hash),
-        None if args.insecure => Trust::Anyone,
-        None => Trust::Authorities,
-    };
-    // A machine without authorities can watch what is in the clear.
-    let tls = if url.is_secure() { Some(trust.config()?) } else { trust.config().ok() };
+    let Reached { url, credentials, tls } = remote(address, args).reach()?;
     let way = args.transport.map(|transport| match transport {
         Transport::Udp => Way::Udp,
         Transport::Tcp => Way::Tcp,

@@ -2,59 +2,40 @@
 
 use std::time::Duration;
 
-use visavis_session::auth::{ChallengeError, Credentials};
-use visavis_session::publish::{CameraUrl, UrlError, Way};
+use visavis_session::publish::Way;
 
 use super::args::{Publish as Args, PublishTransport};
-use super::players::{PlayersError, login, read_passwords};
+use super::remote::{Options, Reached, Remote, RemoteError};
 use super::words::{self, sentence};
 use crate::engine::players::{Publish, Published, Scope, Stage, Trouble};
-use crate::engine::tls::{TlsError, Trust};
+use crate::engine::tls::TlsError;
 
-/// Why nothing can be pushed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PublishError {
-    #[error("--publish: {0}")]
-    Url(#[from] UrlError),
-    #[error("the address of --publish has a password, and there is a --publish-password-file; leave one of them out")]
-    TwoPasswords,
-    #[error(transparent)]
-    Passwords(#[from] PlayersError),
-    #[error("--publish-password-file: {0}")]
-    Credentials(ChallengeError),
-    #[error("--publish-password-file: write one line NAME:PASSWORD")]
-    NoPassword,
-    #[error(transparent)]
-    Tls(#[from] TlsError),
+const OPTIONS: Options = Options {
+    password_file: "--publish-password-file",
+    fingerprint: "--publish-fingerprint",
+    insecure: "--publish-insecure",
+};
+
+/// What the arguments say of the server.
+fn remote(args: &Args) -> Option<Remote<'_>> {
+    Some(Remote {
+        address: args.publish.as_deref()?,
+        password_file: args.publish_password_file.as_deref(),
+        fingerprint: args.publish_fingerprint,
+        insecure: args.publish_insecure,
+        options: OPTIONS,
+    })
 }
 
 /// Whether the address itself has a password, for whoever looks at the arguments of this program.
 pub(crate) fn shows_password(args: &Args) -> bool {
-    let authority = |url: &str| url.split_once("://").map(|(_, rest)| rest.to_owned());
-    let address = args.publish.as_deref().and_then(authority).unwrap_or_default();
-    address.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+    remote(args).is_some_and(|remote| remote.shows_password())
 }
 
 /// Which server, and how.
-pub(crate) fn order(args: &Args) -> Result<Option<Publish>, PublishError> {
-    let Some(address) = &args.publish else { return Ok(None) };
-    let (url, named) = CameraUrl::parse(address)?;
-    let credentials = match &args.publish_password_file {
-        Some(_) if shows_password(args) => return Err(PublishError::TwoPasswords),
-        Some(path) => {
-            let text = read_passwords("--publish-password-file", path)?;
-            let (name, password) = login(&text).ok_or(PublishError::NoPassword)?;
-            Some(Credentials::new(name.to_owned(), password.to_owned()).map_err(PublishError::Credentials)?)
-        }
-        None => named,
-    };
-    let trust = match args.publish_fingerprint {
-        Some(hash) => Trust::Certificate(hash),
-        None if args.publish_insecure => Trust::Anyone,
-        None => Trust::Authorities,
-    };
-    // A machine without authorities can push what is in the clear.
-    let tls = if url.is_secure() { Some(trust.config()?) } else { trust.config().ok() };
+pub(crate) fn order(args: &Args) -> Result<Option<Publish>, RemoteError> {
+    let Some(remote) = remote(args) else { return Ok(None) };
+    let Reached { url, credentials, tls } = remote.reach()?;
     let way = match args.publish_transport {
         PublishTransport::Tcp => Way::Tcp,
         PublishTransport::Udp => Way::Udp,
@@ -142,7 +123,7 @@ mod tests {
             let words = ["visavis", "stream"].into_iter().chain(wrong.iter().copied());
             assert!(Cli::try_parse_from(words).is_err(), "{wrong:?}");
         }
-        assert!(matches!(super::order(&args(&["--publish", "http://a/b"])), Err(PublishError::Url(UrlError::Scheme))));
+        assert!(matches!(super::order(&args(&["--publish", "http://a/b"])), Err(RemoteError::Url(_))));
     }
 
     #[cfg(unix)]
@@ -161,11 +142,9 @@ mod tests {
         let order = |url: &str| order(&with(url));
         assert!(order("rtsp://media.example/door").expect("one").expect("one").credentials.is_some());
         assert!(order("rtsp://ana@media.example/door").is_ok(), "the name alone is no secret");
-        assert!(matches!(order("rtsp://ana:x@media.example/door"), Err(PublishError::TwoPasswords)));
+        assert!(matches!(order("rtsp://ana:x@media.example/door"), Err(RemoteError::TwoPasswords(_))));
         std::fs::write(&path, "ana\n").expect("written");
-        assert!(matches!(order("rtsp://media.example/door"), Err(PublishError::NoPassword)));
-        assert!(shows_password(&args(&["--publish", "rtsp://ana:p@ss@a/b"])));
-        assert!(!shows_password(&args(&["--publish", "rtsp://ana@a/b:c"])));
+        assert!(matches!(order("rtsp://media.example/door"), Err(RemoteError::NoPassword(_))));
     }
 
     #[test]
