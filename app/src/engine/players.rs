@@ -348,6 +348,8 @@ impl Players {
         let leave = Leave {
             clear: self.grant.covers_clear(Scope::of(viewer.remote.ip(), &self.attached)),
             room: others + self.others < self.max_viewers && self.until.is_none_or(|until| now < until),
+            // Nobody is granted that.
+            talk: false,
         };
         let before = viewer.player.refused();
         viewer.player.message(now, &mut self.rng, self.guard.as_mut(), leave, message);
@@ -432,6 +434,7 @@ impl Players {
                     }
                 }
                 Wish::Pause => viewer.pause(now),
+                Wish::SetupTalk { .. } | Wish::LeaveTalk => {}
                 Wish::Leave(kind) => {
                     let left = viewer.leave(kind);
                     self.forget(conn, left.map(|track| track.transport));
