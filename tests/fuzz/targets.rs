@@ -89,8 +89,9 @@ fn address(data: &[u8]) {
 fn player(data: &[u8]) {
     let (now, mut rng) = (clock::now(), rng());
     let users = Users::parse("ana:secret\n").expect("users");
-    let program = Program::new("door".to_owned(), true, true, &mut rng);
-    let program = Arc::new(Program { talk_back: true, ..program });
+    let mut program = Program::new("door".to_owned(), true, true, &mut rng);
+    program.talk_back = true;
+    let program = Arc::new(program);
     let guard = Guard::new(users, now, &mut rng);
     for (mut guard, secure) in [(None, false), (None, true), (Some(guard), true)] {
         let ports = Ports { rtp: 8554, rtcp: 8555 };

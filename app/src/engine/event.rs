@@ -16,8 +16,8 @@ use super::players::Watching;
 use super::watch::{Loss, Seen};
 
 /// One thing that happened. At most 256 wait; beyond that the oldest of those goes first that a peer can cause at will:
-/// [`Event::Notice`], [`Event::Recording`], [`Event::PlayerJoined`], [`Event::PlayerLeft`], [`Event::CameraPlays`] and
-/// [`Event::CameraLost`].
+/// [`Event::Notice`], [`Event::Recording`], [`Event::PlayerJoined`], [`Event::PlayerLeft`], [`Event::TalkStarted`],
+/// [`Event::TalkEnded`], [`Event::CameraPlays`] and [`Event::CameraLost`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -139,6 +139,18 @@ pub enum Event {
         player: Watching,
         /// Why.
         reason: Reason,
+    },
+    /// A plain player that watches talks to us.
+    TalkStarted {
+        /// What is known of it.
+        player: Watching,
+    },
+    /// It does not any more.
+    TalkEnded {
+        /// What is known of it.
+        player: Watching,
+        /// From its first sound to its last.
+        duration: Duration,
     },
     /// A camera that we watch plays.
     CameraPlays {

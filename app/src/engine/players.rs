@@ -6,6 +6,7 @@ mod copies;
 mod grant;
 mod media;
 mod outflow;
+mod talk;
 mod viewer;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -27,9 +28,10 @@ use visavis_session::player::{Event as Wish, Known, Leave, Place, Player, Ports,
 
 pub use self::grant::{Grant, Scope};
 use self::outflow::Outflow;
+use self::talk::Floor;
 use self::viewer::{Flow, STALL_LIMIT, Viewer};
 use super::formats::Formats;
-use super::peer::{ConnId, Destination};
+use super::peer::{ConnId, Destination, MediaOutput};
 use super::snapshot::Served;
 use super::tls::Tls;
 
@@ -52,6 +54,12 @@ pub(super) enum Happening {
     Joined(Watching),
     /// Somebody does not any more.
     Left(Watching, Reason),
+    /// Somebody's voice, for the loudspeaker.
+    Talk(MediaOutput),
+    /// Somebody talks to us.
+    TalkStarted(Watching),
+    /// It does not any more, after so long.
+    TalkEnded(Watching, Duration),
     /// Nobody is let in from now on: the time of the grant is over.
     Expired,
 }
@@ -73,6 +81,8 @@ pub struct Watching {
     pub secure: bool,
     /// Whether each packet is sealed by itself.
     pub srtp: bool,
+    /// Whether it talks to us.
+    pub talks: bool,
     /// How long it has been watching.
     pub connected_for: Duration,
     /// Pictures that it did not read fast enough for.
@@ -114,6 +124,8 @@ pub(super) struct Players {
     /// Until when each format is encoded that nobody needs any more, by codec.
     lingering: [Option<Instant>; Codec::COUNT],
     formats: Formats,
+    /// Who talks back, or may be about to.
+    floor: Option<Floor>,
     /// When the bucket of [`NEWS`] will be full.
     news: Option<Instant>,
     served: Served,
@@ -130,7 +142,8 @@ impl Players {
         clock: WallClock,
         mut rng: ChaCha20Rng,
     ) -> Self {
-        let program = Program::new(grant.name.clone(), video, audio, &mut rng);
+        let mut program = Program::new(grant.name.clone(), video, audio, &mut rng);
+        program.talk_back = grant.talk_back;
         let outflow = Outflow::new(&program, clock, &mut rng);
         Self {
             guard: grant.users.clone().map(|users| Guard::new(users, now, &mut rng)),
@@ -156,6 +169,7 @@ impl Players {
             key_due: None,
             lingering: [None; Codec::COUNT],
             formats: Formats::NONE,
+            floor: None,
             news: None,
             served: Served::default(),
             happenings: VecDeque::new(),
@@ -229,7 +243,7 @@ impl Players {
 
     /// All that watch.
     pub(super) fn list(&self, now: Instant) -> Vec<Watching> {
-        self.viewers.values().filter_map(|viewer| watching(viewer, now)).collect()
+        self.viewers.iter().filter_map(|(conn, viewer)| watching(viewer, now, self.is_heard(*conn))).collect()
     }
 
     /// Somebody connected who is no visavis: `framer` has what is left of what was read, after `first`, which is its first message, or
@@ -322,6 +336,8 @@ impl Players {
                     self.message(now, conn, &message);
                 }
                 Ok(Some(Frame::Media { channel, packet })) => {
+                    let Some(packet) = self.talks_on(now, conn, channel, packet) else { continue };
+                    let Some(viewer) = self.viewers.get(&conn) else { break };
                     let codec = viewer.tracks().find(|track| match track.transport {
                         Transport::Interleaved { rtp, rtcp } => channel == rtp || channel == rtcp,
                         Transport::Udp { .. } => false,
@@ -344,12 +360,12 @@ impl Players {
 
     fn message(&mut self, now: Instant, conn: ConnId, message: &[u8]) {
         let others = self.viewers.iter().filter(|(other, viewer)| **other != conn && viewer.has_place()).count();
+        let talk = self.may_talk(now, conn);
         let Some(viewer) = self.viewers.get_mut(&conn) else { return };
         let leave = Leave {
             clear: self.grant.covers_clear(Scope::of(viewer.remote.ip(), &self.attached)),
             room: others + self.others < self.max_viewers && self.until.is_none_or(|until| now < until),
-            // Nobody is granted that.
-            talk: false,
+            talk,
         };
         let before = viewer.player.refused();
         viewer.player.message(now, &mut self.rng, self.guard.as_mut(), leave, message);
@@ -375,7 +391,7 @@ impl Players {
     pub(super) fn datagram(&mut self, now: Instant, from: SocketAddr, packet: &[u8]) -> bool {
         let Some(conn) = self.sources.get(&from).copied() else { return false };
         let codecs: Vec<_> = self.viewers.get(&conn).iter().flat_map(|v| v.tracks()).map(|track| track.codec).collect();
-        let mut any = false;
+        let mut any = self.talks_from(now, conn, from, packet);
         for codec in codecs {
             any |= self.heard(now, conn, codec, packet);
         }
@@ -416,25 +432,28 @@ impl Players {
                     viewer.set_up(now, codec, transport);
                     let ssrc = self.program.ssrc(codec);
                     viewer.copies.set_up(codec.kind(), ssrc, keys.as_ref(), self.rng.next_u32());
-                    let sources: Vec<_> = viewer.sources(transport).collect();
                     self.forget(conn, before.map(|track| track.transport));
-                    for source in sources {
-                        // Who has a port keeps it: two cannot, and the first is believed.
-                        self.sources.entry(source).or_insert(conn);
-                    }
+                    self.claim(conn, transport);
                 }
-                Wish::Play if viewer.tracks().any(|track| track.flow == Flow::On) => {
+                Wish::SetupTalk { codec, transport } => self.set_up_talk(now, conn, codec, transport),
+                // What only talks waits for nothing.
+                Wish::Play if viewer.flows() || viewer.tracks().next().is_none() => {
+                    viewer.open_talk();
                     viewer.turn(|flow| flow == Flow::Off, Flow::Waiting);
                     self.begin(now, conn, None);
                 }
                 Wish::Play => {
+                    viewer.open_talk();
                     viewer.play();
                     if viewer.track(Codec::H264).is_some() {
                         self.want_key(now);
                     }
                 }
-                Wish::Pause => viewer.pause(now),
-                Wish::SetupTalk { .. } | Wish::LeaveTalk => {}
+                Wish::Pause => {
+                    viewer.pause(now);
+                    self.pause_talk(now, conn);
+                }
+                Wish::LeaveTalk => self.leave_talk(now, conn),
                 Wish::Leave(kind) => {
                     let left = viewer.leave(kind);
                     self.forget(conn, left.map(|track| track.transport));
@@ -450,6 +469,13 @@ impl Players {
         self.update_formats(now);
     }
 
+    fn claim(&mut self, conn: ConnId, transport: Transport) {
+        for source in self.viewers.get(&conn).into_iter().flat_map(|viewer| viewer.sources(transport)) {
+            // Who has a port keeps it: two cannot, and the first is believed.
+            self.sources.entry(source).or_insert(conn);
+        }
+    }
+
     fn forget(&mut self, conn: ConnId, transport: Option<Transport>) {
         if let (Some(viewer), Some(transport)) = (self.viewers.get(&conn), transport) {
             let gone: Vec<_> = viewer.sources(transport).collect();
@@ -458,6 +484,7 @@ impl Players {
     }
 
     fn over(&mut self, now: Instant, conn: ConnId, reason: Reason) {
+        self.hush(now, conn);
         for codec in
             self.viewers.get(&conn).iter().flat_map(|viewer| viewer.tracks()).map(|t| t.codec).collect::<Vec<_>>()
         {
@@ -466,7 +493,7 @@ impl Players {
             self.report_to(conn, codec, bye);
         }
         let Some(viewer) = self.viewers.get(&conn) else { return };
-        if let Some(watching) = watching(viewer, now).filter(|_| viewer.told) {
+        if let Some(watching) = watching(viewer, now, false).filter(|_| viewer.told) {
             self.happenings.push_back(Happening::Left(watching, reason));
         }
         self.sources.retain(|_, owner| *owner != conn);
@@ -501,7 +528,8 @@ impl Players {
         let viewers = self.viewers.values().filter_map(Viewer::poll_timeout).min();
         let until = self.until.filter(|_| !self.expired);
         let lingering = self.lingering.iter().flatten().min().copied();
-        let all = [self.outflow.poll_timeout(), viewers, until, self.report_at, self.key_due, lingering];
+        let floor = self.floor.as_ref().map(|floor| floor.until);
+        let all = [self.outflow.poll_timeout(), viewers, until, self.report_at, self.key_due, lingering, floor];
         all.into_iter().flatten().min()
     }
 
@@ -538,6 +566,9 @@ impl Players {
         if self.report_at.is_some_and(|at| at <= now) {
             self.report_to_all(now);
         }
+        if self.floor.as_ref().is_some_and(|floor| floor.until <= now) {
+            self.hush_anybody(now);
+        }
         if self.key_due.take_if(|due| *due <= now).is_some() {
             self.want_key(now);
         }
@@ -558,7 +589,7 @@ impl Players {
 }
 
 /// How it stands with one that watches.
-fn watching(viewer: &Viewer, now: Instant) -> Option<Watching> {
+fn watching(viewer: &Viewer, now: Instant, talks: bool) -> Option<Watching> {
     let since = viewer.watching_since?;
     Some(Watching {
         address: viewer.remote,
@@ -568,9 +599,10 @@ fn watching(viewer: &Viewer, now: Instant) -> Option<Watching> {
             .into_iter()
             .filter_map(|kind| viewer.tracks().find(|track| track.codec.kind() == kind).map(|track| track.codec))
             .collect(),
-        interleaved: viewer.tracks().any(|track| matches!(track.transport, Transport::Interleaved { .. })),
+        interleaved: viewer.ways().any(|way| matches!(way, Transport::Interleaved { .. })),
         secure: viewer.tls.is_some(),
         srtp: viewer.tracks().any(|track| viewer.copies.has(track.codec.kind())),
+        talks,
         connected_for: now.saturating_duration_since(since),
         skipped: viewer.skipped,
         loss: viewer.loss,

@@ -11,6 +11,7 @@ use crate::engine::clock;
 
 mod carried;
 mod sealed;
+mod talk;
 
 const UDP: &str = "RTP/AVP;unicast;client_port=5000-5001";
 const TCP: &str = "RTP/AVP/TCP;unicast;interleaved=0-1";
@@ -39,7 +40,15 @@ fn place(conn: u64) -> SocketAddr {
 }
 
 fn granted() -> Grant {
-    Grant { from: Scope::Lan, users: None, in_clear: false, lasts: None, name: "door".to_owned(), tls: None }
+    Grant {
+        from: Scope::Lan,
+        users: None,
+        in_clear: false,
+        talk_back: false,
+        lasts: None,
+        name: "door".to_owned(),
+        tls: None,
+    }
 }
 
 impl Scene {
