@@ -8,6 +8,7 @@ mod media;
 mod outflow;
 mod talk;
 mod viewer;
+mod watching;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -21,7 +22,7 @@ use visavis_net::buf::Pool;
 use visavis_net::carrier::tcp_udp::{Frame, Framer};
 use visavis_net::io::interfaces::Network;
 use visavis_net::quota::Block;
-use visavis_net::rtp::codec::{Codec, MediaKind};
+use visavis_net::rtp::codec::Codec;
 use visavis_net::rtp::time::WallClock;
 use visavis_session::auth::Guard;
 use visavis_session::player::{Event as Wish, Known, Leave, Place, Player, Ports, Program, Reason, Transport};
@@ -30,6 +31,8 @@ pub use self::grant::{Grant, Scope};
 use self::outflow::Outflow;
 use self::talk::Floor;
 use self::viewer::{Flow, STALL_LIMIT, Viewer};
+pub use self::watching::Watching;
+use self::watching::watching;
 use super::formats::Formats;
 use super::peer::{ConnId, Destination, MediaOutput};
 use super::snapshot::Served;
@@ -62,33 +65,6 @@ pub(super) enum Happening {
     TalkEnded(Watching, Duration),
     /// Nobody is let in from now on: the time of the grant is over.
     Expired,
-}
-
-/// A player that watches.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Watching {
-    /// Where it is.
-    pub address: SocketAddr,
-    /// The name it gave, if names are asked for.
-    pub user: Option<String>,
-    /// What it calls itself.
-    pub agent: Option<String>,
-    /// Its formats, pictures first.
-    pub formats: Vec<Codec>,
-    /// Whether packets take the connection, and not datagrams.
-    pub interleaved: bool,
-    /// Whether the connection is over TLS.
-    pub secure: bool,
-    /// Whether each packet is sealed by itself.
-    pub srtp: bool,
-    /// Whether it talks to us.
-    pub talks: bool,
-    /// How long it has been watching.
-    pub connected_for: Duration,
-    /// Pictures that it did not read fast enough for.
-    pub skipped: u64,
-    /// Part of its packets that were lost lately, as it says, 0 to 1.
-    pub loss: f32,
 }
 
 pub(super) struct Players {
@@ -586,27 +562,6 @@ impl Players {
     pub(super) fn poll(&mut self) -> Option<Happening> {
         self.happenings.pop_front()
     }
-}
-
-/// How it stands with one that watches.
-fn watching(viewer: &Viewer, now: Instant, talks: bool) -> Option<Watching> {
-    let since = viewer.watching_since?;
-    Some(Watching {
-        address: viewer.remote,
-        user: viewer.player.user().map(str::to_owned),
-        agent: viewer.player.agent().map(str::to_owned),
-        formats: [MediaKind::Video, MediaKind::Audio]
-            .into_iter()
-            .filter_map(|kind| viewer.tracks().find(|track| track.codec.kind() == kind).map(|track| track.codec))
-            .collect(),
-        interleaved: viewer.ways().any(|way| matches!(way, Transport::Interleaved { .. })),
-        secure: viewer.tls.is_some(),
-        srtp: viewer.tracks().any(|track| viewer.copies.has(track.codec.kind())),
-        talks,
-        connected_for: now.saturating_duration_since(since),
-        skipped: viewer.skipped,
-        loss: viewer.loss,
-    })
 }
 
 #[cfg(test)]

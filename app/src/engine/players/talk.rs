@@ -143,16 +143,17 @@ impl Players {
 
     /// A packet of a player's voice: it is heard if it may talk, and nobody else does.
     fn talks(&mut self, now: Instant, conn: ConnId, packet: PacketBuf) {
-        if !self.may_talk(now, conn) {
-            return;
-        }
+        let heard = self.may_talk(now, conn);
         let Some(viewer) = self.viewers.get_mut(&conn).filter(|viewer| viewer.watching_since.is_some()) else { return };
         let Some(talk) = viewer.talk.as_mut().filter(|talk| talk.open) else { return };
+        viewer.player.alive(now);
+        if !heard {
+            return;
+        }
         let arrival = match talk.receiver.rtp(now, packet) {
             Ok(arrival) => arrival,
             Err(error) => return tracing::trace!(%error, "packet of a player's voice refused"),
         };
-        viewer.player.alive(now);
         if !self.is_heard(conn) {
             self.begin_voice(now, conn);
         }
@@ -173,7 +174,7 @@ impl Players {
 
     fn begin_voice(&mut self, now: Instant, conn: ConnId) {
         // Whoever had the floor has let it go.
-        if !self.floor.as_ref().is_some_and(|floor| floor.conn == conn) {
+        if self.floor.as_ref().is_none_or(|floor| floor.conn != conn) {
             self.hush_anybody(now);
         }
         let after = NEWS.take(self.news, now);
