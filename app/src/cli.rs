@@ -259,7 +259,7 @@ fn perform(cli: Cli, screen: &Screen) -> Result<Exit, Failure> {
                 }
                 Auto::Nobody | Auto::Contacts | Auto::Listed(_) => {}
             }
-            let media = Media::stream(&args.sending);
+            let media = Media::stream(&args.sending, args.players.talk_back.then_some(&args.players.audio_out));
             let max_viewers = args.viewers.map_or(usize::MAX, usize::from);
             let admission = Admission { max_viewers, ..admission(&book, auto, false, true) };
             let hook = args.on_viewer.clone().map(Hook::new);

@@ -8,6 +8,7 @@ pub(crate) mod description;
 mod head;
 mod keys;
 mod session;
+mod talk;
 mod target;
 mod transport;
 mod types;
@@ -25,6 +26,7 @@ use self::head::{Head, is_of_another_version};
 use self::keys::Keying;
 pub use self::keys::Keys;
 use self::session::{Session, Track};
+use self::talk::TALK;
 pub use self::target::Choice;
 use self::target::Target;
 pub(crate) use self::transport::pair;
@@ -60,7 +62,7 @@ struct Pending {
 
 #[derive(Debug)]
 enum Waiting {
-    Description { choice: Choice, base: String },
+    Description { choice: Choice, base: String, talk: bool },
     Pictures { base: String },
 }
 
@@ -239,9 +241,8 @@ impl Player {
         request: &Request<Vec<u8>>,
         head: &Head<'_>,
     ) -> Result<(), Refusal> {
-        if let Some(required) = head.get("Require").or_else(|| head.get("Proxy-Require")) {
-            // Features that we do not know. RFC 2326 §12.32.
-            return Err(Answer::new(StatusCode::OptionNotSupported).header("Unsupported", plain_text(required)).into());
+        if let Some(unsupported) = self.unsupported(Target::of(&self.program, request), head) {
+            return Err(Answer::new(StatusCode::OptionNotSupported).header("Unsupported", unsupported).into());
         }
         if !leave.clear && !self.place.secure {
             return Err(Answer::new(StatusCode::Forbidden).into());
@@ -304,15 +305,16 @@ impl Player {
                         self.keying(now, rng, codec.kind());
                     }
                 }
-                let what = Waiting::Description { choice, base: base(request) };
+                let what = Waiting::Description { choice, base: base(request), talk: talk::is_required(head) };
                 self.pending = Some(Pending { cseq, until: now + DESCRIBE_LIMIT, what });
                 self.events.push_back(Event::Describe(choice));
                 return None;
             }
-            (Method::Describe, Target::Track(..)) => Err(Answer::new(StatusCode::NotFound)),
+            (Method::Describe, Target::Track(..) | Target::Talk(_)) => Err(Answer::new(StatusCode::NotFound)),
             (Method::Setup, Target::Track(choice, kind)) => {
                 self.setup(now, rng, leave, head, Track { choice, kind, url: url(request) })
             }
+            (Method::Setup, Target::Talk(choice)) => self.setup_talk(rng, leave, head, choice),
             (Method::Setup, Target::Whole(choice)) => match only(choice) {
                 Some(kind) => self.setup(now, rng, leave, head, Track { choice, kind, url: url(request) }),
                 None => Err(Answer::new(StatusCode::AggregateOperationNotAllowed)),
@@ -460,6 +462,7 @@ fn base_of(request: &Request<Vec<u8>>, target: Target) -> String {
     let base = base(request);
     let name = match target {
         Target::Track(_, kind) => format!("{}/", track(kind)),
+        Target::Talk(_) => format!("{TALK}/"),
         Target::Whole(_) | Target::Server | Target::Nothing => return base,
     };
     base.strip_suffix(&name).map_or_else(|| base.clone(), str::to_owned)

@@ -161,7 +161,7 @@ impl Publisher {
     pub fn describe(&mut self, now: Instant, known: &Known) {
         if self.describing.take().is_some() {
             self.description =
-                description::write(self.config.choice, known, self.session_id, self.url.is_v6(), |_| None);
+                description::write(self.config.choice, known, self.session_id, self.url.is_v6(), false, |_| None);
             self.ask(now, Step::Announce, false);
         }
     }

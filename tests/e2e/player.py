@@ -237,7 +237,7 @@ class Server:
     """A visavis that streams, and its steady viewer."""
 
     def __init__(self, folder, name, port, *options, login=False, steady=True):
-        self.port, self.steady = port, None
+        self.port, self.steady, self.events = port, None, f"{folder}/{name}.events"
         options = options if "--video" in options else ("--video", "synthetic:640x480@30", *options)
         program = ["visavis", "--json", "--profile", f"{folder}/{name}", "stream", "--port", str(port), "--audio", "synthetic"]
         program += ["--allow-players", "loopback", *options]

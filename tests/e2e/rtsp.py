@@ -246,6 +246,81 @@ def keys_that_cannot_be_used(server):
             yield f"{method} in the clear", [(403, False)], reply and (reply.status, "mikey" in reply.text.lower() + reply.body.decode().lower())
 
 
+BACK = "Require: www.onvif.org/ver20/backchannel"
+
+
+def voice(number, kind=0, size=160, channel=4):
+    packet = bytes([0x80, kind]) + number.to_bytes(2, "big") + (160 * number).to_bytes(4, "big") + b"talk" + b"\xff" * size
+    return b"$" + bytes([channel]) + len(packet).to_bytes(2, "big") + packet
+
+
+def told(server, event):
+    return open(server.events).read().count(f'"event":"{event}"')
+
+
+def talking_without_the_grant(server):
+    with Link(server.port) as link:
+        for method in ("DESCRIBE", "SETUP", "PLAY", "OPTIONS"):
+            reply = link.ask(method, "/talk" if method == "SETUP" else "", BACK, TCP)
+            yield method, [(551, "www.onvif.org/ver20/backchannel")], reply and (reply.status, reply.get("Unsupported"))
+        yield "SETUP without Require", [404], link.status("SETUP", "/talk", TCP)
+        yield "a player", [200], link.watch()
+        link.send(b"".join(voice(number) for number in range(50)))
+        yield "media", [True], link.flows()
+
+
+def talking_in_other_words(server):
+    with Link(server.port) as link:
+        for required, unsupported in {
+            "org.example.x": "org.example.x", BACK[9:] + ", org.example.x": "org.example.x", BACK[9:] + "s": BACK[9:] + "s", "": "",
+            BACK[9:].upper(): BACK[9:].upper(), "a," * 30: ", ".join("a" * 30)[:64], f"{BACK[9:]}\r\nRequire: org.example.y": "org.example.y",
+        }.items():  # fmt: skip
+            reply = link.ask("DESCRIBE", "", f"Require: {required}")
+            yield f"Require: {required}", [551], reply and reply.status
+            yield f"Unsupported for {required}", [unsupported.strip(", ")], reply and reply.get("Unsupported").strip(", ")
+        yield "not told unasked", [False], "sendonly" in link.ask("DESCRIBE").body.decode()
+        yield "told who asks", [True], "a=sendonly" in link.ask("DESCRIBE", "", BACK).body.decode()
+        yield "DESCRIBE of the way back", [404], link.status("DESCRIBE", "/talk", BACK)
+        yield "SETUP to record", [461], link.status("SETUP", "/talk", BACK, TCP + ";mode=record")
+        yield "SETUP without Transport", [400], link.status("SETUP", "/talk", BACK)
+    with Link(server.port, tls=True) as link:
+        yield "datagrams out of TLS", [461], link.status("SETUP", "/talk", BACK, UDP)
+        yield "where all is sealed", [551], link.status("DESCRIBE", "/srtp", BACK)
+
+
+def noise_in_place_of_a_voice(server):
+    way = TCP.replace("0-1", "4-5")
+    before = told(server, "talk-started")
+    with Link(server.port) as link:
+        yield "SETUP", [200], link.set_up()
+        yield "SETUP of the way back", [200], link.status("SETUP", "/talk", BACK, way)
+        link.send(b"".join(voice(number) for number in range(20)))
+        yield "PLAY", [200], link.status("PLAY", "", BACK)
+        link.send(b"".join(voice(number, kind=8) for number in range(20)))
+        link.send(b"".join(voice(number, size=size) for number, size in enumerate((1501, 9000, 65000))))
+        link.send(b"".join(b"$\x04\x00\x20" + bytes([0x40]) + os.urandom(31) for _ in range(200)))
+        link.send(b"$\x04\x00\x00" * 100 + b"$\x05\x00\x20" + os.urandom(32))
+        yield "media", [True], link.flows()
+        time.sleep(0.5)
+        yield "voices heard", [before], told(server, "talk-started")
+        link.send(b"".join(voice(number) for number in range(20)))
+        time.sleep(1)
+        yield "voices heard then", [before + 1], told(server, "talk-started")
+        yield "TEARDOWN", [200], link.status("TEARDOWN")
+
+
+def two_who_talk(server):
+    with Link(server.port) as ana, Link(server.port) as ben:
+        yield "the first", [200], ana.status("SETUP", "/talk", BACK, TCP)
+        yield "the second", [453], ben.status("SETUP", "/talk", BACK, TCP)
+        yield "the second watches", [200], ben.watch()
+        yield "PLAY", [200], ana.status("PLAY", "", BACK)
+        ana.send(b"".join(voice(number, channel=0) for number in range(20)))
+        yield "TEARDOWN", [200], ana.status("TEARDOWN", "/talk")
+    with Link(server.port) as ben:
+        yield "one after the first", [200], ben.status("SETUP", "/talk", BACK, TCP)
+
+
 def password_missing(server):
     with Link(server.port) as link:
         for method in ("DESCRIBE", "SETUP", "PLAY", "PAUSE", "TEARDOWN", "GET_PARAMETER", "SET_PARAMETER", "RECORD", "JUMP"):
@@ -356,9 +431,10 @@ FUNCTIONS = {
     "open": [],
     "other": [quiet, byte_by_byte, many_requests_at_once, session_of_another_connection, destination_of_a_third_party, tls_that_is_none,
               keys_that_cannot_be_used,
-              ports_of_the_server_itself, key_pictures_asked_for_without_end, wrong_again_and_again, answers_that_nobody_reads],
+              ports_of_the_server_itself, talking_without_the_grant, key_pictures_asked_for_without_end, wrong_again_and_again, answers_that_nobody_reads],
     "locked": [password_missing, password_wrong, nonce_again, basic_in_clear, passwords_guessed_at_speed],
     "full": [more_than_may_watch],
+    "intercom": [talking_in_other_words, noise_in_place_of_a_voice, two_who_talk],
     "alone": [connections_without_end],
 }  # fmt: skip
 
@@ -397,7 +473,8 @@ def main():
     with os.fdopen(os.open(f"{folder}/passwords", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
         file.write("ana:secret\n")
     small = ["--video", "synthetic:320x240@30"]
-    options = {"locked": ["--password-file", f"{folder}/passwords", *small], "full": ["--viewers", "1", *small], "other": small}
+    options = {"locked": ["--password-file", f"{folder}/passwords", *small], "full": ["--viewers", "1", *small], "other": small,
+               "intercom": ["--talk-back", "--audio-out", "none", *small]}
     servers, went = {}, []
 
     def lane(where):

@@ -89,6 +89,10 @@ pub(crate) fn event(event: &Event, contacts: &Contacts, outcome: Option<Exit>) -
         Event::PlayerLeft { player: watching, reason } => {
             player(json!({"event": "player-left", "reason": reason.to_string()}), watching)
         }
+        Event::TalkStarted { player: watching } => player(json!({"event": "talk-started"}), watching),
+        Event::TalkEnded { player: watching, duration } => {
+            player(json!({"event": "talk-ended", "duration_s": rounded(duration.as_secs_f64())}), watching)
+        }
         Event::CameraPlays { camera, after } => with_camera(
             json!({"event": "camera-plays", "after_s": after.map(|after| rounded(after.as_secs_f64()))}),
             camera,
@@ -195,6 +199,7 @@ fn player(mut value: Value, player: &Watching) -> Value {
     value["transport"] = json!(if player.interleaved { "tcp" } else { "udp" });
     value["secure"] = json!(player.secure);
     value["srtp"] = json!(player.srtp);
+    value["talks"] = json!(player.talks);
     value["skipped"] = json!(player.skipped);
     value["loss"] = json!(rounded(player.loss.into()));
     value["connected_s"] = json!(rounded(player.connected_for.as_secs_f64()));

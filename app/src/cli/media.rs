@@ -31,9 +31,14 @@ impl Media {
         Self::new(Some(&talk.sending), Some(&talk.receiving))
     }
 
-    /// Only there.
-    pub(crate) fn stream(sending: &Sending) -> Self {
-        Self::new(Some(sending), None)
+    /// Only there, but for what is said to us, if that is heard.
+    pub(crate) fn stream(sending: &Sending, voices: Option<&AudioSinkSpec>) -> Self {
+        let mut media = Self::new(Some(sending), None);
+        if let Some(voices) = voices {
+            media.sinks.audio = voices.clone();
+            media.chosen.extend(is_named(voices).then_some("audio-sink"));
+        }
+        media
     }
 
     /// Only here.
@@ -78,7 +83,7 @@ impl Media {
         let chosen = [
             ("audio-source", !matches!(sources.audio, AudioSourceSpec::None | AudioSourceSpec::Default)),
             ("video-source", !matches!(sources.video, VideoSourceSpec::None | VideoSourceSpec::Default)),
-            ("audio-sink", !matches!(sinks.audio, AudioSinkSpec::None | AudioSinkSpec::Default)),
+            ("audio-sink", is_named(&sinks.audio)),
             ("video-sink", !matches!(sinks.video, VideoSinkSpec::None)),
         ];
         let chosen = chosen.into_iter().filter_map(|(role, is)| is.then_some(role)).collect();
@@ -114,6 +119,10 @@ impl Media {
         }
         Ok(())
     }
+}
+
+fn is_named(spec: &AudioSinkSpec) -> bool {
+    !matches!(spec, AudioSinkSpec::None | AudioSinkSpec::Default)
 }
 
 fn check_folder(path: &Path) -> Result<(), DeviceError> {

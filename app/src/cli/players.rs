@@ -39,6 +39,7 @@ pub(crate) fn grant(args: &Args, profile: &Profile) -> Result<Option<Grant>, Pla
         from: from.into(),
         users,
         in_clear: args.players_in_clear,
+        talk_back: args.talk_back,
         lasts: args.players_for,
         name: args.path.clone(),
         tls: Some(certificate.tls()),
@@ -75,6 +76,7 @@ pub(crate) struct Offer {
     from: Scope,
     login: bool,
     in_clear: bool,
+    talk_back: bool,
     lasts: Option<std::time::Duration>,
     name: String,
 }
@@ -85,6 +87,7 @@ impl Offer {
             from: grant.from,
             login: grant.users.is_some(),
             in_clear: grant.in_clear,
+            talk_back: grant.talk_back,
             lasts: grant.lasts,
             name: grant.name.clone(),
         }
@@ -96,7 +99,9 @@ impl Offer {
             .then_some("whoever reaches this port can watch with a plain player: there is no --password-file");
         let clear = (self.from == Scope::Any && self.in_clear)
             .then_some("players on the Internet may watch without TLS: everybody on the way sees what they see");
-        open.into_iter().chain(clear).collect()
+        let talk = (self.talk_back && !self.login)
+            .then_some("whoever may watch may speak into this room: there is no --password-file");
+        open.into_iter().chain(clear).chain(talk).collect()
     }
 
     /// The URLs, the most useful first.
@@ -149,6 +154,9 @@ impl Offer {
             "  This is H.264 and Opus; /{0}/mjpeg, /{0}/pcmu and /{0}/silent are other formats.",
             self.name
         ));
+        if self.talk_back {
+            lines.push("  One at a time may talk back, with a player that knows ONVIF's back channel.".to_owned());
+        }
         lines
     }
 }
@@ -179,7 +187,9 @@ pub(crate) fn how(player: &Watching) -> String {
         (false, false, true) => "TCP",
         (false, false, false) => "UDP",
     };
-    format!("{} over {way}", formats.join(" and "))
+    // An intercom without a screen.
+    let what = if formats.is_empty() { "nothing but its own voice".to_owned() } else { formats.join(" and ") };
+    format!("{what} over {way}")
 }
 
 #[cfg(test)]
@@ -191,7 +201,7 @@ mod tests {
     use super::*;
 
     fn offer(from: Scope, login: bool, in_clear: bool) -> Offer {
-        Offer { from, login, in_clear, lasts: None, name: "door".to_owned() }
+        Offer { from, login, in_clear, talk_back: false, lasts: None, name: "door".to_owned() }
     }
 
     fn places() -> Vec<SocketAddr> {
@@ -221,6 +231,8 @@ mod tests {
         assert!(offer(Scope::Lan, false, true).warnings().is_empty());
         assert_eq!(offer(Scope::Any, true, false).warnings().len(), 0);
         assert_eq!(offer(Scope::Any, false, true).warnings().len(), 2);
+        let talk = |login| Offer { talk_back: true, ..offer(Scope::Lan, login, false) };
+        assert_eq!([talk(true).warnings().len(), talk(false).warnings().len()], [0, 1]);
     }
 
     #[test]
@@ -233,6 +245,7 @@ mod tests {
             interleaved: false,
             secure: false,
             srtp: false,
+            talks: false,
             connected_for: Duration::ZERO,
             skipped: 0,
             loss: 0.0,
@@ -247,5 +260,7 @@ mod tests {
         assert_eq!(how(&player), "MJPEG over SRTP and UDP");
         player.interleaved = true;
         assert_eq!(how(&player), "MJPEG over SRTP and TLS");
+        player.formats.clear();
+        assert_eq!(how(&player), "nothing but its own voice over SRTP and TLS");
     }
 }

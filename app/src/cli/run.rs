@@ -343,6 +343,8 @@ impl Desk {
             Event::Notice { text } => self.screen.line(&sentence(text)),
             Event::PlayerJoined { player } => self.player_joined(player),
             Event::PlayerLeft { player, reason } => self.player_left(player, reason),
+            Event::TalkStarted { player } => self.talk_started(player),
+            Event::TalkEnded { player, duration } => self.talk_ended(player, *duration),
             Event::CameraPlays { camera, after } => self.camera_plays(camera, *after),
             Event::CameraLost { loss, again_in } => self.camera_lost(loss, *again_in),
             Event::CameraEnded { loss, .. } => self.camera_ended(loss, outcome.unwrap_or(Exit::Failed)),

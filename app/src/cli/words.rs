@@ -172,10 +172,12 @@ pub(crate) fn viewers(snapshot: &Snapshot, contacts: &Contacts, url: Option<&str
     let mut parts = vec![(0, count)];
     let called = |viewer: &Viewer| name(contacts.with_key(&viewer.peer), &viewer.peer);
     let names = snapshot.viewers.iter().map(called).chain(snapshot.players.iter().map(players::called));
+    let talks = snapshot.players.iter().find(|player| player.talks);
     let mut names: Vec<_> = names.take(NAMED_VIEWERS).collect();
     if let more @ 1.. = all - names.len() {
         names.push(format!("{more} more"));
     }
+    parts.extend(talks.map(|player| (0, format!("{} talks", players::called(player)))));
     if !names.is_empty() {
         parts.push((3, names.join(", ")));
     }

@@ -478,6 +478,8 @@ impl Driver {
                         | Event::Recording { .. }
                         | Event::PlayerJoined { .. }
                         | Event::PlayerLeft { .. }
+                        | Event::TalkStarted { .. }
+                        | Event::TalkEnded { .. }
                         | Event::CameraPlays { .. }
                         | Event::CameraLost { .. }
                         | Event::Publishing { .. }

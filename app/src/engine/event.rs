@@ -16,8 +16,9 @@ use super::players::{Published, Trouble, Watching};
 use super::watch::{Loss, Seen};
 
 /// One thing that happened. At most 256 wait; beyond that the oldest of those goes first that a peer can cause at will:
-/// [`Event::Notice`], [`Event::Recording`], [`Event::PlayerJoined`], [`Event::PlayerLeft`], [`Event::CameraPlays`],
-/// [`Event::CameraLost`], [`Event::Publishing`], [`Event::PublishFailed`] and [`Event::PublishEnded`].
+/// [`Event::Notice`], [`Event::Recording`], [`Event::PlayerJoined`], [`Event::PlayerLeft`], [`Event::TalkStarted`],
+/// [`Event::TalkEnded`], [`Event::CameraPlays`], [`Event::CameraLost`], [`Event::Publishing`], [`Event::PublishFailed`] and
+/// [`Event::PublishEnded`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -139,6 +140,18 @@ pub enum Event {
         player: Watching,
         /// Why.
         reason: Reason,
+    },
+    /// A plain player that watches talks to us.
+    TalkStarted {
+        /// What is known of it.
+        player: Watching,
+    },
+    /// It does not any more.
+    TalkEnded {
+        /// What is known of it.
+        player: Watching,
+        /// From its first sound to its last.
+        duration: Duration,
     },
     /// A camera that we watch plays.
     CameraPlays {

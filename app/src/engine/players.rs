@@ -9,6 +9,8 @@ mod outflow;
 mod publish;
 mod talk;
 mod viewer;
+mod voice;
+mod watching;
 mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -22,7 +24,7 @@ use visavis_net::buf::Pool;
 use visavis_net::carrier::tcp_udp::{Frame, Framer};
 use visavis_net::io::interfaces::Network;
 use visavis_net::quota::Block;
-use visavis_net::rtp::codec::{Codec, MediaKind};
+use visavis_net::rtp::codec::Codec;
 use visavis_net::rtp::time::WallClock;
 use visavis_session::auth::Guard;
 use visavis_session::player::{Known, Leave, Place, Player, Ports, Program, Reason, Transport};
@@ -33,8 +35,11 @@ use self::publish::Publishing;
 pub use self::publish::{Fault, Publish, Published, Stage, Trouble};
 use self::talk::Talk;
 use self::viewer::Viewer;
+use self::voice::Floor;
+pub use self::watching::Watching;
+use self::watching::watching;
 use super::formats::Formats;
-use super::peer::{ConnId, Destination};
+use super::peer::{ConnId, Destination, MediaOutput};
 use super::snapshot::Served;
 use super::tls::Tls;
 
@@ -57,6 +62,12 @@ pub(super) enum Happening {
     Joined(Watching),
     /// Somebody does not any more.
     Left(Watching, Reason),
+    /// Somebody's voice, for the loudspeaker.
+    Talk(MediaOutput),
+    /// Somebody talks to us.
+    TalkStarted(Watching),
+    /// It does not any more, after so long.
+    TalkEnded(Watching, Duration),
     /// Nobody is let in from now on: the time of the grant is over.
     Expired,
     /// A server takes our stream.
@@ -71,31 +82,6 @@ pub(super) enum Happening {
         /// When the next attempt is made.
         again: Option<Duration>,
     },
-}
-
-/// A player that watches.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Watching {
-    /// Where it is.
-    pub address: SocketAddr,
-    /// The name it gave, if names are asked for.
-    pub user: Option<String>,
-    /// What it calls itself.
-    pub agent: Option<String>,
-    /// Its formats, pictures first.
-    pub formats: Vec<Codec>,
-    /// Whether packets take the connection, and not datagrams.
-    pub interleaved: bool,
-    /// Whether the connection is over TLS.
-    pub secure: bool,
-    /// Whether each packet is sealed by itself.
-    pub srtp: bool,
-    /// How long it has been watching.
-    pub connected_for: Duration,
-    /// Pictures that it did not read fast enough for.
-    pub skipped: u64,
-    /// Part of its packets that were lost lately, as it says, 0 to 1.
-    pub loss: f32,
 }
 
 pub(super) struct Players {
@@ -132,6 +118,8 @@ pub(super) struct Players {
     /// Until when each format is encoded that nobody needs any more, by codec.
     lingering: [Option<Instant>; Codec::COUNT],
     formats: Formats,
+    /// Who talks back, or may be about to.
+    floor: Option<Floor>,
     /// When the bucket of [`NEWS`] will be full.
     news: Option<Instant>,
     served: Served,
@@ -149,7 +137,8 @@ impl Players {
         mut rng: ChaCha20Rng,
     ) -> Self {
         let name = grant.map_or_else(String::new, |grant| grant.name.clone());
-        let program = Program::new(name, video, audio, &mut rng);
+        let mut program = Program::new(name, video, audio, &mut rng);
+        program.talk_back = grant.is_some_and(|grant| grant.talk_back);
         let outflow = Outflow::new(&program, clock, &mut rng);
         Self {
             guard: grant.and_then(|grant| grant.users.clone()).map(|users| Guard::new(users, now, &mut rng)),
@@ -176,6 +165,7 @@ impl Players {
             key_due: None,
             lingering: [None; Codec::COUNT],
             formats: Formats::NONE,
+            floor: None,
             news: None,
             served: Served::default(),
             happenings: VecDeque::new(),
@@ -250,7 +240,7 @@ impl Players {
 
     /// All that watch.
     pub(super) fn list(&self, now: Instant) -> Vec<Watching> {
-        self.viewers.values().filter_map(|viewer| watching(viewer, now)).collect()
+        self.viewers.iter().filter_map(|(conn, viewer)| watching(viewer, now, self.is_heard(*conn))).collect()
     }
 
     /// Somebody connected who is no visavis: `framer` has what is left of what was read, after `first`, which is its first message, or
@@ -353,6 +343,8 @@ impl Players {
                     self.message(now, conn, &message);
                 }
                 Ok(Some(Frame::Media { channel, packet })) => {
+                    let Some(packet) = self.talks_on(now, conn, channel, packet) else { continue };
+                    let Some(viewer) = self.viewers.get(&conn) else { break };
                     let codec = viewer.tracks().find(|track| match track.transport {
                         Transport::Interleaved { rtp, rtcp } => channel == rtp || channel == rtcp,
                         Transport::Udp { .. } => false,
@@ -376,6 +368,7 @@ impl Players {
     fn message(&mut self, now: Instant, conn: ConnId, message: &[u8]) {
         let watches = |viewer: &Viewer| viewer.has_place() && !viewer.talk.is_server();
         let others = self.viewers.iter().filter(|(other, viewer)| **other != conn && watches(viewer)).count();
+        let talk = self.may_talk(now, conn);
         let Some(viewer) = self.viewers.get_mut(&conn) else { return };
         let player = match &mut viewer.talk {
             Talk::Player(player) => player,
@@ -388,6 +381,7 @@ impl Players {
         let leave = Leave {
             clear: self.grant.as_ref().is_some_and(|grant| grant.covers_clear(scope)),
             room: others + self.others < self.max_viewers && self.until.is_none_or(|until| now < until),
+            talk,
         };
         let before = player.refused();
         player.message(now, &mut self.rng, self.guard.as_mut(), leave, message);
@@ -413,7 +407,7 @@ impl Players {
     pub(super) fn datagram(&mut self, now: Instant, from: SocketAddr, packet: &[u8]) -> bool {
         let Some(conn) = self.sources.get(&from).copied() else { return false };
         let codecs: Vec<_> = self.viewers.get(&conn).iter().flat_map(|v| v.tracks()).map(|track| track.codec).collect();
-        let mut any = false;
+        let mut any = self.talks_from(now, conn, from, packet);
         for codec in codecs {
             any |= self.heard(now, conn, codec, packet);
         }
@@ -466,7 +460,8 @@ impl Players {
         let until = self.until.filter(|_| !self.expired);
         let lingering = self.lingering.iter().flatten().min().copied();
         let server = self.publishing.as_ref().and_then(Publishing::poll_timeout);
-        let all = [server, self.outflow.poll_timeout(), viewers, until, self.report_at, self.key_due, lingering];
+        let floor = self.floor.as_ref().map(|floor| floor.until);
+        let all = [server, self.outflow.poll_timeout(), viewers, until, self.report_at, self.key_due, lingering, floor];
         all.into_iter().flatten().min()
     }
 
@@ -503,6 +498,9 @@ impl Players {
         if self.report_at.is_some_and(|at| at <= now) {
             self.report_to_all(now);
         }
+        if self.floor.as_ref().is_some_and(|floor| floor.until <= now) {
+            self.hush_anybody(now);
+        }
         if self.key_due.take_if(|due| *due <= now).is_some() {
             self.want_key(now);
         }
@@ -521,26 +519,6 @@ impl Players {
     pub(super) fn poll(&mut self) -> Option<Happening> {
         self.happenings.pop_front()
     }
-}
-
-/// How it stands with one that watches.
-fn watching(viewer: &Viewer, now: Instant) -> Option<Watching> {
-    let (since, player) = (viewer.watching_since?, viewer.talk.player()?);
-    Some(Watching {
-        address: viewer.remote,
-        user: player.user().map(str::to_owned),
-        agent: player.agent().map(str::to_owned),
-        formats: [MediaKind::Video, MediaKind::Audio]
-            .into_iter()
-            .filter_map(|kind| viewer.tracks().find(|track| track.codec.kind() == kind).map(|track| track.codec))
-            .collect(),
-        interleaved: viewer.tracks().any(|track| matches!(track.transport, Transport::Interleaved { .. })),
-        secure: viewer.tls.is_some(),
-        srtp: viewer.tracks().any(|track| viewer.copies.has(track.codec.kind())),
-        connected_for: now.saturating_duration_since(since),
-        skipped: viewer.skipped,
-        loss: viewer.loss,
-    })
 }
 
 #[cfg(test)]

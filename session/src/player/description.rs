@@ -5,7 +5,7 @@ use sdp_types::{AddrType, Attribute, Connection, Media, MediaType, NetType, Orig
 use visavis_net::payload::jpeg::MAX_COUNTED_SIDE;
 use visavis_net::rtp::codec::{Codec, MediaKind};
 
-use super::{Choice, Known, Pending, Player, Waiting};
+use super::{Choice, Known, Pending, Player, Waiting, talk};
 use crate::mikey;
 use crate::rtsp::client::track;
 use crate::rtsp::message::{Answer, SDP};
@@ -23,7 +23,7 @@ impl Player {
 
     /// Says what there is, if that was asked; `known` is what pictures have told so far.
     pub fn describe(&mut self, known: &Known) {
-        let Some(Pending { cseq, what: Waiting::Description { choice, base }, .. }) =
+        let Some(Pending { cseq, what: Waiting::Description { choice, base, talk }, .. }) =
             self.pending.take_if(|pending| matches!(pending.what, Waiting::Description { .. }))
         else {
             return;
@@ -35,7 +35,7 @@ impl Player {
             let keying = self.keyings[codec.kind() as usize].as_ref().filter(|_| choice.srtp)?;
             Some(mikey::attribute(&keying.message, keying.session(self.program.ssrc(codec))))
         };
-        let description = write(choice, known, id, v6, key);
+        let description = write(choice, known, id, v6, talk, key);
         let answer = Answer::ok().header("Content-Base", base).body(SDP, description);
         self.out.extend_from_slice(&answer.write(cseq));
     }
@@ -43,12 +43,13 @@ impl Player {
 
 /// Writes the description of one choice of formats. Without the parameter sets of H.264 a player has to wait for them in the stream;
 /// without the size of large Motion JPEG most cannot show it. `key` gives the key of a track that is sealed by itself, as RFC 4567 §3.1
-/// has it.
+/// has it; `talk` adds the way back.
 pub(crate) fn write(
     choice: Choice,
     known: &Known,
     session_id: u32,
     v6: bool,
+    talk: bool,
     key: impl Fn(Codec) -> Option<String>,
 ) -> Vec<u8> {
     let (family, nowhere) = if v6 { (AddrType::Ip6, "::") } else { (AddrType::Ip4, "0.0.0.0") };
@@ -60,6 +61,9 @@ pub(crate) fn write(
     session.add_attribute(Attribute::with_value("range", "npt=now-"));
     for codec in choice.codecs() {
         session.add_media(describe(codec, known, key(codec)));
+    }
+    if talk {
+        session.add_media(talk::describe());
     }
     let mut out = Vec::with_capacity(512);
     // Writing to memory does not fail.

@@ -30,6 +30,11 @@ impl<'a> Head<'a> {
         self.0.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
     }
 
+    /// All headers of this name.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+    }
+
     /// The number that ties an answer to its request; none if there are two. RFC 2326 §12.17.
     pub(super) fn cseq(&self) -> Option<u32> {
         let mut numbers = self.0.iter().filter(|(name, _)| name.eq_ignore_ascii_case("CSeq"));

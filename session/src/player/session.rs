@@ -20,7 +20,16 @@ pub(super) struct Session {
     choice: Choice,
     /// By [`MediaKind`].
     tracks: [Option<Transport>; 2],
+    /// The way back.
+    pub(super) talk: Option<Transport>,
     playing: bool,
+}
+
+/// Which of a session's ways is to be given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Track(MediaKind),
+    Talk,
 }
 
 /// A track that is to be set up.
@@ -47,7 +56,7 @@ impl Player {
             // The word that RTSP has for it. RFC 2326 §11.3.4.
             return Err(Answer::new(StatusCode::NotEnoughBandwidth));
         }
-        let transport = self.choose(head, choice, kind)?;
+        let transport = self.choose(head, choice, Part::Track(kind))?;
         let theirs = match head.get(KEY_MGMT).filter(|_| choice.srtp).map(mikey::read).transpose() {
             Ok(given) => given.map(|given| given.key),
             Err(fault) => {
@@ -55,21 +64,8 @@ impl Player {
                 return Err(Answer::new(StatusCode::DestinationProhibited).reason(KEY_FAILURE));
             }
         };
-        let session = self.session.get_or_insert_with(|| Session {
-            id: format!("{:016x}", rng.next_u64()),
-            choice,
-            tracks: [None; 2],
-            playing: false,
-        });
-        if session.playing {
-            return Err(Answer::new(StatusCode::MethodNotValidInThisState));
-        }
-        if session.choice != choice {
-            return Err(Answer::new(StatusCode::AggregateOperationNotAllowed));
-        }
-        session.tracks[kind as usize] = Some(transport);
-        let profile = Profile::of(choice);
-        let granted = transport.write(profile, self.place.ports, self.program.ssrc(codec));
+        self.session_of(rng, choice)?.tracks[kind as usize] = Some(transport);
+        let granted = transport.write(Profile::of(choice), self.place.ports, Some(self.program.ssrc(codec)));
         let mut answer = self.with_session(Answer::ok()).header(TRANSPORT, granted);
         let mut keys = None;
         if choice.srtp {
@@ -83,15 +79,34 @@ impl Player {
         Ok(answer)
     }
 
-    /// How the packets of a track reach it, of what it offers.
-    fn choose(&self, head: &Head<'_>, choice: Choice, kind: MediaKind) -> Result<Transport, Answer> {
-        let tracks = self.session.as_ref().map_or([None; 2], |session| session.tracks);
-        let others = || tracks.iter().enumerate().filter(|(n, _)| *n != kind as usize).filter_map(|(_, other)| *other);
+    /// The session that more of this presentation can be set up in: a new one, if there is none.
+    pub(super) fn session_of(&mut self, rng: &mut impl Rng, choice: Choice) -> Result<&mut Session, Answer> {
+        let session = self.session.get_or_insert_with(|| Session {
+            id: format!("{:016x}", rng.next_u64()),
+            choice,
+            tracks: [None; 2],
+            talk: None,
+            playing: false,
+        });
+        if session.playing {
+            return Err(Answer::new(StatusCode::MethodNotValidInThisState));
+        }
+        if session.choice != choice {
+            return Err(Answer::new(StatusCode::AggregateOperationNotAllowed));
+        }
+        Ok(session)
+    }
+
+    /// How the packets of one part reach whom they are for, of what the player offers.
+    pub(super) fn choose(&self, head: &Head<'_>, choice: Choice, part: Part) -> Result<Transport, Answer> {
+        let ways = self.session.iter().flat_map(Session::ways).filter(|(other, _)| *other != part);
+        let taken: Vec<_> = ways.map(|(_, way)| way).collect();
+        let others = || taken.iter().copied();
         let free = |channel: &u8| {
             let candidate = Transport::Interleaved { rtp: *channel, rtcp: channel + 1 };
             !others().any(|other| other.collides(candidate))
         };
-        let free = [0, 2].into_iter().find(free).unwrap_or(4);
+        let free = [0, 2, 4].into_iter().find(free).unwrap_or(6);
         let Some(offered) = head.get(TRANSPORT) else {
             return Err(Answer::new(StatusCode::BadRequest));
         };
@@ -134,7 +149,15 @@ impl Player {
             && session.tracks[kind as usize].take().is_some()
         {
             self.events.push_back(Event::Leave(kind));
-            if session.tracks.iter().any(Option::is_some) {
+            if session.ways().next().is_some() {
+                return Ok(answer(self));
+            }
+        } else if let (Target::Talk(choice), Some(session)) = (target, &mut self.session)
+            && session.choice == choice
+            && session.talk.take().is_some()
+        {
+            self.events.push_back(Event::LeaveTalk);
+            if session.ways().next().is_some() {
                 return Ok(answer(self));
             }
         } else {
@@ -153,7 +176,7 @@ impl Player {
             return Err(Answer::new(StatusCode::NotFound));
         }
         match target {
-            Target::Track(..) if session.tracks.iter().flatten().count() > 1 => {
+            Target::Track(..) | Target::Talk(_) if session.ways().count() > 1 => {
                 Err(Answer::new(StatusCode::OnlyAggregateOperationAllowed))
             }
             _ => Ok(session),
@@ -165,6 +188,15 @@ impl Player {
             Some(session) => answer.header(SESSION, format!("{};timeout={}", session.id, TIMEOUT.as_secs())),
             None => answer,
         }
+    }
+}
+
+impl Session {
+    /// What is set up.
+    fn ways(&self) -> impl Iterator<Item = (Part, Transport)> + use<'_> {
+        let tracks = [MediaKind::Video, MediaKind::Audio].map(|kind| (Part::Track(kind), self.tracks[kind as usize]));
+        let all = tracks.into_iter().chain([(Part::Talk, self.talk)]);
+        all.filter_map(|(part, way)| way.map(|way| (part, way)))
     }
 }
 

@@ -4,6 +4,7 @@ use rtsp_types::Request;
 use visavis_net::rtp::codec::{Codec, MediaKind};
 
 use super::Program;
+use super::talk::TALK;
 use crate::rtsp::client::track;
 
 /// The formats of one presentation. Each has a URL of its own, so that a player need not be taught to choose.
@@ -81,6 +82,8 @@ pub(super) enum Target {
     Whole(Choice),
     /// One of them.
     Track(Choice, MediaKind),
+    /// The way back to us.
+    Talk(Choice),
     /// Nothing that is here.
     Nothing,
 }
@@ -103,6 +106,9 @@ impl Target {
         let mut choice = Choice::of(program);
         let mut words = words.take(Self::MAX_WORDS).peekable();
         while let Some(word) = words.next() {
+            if program.talk_back && word == TALK && words.peek().is_none() {
+                return if choice.codecs().next().is_some() { Self::Talk(choice) } else { Self::Nothing };
+            }
             let kind = [MediaKind::Video, MediaKind::Audio].into_iter().find(|kind| track(*kind) == word);
             match kind {
                 Some(kind) if words.peek().is_none() && choice.codec(kind).is_some() => {
@@ -117,7 +123,7 @@ impl Target {
 
     pub(super) fn choice(self) -> Option<Choice> {
         match self {
-            Self::Whole(choice) | Self::Track(choice, _) => Some(choice),
+            Self::Whole(choice) | Self::Track(choice, _) | Self::Talk(choice) => Some(choice),
             Self::Server | Self::Nothing => None,
         }
     }
@@ -128,7 +134,7 @@ mod tests {
     use super::*;
 
     fn program(video: bool, audio: bool) -> Program {
-        Program { name: "door".to_owned(), video, audio, ssrcs: Program::ssrcs_from([1, 2, 3, 4, 5]) }
+        Program { name: "door".to_owned(), video, audio, talk_back: false, ssrcs: Program::ssrcs_from([1, 2, 3, 4, 5]) }
     }
 
     #[test]
@@ -154,6 +160,18 @@ mod tests {
         for path in
             ["", "/", "/cellar", "/door/h265", "/door/video/audio", "/door/silent/audio", "/Door", "/door/mjpeg/x"]
         {
+            assert_eq!(Target::of_path(&both, path), Target::Nothing, "{path}");
+        }
+    }
+
+    #[test]
+    fn who_may_talk_back_finds_where() {
+        let mut both = program(true, true);
+        assert_eq!(Target::of_path(&both, "/door/talk"), Target::Nothing);
+        both.talk_back = true;
+        let choice = Choice { video: Some(Codec::Jpeg), audio: None, srtp: false };
+        assert_eq!(Target::of_path(&both, "/door/mjpeg/silent/talk"), Target::Talk(choice));
+        for path in ["/door/talk/video", "/door/video/talk", "/talk"] {
             assert_eq!(Target::of_path(&both, path), Target::Nothing, "{path}");
         }
     }

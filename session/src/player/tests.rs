@@ -12,6 +12,7 @@ use crate::rtsp::auth::{Answerer, Credentials, Users};
 mod grants;
 mod negatives;
 mod sealed;
+mod talk;
 
 const URL: &str = "rtsp://192.0.2.7:8554/door";
 const UDP: &str = "RTP/AVP;unicast;client_port=5000-5001";
@@ -53,14 +54,19 @@ impl Scene {
     }
 
     fn at(secure: bool, users: Option<&str>) -> Self {
+        Self::of(secure, users, false)
+    }
+
+    fn of(secure: bool, users: Option<&str>, talk_back: bool) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(7);
         let now = moment();
         let guard = users.map(|text| Guard::new(Users::parse(text).expect("users"), now, &mut rng));
-        let program = Arc::new(Program::new("door".to_owned(), true, true, &mut rng));
+        let program = Program::new("door".to_owned(), true, true, &mut rng);
+        let program = Arc::new(Program { talk_back, ..program });
         let ports = Ports { rtp: 8554, rtcp: 8555 };
         let clock = WallClock { at: now, unix: Duration::from_secs(1_800_000_000) };
         let place = Place { conn: 1, from: "192.0.2.9".parse().expect("an address"), secure, ports, clock };
-        let leave = Leave { clear: true, room: true };
+        let leave = Leave { clear: true, room: true, talk: true };
         Self { player: Player::new(now, place, program), rng, guard, leave, now, cseq: 0 }
     }
 

@@ -96,8 +96,8 @@ impl Transport {
         (rtp != 0 && rtcp != 0).then_some(Self::Udp { rtp, rtcp: if mux { rtp } else { rtcp } })
     }
 
-    /// The header of the answer.
-    pub(super) fn write(self, profile: Profile, ports: Ports, ssrc: Ssrc) -> String {
+    /// The header of the answer; without a source where it is not we who send.
+    pub(super) fn write(self, profile: Profile, ports: Ports, ssrc: Option<Ssrc>) -> String {
         let mut text = String::with_capacity(96);
         text.push_str(profile.name());
         // Writing to memory does not fail.
@@ -111,7 +111,9 @@ impl Transport {
             }
             Self::Interleaved { rtp, rtcp } => write!(text, "/TCP;unicast;interleaved={rtp}-{rtcp}"),
         };
-        let _ = write!(text, ";ssrc={:08X}", ssrc.0);
+        if let Some(ssrc) = ssrc {
+            let _ = write!(text, ";ssrc={:08X}", ssrc.0);
+        }
         text
     }
 
@@ -206,10 +208,11 @@ mod tests {
     #[test]
     fn the_answer_names_both_ends() {
         let ports = Ports { rtp: 8554, rtcp: 8555 };
-        let write = |transport: Option<Transport>| transport.expect("one").write(Profile::Avp, ports, Ssrc(0xabc));
+        let write =
+            |transport: Option<Transport>| transport.expect("one").write(Profile::Avp, ports, Some(Ssrc(0xabc)));
         assert_eq!(write(UDP), "RTP/AVP;unicast;client_port=5000-5001;server_port=8554-8555;ssrc=00000ABC");
         assert_eq!(write(tcp(2, 3)), "RTP/AVP/TCP;unicast;interleaved=2-3;ssrc=00000ABC");
-        let sealed = tcp(2, 3).expect("one").write(Profile::Savp, ports, Ssrc(0xabc));
+        let sealed = tcp(2, 3).expect("one").write(Profile::Savp, ports, Some(Ssrc(0xabc)));
         assert_eq!(sealed, "RTP/SAVP/TCP;unicast;interleaved=2-3;ssrc=00000ABC");
         let mux = write(Some(Transport::Udp { rtp: 5000, rtcp: 5000 }));
         assert_eq!(mux, "RTP/AVP;unicast;client_port=5000-5000;server_port=8554-8554;RTCP-mux;ssrc=00000ABC");

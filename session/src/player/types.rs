@@ -21,17 +21,19 @@ pub struct Program {
     pub video: bool,
     /// Whether there is sound.
     pub audio: bool,
+    /// Whether whoever watches may talk back.
+    pub talk_back: bool,
     /// The source of each format's stream, as [`Self::ssrc`] has them.
     pub(super) ssrcs: [Ssrc; Codec::COUNT],
 }
 
 impl Program {
-    /// A program whose streams have sources drawn from `rng`.
+    /// A program that nobody talks back to, whose streams have sources drawn from `rng`.
     #[must_use]
     pub fn new(name: String, video: bool, audio: bool, rng: &mut impl Rng) -> Self {
         // Apart in their lowest bits, so that no two are the same.
         let ssrcs = std::array::from_fn(|n| rng.next_u32() & !7 | n as u32);
-        Self { name, video, audio, ssrcs: Self::ssrcs_from(ssrcs) }
+        Self { name, video, audio, talk_back: false, ssrcs: Self::ssrcs_from(ssrcs) }
     }
 
     pub(super) fn ssrcs_from(numbers: [u32; Codec::COUNT]) -> [Ssrc; Codec::COUNT] {
@@ -67,6 +69,8 @@ pub struct Leave {
     pub clear: bool,
     /// Whether one more may watch.
     pub room: bool,
+    /// Whether nobody else talks back.
+    pub talk: bool,
 }
 
 /// What is known of the pictures, for who asks what there is.
@@ -104,12 +108,21 @@ pub enum Event {
         /// What each of its packets is to be sealed with, both ways. Numbers go on where the same key of ours comes again.
         keys: Option<Keys>,
     },
+    /// It has a way to send sound of this format to us.
+    SetupTalk {
+        /// The format.
+        codec: Codec,
+        /// The way.
+        transport: Transport,
+    },
     /// What is set up may flow: answer with [`Player::begin`](super::Player::begin).
     Play,
     /// It wants nothing for a while.
     Pause,
     /// It does not want this kind any more.
     Leave(MediaKind),
+    /// It does not want to talk any more.
+    LeaveTalk,
     /// The conversation is over.
     Over(Reason),
 }

@@ -142,3 +142,32 @@ case_players_negatives() {
     PYTHONDONTWRITEBYTECODE=1 python3 tests/e2e/rtsp.py "$p" "$dir" >"$dir/negatives" 2>"$dir/negatives.log" ||
         fail "$(grep '^FAILED' "$dir/negatives" || tail -n 1 "$dir/negatives.log")"
 }
+
+# An intercom: GStreamer watches and says a tone, which is in the recording of the loudspeaker.
+case_players_talk() {
+    local number=0 way url hz missing
+    missing=$(/usr/bin/python3 tests/e2e/talk.py check 2>&1) || { skip "nobody can talk back: $missing; run ./tests/interop/run once"; return; }
+    serve ben "$p" --allow-players loopback --talk-back --audio-out "$dir/heard.wav"
+    explains ben "whoever may watch may speak into this room"
+    for way in udp tcp rtsps; do
+        number=$((number + 1)) hz=$((400 + 200 * number)) url=rtsp://127.0.0.1:$p/stream
+        [ "$way" != rtsps ] || url=rtsps${url#rtsp}
+        timeout 30 /usr/bin/python3 tests/e2e/talk.py say "$url" "${way/rtsps/tcp}" 4 "$hz" >"$dir/$way.said" 2>&1 ||
+            fail "$way: GStreamer cannot talk: $(tail -n 1 "$dir/$way.said")"
+        tells_of talk-started "$number" '"agent":"GStreamer' '"talks":true' \
+            "\"secure\":$([ "$way" = rtsps ] && echo true || echo false)" \
+            "\"transport\":\"$([ "$way" = udp ] && echo udp || echo tcp)\""
+        # It goes with a word, and is heard no longer.
+        tells_of talk-ended "$number" '"duration_s":[34]\.' '"talks":false'
+        sees ben player-left "$number"
+        sleep 1
+        /usr/bin/python3 tests/e2e/talk.py heard "$dir/heard.wav" 4 "$hz" >"$dir/$way.heard" 2>&1 ||
+            fail "$way: $(tail -n 1 "$dir/$way.heard")"
+    done
+    # Without the grant there is no way back.
+    serve cy "$((p + 2))" --allow-players loopback
+    ! timeout 30 /usr/bin/python3 tests/e2e/talk.py say "rtsp://127.0.0.1:$((p + 2))/stream" tcp 1 500 >"$dir/off.said" 2>&1 || fail "cy is talked to"
+    never cy talk-started
+    stop ben
+    stop cy
+}

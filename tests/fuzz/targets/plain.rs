@@ -21,7 +21,9 @@ use super::rng;
 pub(super) fn player(data: &[u8]) {
     let (now, mut rng) = (clock::now(), rng());
     let users = Users::parse("ana:secret\n").expect("users");
-    let program = Arc::new(Program::new("door".to_owned(), true, true, &mut rng));
+    let mut program = Program::new("door".to_owned(), true, true, &mut rng);
+    program.talk_back = true;
+    let program = Arc::new(program);
     let guard = Guard::new(users, now, &mut rng);
     for (mut guard, secure) in [(None, false), (None, true), (Some(guard), true)] {
         let ports = Ports { rtp: 8554, rtcp: 8555 };
@@ -32,7 +34,7 @@ pub(super) fn player(data: &[u8]) {
         framer.push(data);
         while let Ok(Some(frame)) = framer.next(&pool) {
             let Frame::Rtsp(message) = frame else { continue };
-            player.message(now, &mut rng, guard.as_mut(), Leave { clear: true, room: true }, &message);
+            player.message(now, &mut rng, guard.as_mut(), Leave { clear: true, room: true, talk: true }, &message);
             player.describe(&Known::default());
             player.begin(&[]);
             while player.poll_event().is_some() {}

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use visavis_media::device::AudioSinkSpec;
 
 use super::{rate, seconds};
 use crate::engine::players::Scope;
@@ -26,6 +27,12 @@ pub(crate) struct Players {
     /// Let those from beyond the local network watch without TLS as well, for everybody on the way to see
     #[arg(long, requires = "allow_players")]
     pub(crate) players_in_clear: bool,
+    /// Let them talk back, one at a time: what they say is heard on --audio-out. They need ONVIF's back channel for that
+    #[arg(long, requires = "allow_players")]
+    pub(crate) talk_back: bool,
+    /// Where they are heard: default, none, a name from `visavis devices`, or FILE.wav to record to
+    #[arg(long, value_name = "SPEC", default_value = "default", requires = "talk_back")]
+    pub(crate) audio_out: AudioSinkSpec,
     /// The first word of the path in their URLs
     #[arg(long, value_name = "NAME", default_value = "stream", value_parser = path_name)]
     pub(crate) path: String,

@@ -1,5 +1,7 @@
 //! Who watches our stream.
 
+use std::time::Duration;
+
 use visavis_session::identity::Fingerprint;
 use visavis_session::player::Reason;
 
@@ -21,6 +23,15 @@ impl Desk {
         self.screen.line(&sentence(&format!("{who} stopped watching after {long}: {reason}")));
         self.watching = self.watching.saturating_sub(1);
         self.run_hook(false, None, Some(player));
+    }
+
+    pub(super) fn talk_started(&self, player: &Watching) {
+        self.screen.line(&sentence(&format!("{} talks to you", players::called(player))));
+    }
+
+    pub(super) fn talk_ended(&self, player: &Watching, duration: Duration) {
+        let (who, long) = (players::called(player), words::clock(duration));
+        self.screen.line(&sentence(&format!("{who} has stopped talking after {long}")));
     }
 
     /// Somebody has begun to watch, or has left.

@@ -146,8 +146,16 @@ impl Peer {
         let mut changed = players.formats() != self.media.of_players;
         self.media.of_players = players.formats();
         while let Some(happening) = players.poll() {
-            changed = true;
+            // The loudspeaker is a call's or a camera's first.
+            let talk = matches!(happening, Happening::Talk(_));
+            if talk && (!self.media.receiving.is_empty() || self.watch.is_some()) {
+                continue;
+            }
+            changed |= !talk;
             self.outputs.push_back(match happening {
+                Happening::Talk(output) => Output::Media(output),
+                Happening::TalkStarted(player) => Output::Event(Event::TalkStarted { player }),
+                Happening::TalkEnded(player, duration) => Output::Event(Event::TalkEnded { player, duration }),
                 Happening::Close(conn) => Output::Close { conn },
                 Happening::KeyWanted => Output::Media(MediaOutput::KeyPicture),
                 Happening::Joined(player) => Output::Event(Event::PlayerJoined { player }),

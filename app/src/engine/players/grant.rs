@@ -45,6 +45,8 @@ pub struct Grant {
     pub users: Option<Users>,
     /// Whether those from beyond the local network may watch without TLS, for everybody on the way to see.
     pub in_clear: bool,
+    /// Whether those who watch may talk back, one at a time.
+    pub talk_back: bool,
     /// For how long, from the start.
     pub lasts: Option<Duration>,
     /// The first word of the path of their URLs.
@@ -105,7 +107,15 @@ mod tests {
 
     #[test]
     fn in_the_clear_is_for_the_local_network() {
-        let grant = |from, in_clear| Grant { from, users: None, in_clear, lasts: None, name: "x".into(), tls: None };
+        let grant = |from, in_clear| Grant {
+            from,
+            users: None,
+            in_clear,
+            talk_back: false,
+            lasts: None,
+            name: "x".into(),
+            tls: None,
+        };
         let any = grant(Scope::Any, false);
         assert!(any.covers(Scope::Any) && any.covers_clear(Scope::Lan) && !any.covers_clear(Scope::Any));
         assert!(grant(Scope::Any, true).covers_clear(Scope::Any));

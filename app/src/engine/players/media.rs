@@ -13,7 +13,7 @@ use super::{Happening, Players, watching};
 use crate::engine::peer::ConnId;
 
 /// Players that come and go are told one by one up to this often; the status has them all.
-const NEWS: Rate = Rate { burst: 50, every: Duration::from_secs(1) };
+pub(super) const NEWS: Rate = Rate { burst: 50, every: Duration::from_secs(1) };
 
 /// Sender reports go out this often. RFC 3550 §6.2.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ impl Players {
             let after = NEWS.take(self.news, now);
             self.news = after.or(self.news);
             viewer.told = after.is_some();
-            self.happenings.extend(watching(viewer, now).filter(|_| after.is_some()).map(Happening::Joined));
+            self.happenings.extend(watching(viewer, now, false).filter(|_| after.is_some()).map(Happening::Joined));
         }
         self.dirty.insert(conn);
         self.report_at.get_or_insert(now + REPORT_INTERVAL);

@@ -13,6 +13,7 @@ use crate::engine::clock;
 mod carried;
 mod published;
 mod sealed;
+mod voice;
 
 const UDP: &str = "RTP/AVP;unicast;client_port=5000-5001";
 const TCP: &str = "RTP/AVP/TCP;unicast;interleaved=0-1";
@@ -41,7 +42,15 @@ fn place(conn: u64) -> SocketAddr {
 }
 
 fn granted() -> Grant {
-    Grant { from: Scope::Lan, users: None, in_clear: false, lasts: None, name: "door".to_owned(), tls: None }
+    Grant {
+        from: Scope::Lan,
+        users: None,
+        in_clear: false,
+        talk_back: false,
+        lasts: None,
+        name: "door".to_owned(),
+        tls: None,
+    }
 }
 
 impl Scene {

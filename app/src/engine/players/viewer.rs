@@ -12,6 +12,7 @@ use zeroize::Zeroize;
 
 use super::copies::Copies;
 use super::talk::Talk;
+use super::voice::WayBack;
 use crate::engine::formats::Formats;
 use crate::engine::peer::Destination;
 use crate::engine::tls::Tls;
@@ -67,6 +68,8 @@ pub(super) struct Viewer {
     pub(super) remote: SocketAddr,
     /// By [`MediaKind`].
     tracks: [Option<Track>; 2],
+    /// Its way back to us.
+    pub(super) way_back: Option<WayBack>,
     pub(super) copies: Copies,
     /// What it has asked to be described, and until when it may set that up.
     pub(super) looks_at: Option<(Choice, Instant)>,
@@ -105,6 +108,7 @@ impl Viewer {
             tls,
             remote,
             tracks: [None; 2],
+            way_back: None,
             copies: Copies::default(),
             looks_at: None,
             ready_until: None,
@@ -146,7 +150,22 @@ impl Viewer {
 
     /// Whether it has a place among those who watch: from when it has set something up.
     pub(super) fn has_place(&self) -> bool {
-        self.tracks().next().is_some()
+        self.ways().next().is_some()
+    }
+
+    /// How its packets come and go.
+    pub(super) fn ways(&self) -> impl Iterator<Item = Transport> {
+        self.tracks().map(|track| track.transport).chain(self.way_back.as_ref().map(|way_back| way_back.transport))
+    }
+
+    /// Whether anything that it asked for flows.
+    pub(super) fn flows(&self) -> bool {
+        self.tracks().any(|track| track.flow == Flow::On)
+    }
+
+    /// What it says is heard from now on.
+    pub(super) fn open_talk(&mut self) {
+        self.way_back.iter_mut().for_each(WayBack::open);
     }
 
     /// It asks for something; [`Self::resume_at`] says when its next request is looked at, if not at once.

@@ -33,24 +33,28 @@ impl Players {
                     viewer.set_up(now, codec, transport);
                     let ssrc = self.program.ssrc(codec);
                     viewer.copies.set_up(codec.kind(), ssrc, keys.as_ref(), self.rng.next_u32());
-                    let sources: Vec<_> = viewer.sources(transport).collect();
                     self.forget(conn, before.map(|track| track.transport));
-                    for source in sources {
-                        // Who has a port keeps it: two cannot, and the first is believed.
-                        self.sources.entry(source).or_insert(conn);
-                    }
+                    self.claim(conn, transport);
                 }
-                Wish::Play if viewer.tracks().any(|track| track.flow == Flow::On) => {
+                Wish::SetupTalk { codec, transport } => self.set_up_talk(now, conn, codec, transport),
+                // What only talks waits for nothing.
+                Wish::Play if viewer.flows() || viewer.tracks().next().is_none() => {
+                    viewer.open_talk();
                     viewer.turn(|flow| flow == Flow::Off, Flow::Waiting);
                     self.begin(now, conn, None);
                 }
                 Wish::Play => {
+                    viewer.open_talk();
                     viewer.play();
                     if viewer.track(Codec::H264).is_some() {
                         self.want_key(now);
                     }
                 }
-                Wish::Pause => viewer.pause(now),
+                Wish::Pause => {
+                    viewer.pause(now);
+                    self.pause_talk(now, conn);
+                }
+                Wish::LeaveTalk => self.leave_talk(now, conn),
                 Wish::Leave(kind) => {
                     let left = viewer.leave(kind);
                     self.forget(conn, left.map(|track| track.transport));
@@ -66,7 +70,14 @@ impl Players {
         self.update_formats(now);
     }
 
-    fn forget(&mut self, conn: ConnId, transport: Option<Transport>) {
+    pub(super) fn claim(&mut self, conn: ConnId, transport: Transport) {
+        for source in self.viewers.get(&conn).into_iter().flat_map(|viewer| viewer.sources(transport)) {
+            // Who has a port keeps it: two cannot, and the first is believed.
+            self.sources.entry(source).or_insert(conn);
+        }
+    }
+
+    pub(super) fn forget(&mut self, conn: ConnId, transport: Option<Transport>) {
         if let (Some(viewer), Some(transport)) = (self.viewers.get(&conn), transport) {
             let gone: Vec<_> = viewer.sources(transport).collect();
             self.sources.retain(|source, owner| *owner != conn || !gone.contains(source));
@@ -74,9 +85,10 @@ impl Players {
     }
 
     fn over(&mut self, now: Instant, conn: ConnId, reason: Reason) {
+        self.hush(now, conn);
         self.say_goodbye(conn);
         let Some(viewer) = self.viewers.get(&conn) else { return };
-        if let Some(watching) = watching(viewer, now).filter(|_| viewer.told) {
+        if let Some(watching) = watching(viewer, now, false).filter(|_| viewer.told) {
             self.happenings.push_back(Happening::Left(watching, reason));
         }
     }

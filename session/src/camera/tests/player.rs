@@ -56,7 +56,7 @@ impl Pair {
             let mut out = Vec::new();
             self.scene.camera.poll_transmit(&mut out);
             for message in messages(&out) {
-                let leave = Leave { clear: true, room: true };
+                let leave = Leave { clear: true, room: true, talk: true };
                 self.player.message(now, &mut self.rng, Some(&mut self.guard), leave, &message);
                 self.player.describe(&known);
                 self.player.begin(&[
