@@ -146,7 +146,7 @@ case_players_negatives() {
 # An intercom: GStreamer watches and says a tone, which is in the recording of the loudspeaker.
 case_players_talk() {
     local number=0 way url hz missing
-    missing=$(/usr/bin/python3 tests/e2e/talk.py check 2>&1) || { skip "nobody can talk back: $missing; run ./tests/interop/run once"; return; }
+    missing=$(/usr/bin/python3 tests/e2e/talk.py check 2>&1) || { skip "nobody can talk back: $missing; run ./scripts/install test"; return; }
     serve ben "$p" --allow-players loopback --talk-back --audio-out "$dir/heard.wav"
     explains ben "whoever may watch may speak into this room"
     for way in udp tcp rtsps; do
