@@ -27,6 +27,8 @@ pub struct Receiver {
     /// A fixed moment that arrivals are counted from.
     epoch: Instant,
     stream: Option<Incoming>,
+    /// A report of a source of which no packet has come yet: senders begin with one.
+    early: Option<(Ssrc, RtpTime, NtpTime)>,
     /// A packet of another source, or far from the last one, has come: one with this number proves that the stream goes on there. A
     /// single one proves nothing: it may be late, damaged, or of somebody else.
     elsewhere: Option<(Ssrc, SeqNo)>,
@@ -45,7 +47,7 @@ impl Receiver {
     /// Nothing has come yet. `payload_type` is what the sender gives this codec, 0 to 127; `ours` is the source that our reports are from.
     #[must_use]
     pub const fn new(epoch: Instant, codec: Codec, payload_type: u8, ours: Ssrc) -> Self {
-        Self { codec, payload_type, ours, epoch, stream: None, elsewhere: None }
+        Self { codec, payload_type, ours, epoch, stream: None, early: None, elsewhere: None }
     }
 
     /// What its payloads are.
@@ -75,6 +77,9 @@ impl Receiver {
         }
         self.elsewhere = None;
         let stream = self.stream.get_or_insert_with(|| Incoming::new(plan(self.codec, header.ssrc)));
+        if let Some((_, time, ntp)) = self.early.take_if(|(ssrc, ..)| *ssrc == header.ssrc) {
+            stream.sender_report(now, time, ntp);
+        }
         let seq = stream.extend(header.seq);
         if !stream.window.is_fresh(seq.0) {
             return Err(ReceiveError::Replayed);
@@ -106,19 +111,28 @@ impl Receiver {
 
     /// Takes a packet of RTCP. Returns what its clock read when, if it says that.
     pub fn rtcp(&mut self, now: Instant, packet: &[u8]) -> Option<(RtpTime, NtpTime)> {
-        let stream = self.stream.as_mut()?;
         let mut map = None;
         for packet in rtcp::packets(packet) {
             // A camera that has no clock says so with zero. RFC 3550 §6.4.1.
-            if let Packet::SenderReport(info, _) = packet
-                && info.ssrc == stream.plan.ssrc
-                && info.ntp.0 != 0
-            {
-                stream.sender_report(now, info.time, info.ntp);
-                map = stream.clock_map;
+            let Packet::SenderReport(info, _) = packet else { continue };
+            if info.ntp.0 == 0 {
+                continue;
+            }
+            match self.stream.as_mut().filter(|stream| stream.plan.ssrc == info.ssrc) {
+                Some(stream) => {
+                    stream.sender_report(now, info.time, info.ntp);
+                    map = stream.clock_map;
+                }
+                None => self.early = Some((info.ssrc, info.time, info.ntp)),
             }
         }
         map
+    }
+
+    /// What its clock read when, as it said last.
+    #[must_use]
+    pub fn clock_map(&self) -> Option<(RtpTime, NtpTime)> {
+        self.stream.as_ref().and_then(|stream| stream.clock_map)
     }
 
     /// Appends a report on the reception so far, and our name. RFC 3550 §6.4.2, §6.5.1.

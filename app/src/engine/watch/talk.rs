@@ -343,6 +343,9 @@ impl Live {
                         size: self.track.size,
                         ceiling: Some(self.ceiling),
                     })));
+                    if let Some((time, ntp)) = self.receiver.clock_map() {
+                        outputs.push_back(Output::Media(MediaOutput::ClockMap { kind, time, ntp }));
+                    }
                 }
                 outputs.push_back(Output::Media(MediaOutput::Received(arrival.received)));
                 true

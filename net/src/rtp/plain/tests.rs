@@ -119,8 +119,9 @@ fn a_sender_report_ties_the_clocks_together() {
         rtcp::write_sender_report(&mut out, &info);
         out
     };
-    assert_eq!(scene.receiver.rtcp(scene.at(0), &report(THEIRS, 1 << 40)), None, "of a stream that nobody knows");
+    assert_eq!(scene.receiver.rtcp(scene.at(0), &report(THEIRS, 3 << 40)), None, "of a stream that nobody knows");
     scene.take(THEIRS, 10);
+    assert_eq!(scene.receiver.clock_map(), Some((RtpTime(1600), NtpTime(3 << 40))), "it was the stream's");
     assert_eq!(scene.receiver.rtcp(scene.at(250), &report(THEIRS, 1 << 40)), Some((RtpTime(1600), NtpTime(1 << 40))));
     assert_eq!(scene.receiver.rtcp(scene.at(250), &report(Ssrc(8), 2 << 40)), None);
     assert_eq!(scene.receiver.rtcp(scene.at(250), &report(THEIRS, 0)), None, "it has no clock");
