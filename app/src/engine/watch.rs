@@ -258,11 +258,16 @@ impl Watch {
             return parting.ignore(bytes);
         }
         let State::Talking(talk) = &mut self.state else { return };
-        let failed = talk.tcp(now, bytes, pool, &mut self.outputs);
-        if let Err(error) = failed {
+        if let Err(error) = talk.tcp(bytes) {
             return self.part(now, Loss::Tls(error));
         }
-        self.heed(now);
+        while let State::Talking(talk) = &mut self.state {
+            let more = talk.go_on(now, pool, &mut self.outputs);
+            self.heed(now);
+            if !more {
+                return;
+            }
+        }
     }
 
     /// The connection is gone.

@@ -121,14 +121,8 @@ impl Talk {
         self.camera.poll_event()
     }
 
-    /// Bytes arrived.
-    pub(super) fn tcp(
-        &mut self,
-        now: Instant,
-        bytes: &[u8],
-        pool: &Pool,
-        outputs: &mut VecDeque<Output>,
-    ) -> Result<(), TlsError> {
+    /// Bytes arrived: [`Self::go_on`] looks at them.
+    pub(super) fn tcp(&mut self, bytes: &[u8]) -> Result<(), TlsError> {
         match &mut self.tls {
             None => self.framer.push(bytes),
             Some(tls) => {
@@ -137,9 +131,18 @@ impl Talk {
                 self.framer.push(&plain);
             }
         }
+        Ok(())
+    }
+
+    /// Looks at what has arrived, up to the next message of the camera: what follows may depend on what comes of that. `false` if
+    /// nothing is left.
+    pub(super) fn go_on(&mut self, now: Instant, pool: &Pool, outputs: &mut VecDeque<Output>) -> bool {
         while !self.camera.is_over() {
             match self.framer.next(pool) {
-                Ok(Some(Frame::Rtsp(message))) => self.camera.message(now, &message),
+                Ok(Some(Frame::Rtsp(message))) => {
+                    self.camera.message(now, &message);
+                    return true;
+                }
                 Ok(Some(Frame::Media { channel, packet })) => self.interleaved(now, channel, packet, outputs),
                 // A channel that cameras have no use for.
                 Ok(Some(Frame::Control(_))) => {}
@@ -152,7 +155,7 @@ impl Talk {
                 "the camera sends packets of more than 1,500 bytes on the connection, which are passed over"
             );
         }
-        Ok(())
+        false
     }
 
     /// What comes after the last word: only TLS has to see the end.

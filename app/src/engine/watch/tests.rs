@@ -205,6 +205,21 @@ fn where_datagrams_do_not_come_packets_take_the_connection() {
 }
 
 #[test]
+fn what_comes_with_the_answer_is_not_lost() {
+    let mut scene = Scene::new("rtsp://192.0.2.7/door", Some(Way::Tcp), Duration::MAX);
+    scene.describes();
+    scene.answers("SETUP", 200, &format!("Session: abc\r\nTransport: {TCP}\r\n"), "");
+    let cseq = scene.said.rsplit("CSeq: ").next().and_then(|rest| rest.lines().next()).expect("a number").to_owned();
+    let mut bytes = format!("RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\nSession: abc\r\n\r\n").into_bytes();
+    bytes.extend_from_slice(&[b'$', 0, 0, RTP.len() as u8]);
+    bytes.extend_from_slice(RTP);
+    let conn = scene.conn();
+    scene.watch.tcp(scene.now, conn, &bytes, &scene.pool);
+    scene.settle();
+    assert_eq!(scene.told(), ["begins H264", "packet 1", "plays [H264] by tcp"]);
+}
+
+#[test]
 fn who_does_not_answer_at_first_is_not_waited_for() {
     let mut scene = Scene::new("rtsp://192.0.2.7/door", None, Duration::MAX);
     let conn = scene.conn();
