@@ -6,6 +6,7 @@ hold a picture each. Prints a table in Markdown.
 """
 
 import argparse
+import csv
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ import time
 from pathlib import Path
 
 import numpy
-from clients import HERE, PROGRAM, GStreamer, pump
+from clients import PROGRAM, GStreamer, pump
 from frames import HEIGHT, LUMA, PICTURE, WIDTH, read_stamp
 
 # What a player takes to find out what it gets is not what it is late by.
@@ -38,12 +39,18 @@ def gstreamer(url, transport, video, fd):
     return ["gst-launch-1.0", "-q", *text.split()]
 
 
-# A picture is there in the next of so many ticks a second: half of one later than it is shown, on average.
-TICKS = 120
-
-
-def visavis(url, transport, fd):
-    return [sys.executable, str(HERE / "play_visavis.py"), PROGRAM, url, transport, str(fd), "-", str(TICKS)]
+def visavis(url, transport, seconds, folder):
+    """Delays in milliseconds of the pictures that visavis decodes: it keeps a list of them beside what it shows."""
+    shown = Path(folder) / "shown.y4m"
+    shown.unlink(missing_ok=True)
+    shown.symlink_to("/dev/null")
+    command = [PROGRAM, "--profile", f"{folder}/watch", "watch", url, "--no-control", "--audio-out", "none", "--video-out", str(shown)]
+    command += ["--insecure"] if transport == "rtsps" else ["--transport", transport]
+    done = subprocess.run([*command, "--duration", str(SETTLE + seconds)], capture_output=True, text=True)
+    with open(f"{shown}.times") as file:
+        rows = [(float(row["captured"]), float(row["decoded"])) for row in csv.DictReader(file) if row["captured"]]
+    delays = [(decoded - captured) * 1000 for captured, decoded in rows if decoded > rows[0][1] + SETTLE]
+    return numpy.array(delays), done.stderr.strip()
 
 
 def began(events):
@@ -105,14 +112,11 @@ def main():
                     for video in ("h264", "mjpeg"):
                         scheme = "rtsps" if transport == "rtsps" else "rtsp"
                         url, fds = f"{scheme}://127.0.0.1:{port}/stream/{video}", os.pipe()
-                        match player:
-                            case "ffmpeg":
-                                what = ffmpeg(url, transport, fds[1])
-                            case "gstreamer":
-                                what = gstreamer(url, transport, video, fds[1])
-                            case _:
-                                what = visavis(url, transport, fds[1])
-                        delays, said = measure(what, fds, seconds, events)
+                        if player == "visavis":
+                            delays, said = visavis(url, transport, seconds, folder)
+                        else:
+                            what = ffmpeg(url, transport, fds[1]) if player == "ffmpeg" else gstreamer(url, transport, video, fds[1])
+                            delays, said = measure(what, fds, seconds, events)
                         if len(delays) < seconds * 25:
                             failed = True
                             print(f"latency: {player}, {transport}, {video}: {len(delays)} pictures. {said[-200:]}", file=sys.stderr)

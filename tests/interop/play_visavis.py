@@ -1,9 +1,9 @@
 """Has `visavis watch` play a URL: writes its pictures, and its sound once it is over, to pipes. What it logs goes to standard error,
 and what is wrong with what it has recorded meanwhile.
 
-    play_visavis.py PROGRAM URL TRANSPORT PICTURES SOUND [RATE]
+    play_visavis.py PROGRAM URL TRANSPORT PICTURES SOUND
 
-PICTURES and SOUND are descriptors; with "-" for the sound, only the pictures that are shown are of interest. Pictures come at twice their rate, so that each of those shown is there at least once. One that is due
+PICTURES and SOUND are descriptors. Pictures come at twice their rate, so that each of those shown is there at least once. One that is due
 together with a newer one is not shown: that none was lost on the way is seen in the recording.
 """
 
@@ -35,15 +35,13 @@ def recorded(path, clip):
 
 
 def main():
-    program, url, transport, pictures, sound, *rate = sys.argv[1:]
-    rate = rate[0] if rate else 2 * FPS
+    program, url, transport, pictures, sound = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         pipe, wav, mkv = (folder / name for name in ("pictures.y4m", "sound.wav", "all.mkv"))
         os.mkfifo(pipe)
         command = [program, "--profile", str(folder / "profile"), "--log", "warn", "watch", url, "--no-control"]
-        command += ["--video-out", f"{pipe}@{rate}"]
-        command += ["--audio-out", "none"] if sound == "-" else ["--audio-out", str(wav), "--record", str(mkv)]
+        command += ["--video-out", f"{pipe}@{2 * FPS}", "--audio-out", str(wav), "--record", str(mkv)]
         command += ["--insecure"] if transport == "rtsps" else ["--transport", transport]
         # Who is told to leave hears it once: from us, and not from the terminal as well.
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
@@ -58,8 +56,6 @@ def main():
         status = process.wait()
         if not header.startswith(b"YUV4MPEG2") or status:
             print(f"play_visavis: visavis ended with status {status}", file=sys.stderr)
-        if sound == "-":
-            return
         for fault in recorded(mkv, Clip(*make_clip(TARGET / "interop"))) if mkv.exists() else ["there is none"]:
             print(f"play_visavis: the recording: {fault}", file=sys.stderr)
         with open(int(sound), "wb") as out:
