@@ -3,6 +3,7 @@
 //! [`Engine::spawn`] binds one port, starts the driver on a thread of its own and returns the three ends an owner holds.
 //! The owner may be the command line, a window or a test; none of them sees a packet, and none can hold one up.
 
+mod backoff;
 pub mod carriers;
 pub mod clock;
 pub mod command;

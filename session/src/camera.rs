@@ -4,12 +4,10 @@
 //! connection is inside of TLS is for whoever carries the bytes.
 
 mod description;
-pub(crate) mod headers;
 mod reason;
 mod requests;
 mod setup;
 mod types;
-mod url;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -21,14 +19,16 @@ use visavis_net::carrier::tcp_udp::FrameError;
 
 use self::description::{Description, Offer};
 pub use self::reason::Reason;
-pub use self::types::{Config, Delivery, Event, Track, Way};
-pub(crate) use self::url::resolve;
-pub use self::url::{CameraUrl, UrlError};
+pub use self::types::{Config, Event, Track};
 use crate::error::PeerFault;
 pub use crate::rtsp::asker::ANSWER_LIMIT;
 use crate::rtsp::asker::{Asked, Asker, Denied, OPTIONS, Wording};
 use crate::rtsp::auth::Credentials;
+use crate::rtsp::headers;
+pub use crate::rtsp::headers::{Delivery, Way};
 use crate::rtsp::message::{self, Incoming, SDP};
+use crate::rtsp::url::Astray;
+pub use crate::rtsp::url::{RtspUrl, UrlError};
 
 /// How long after PLAY a first datagram may take.
 pub const DATAGRAM_LIMIT: Duration = Duration::from_secs(3);
@@ -58,7 +58,7 @@ struct Stream {
 
 /// One camera.
 pub struct Camera {
-    url: CameraUrl,
+    url: RtspUrl,
     config: Config,
     asker: Asker<Step>,
     /// What requests about all tracks name.
@@ -88,7 +88,7 @@ impl Camera {
     #[must_use]
     pub fn new(
         now: Instant,
-        url: CameraUrl,
+        url: RtspUrl,
         credentials: Option<Credentials>,
         config: Config,
         rng: &mut (impl CryptoRng + ?Sized),
@@ -209,10 +209,10 @@ impl Camera {
 
     /// The stream is somewhere else. RFC 2326 §11.3.
     fn redirect(&mut self, location: &str) {
-        let event = match self.url.join(location) {
-            None => Event::Over(Reason::Fault(PeerFault::Malformed("Location"))),
-            Some(url) if self.url.is_secure() && !url.is_secure() => Event::Over(Reason::Downgrade),
-            Some(url) => Event::Redirect(url),
+        let event = match self.url.redirected(location) {
+            Ok(url) => Event::Redirect(url),
+            Err(Astray::Nowhere) => Event::Over(Reason::Fault(PeerFault::Malformed("Location"))),
+            Err(Astray::Downgrade) => Event::Over(Reason::Downgrade),
         };
         self.tear_down();
         self.finish(event);

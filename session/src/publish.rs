@@ -17,13 +17,15 @@ use visavis_net::carrier::tcp_udp::FrameError;
 
 pub use self::reason::Reason;
 pub use self::types::{Config, Event};
-pub use crate::camera::{CameraUrl, UrlError, Way};
 use crate::error::PeerFault;
 use crate::player::{Choice, Known, Transport, description};
 pub use crate::rtsp::asker::ANSWER_LIMIT;
 use crate::rtsp::asker::{After, Asked, Asker, Denied, OPTIONS, Wording};
 use crate::rtsp::auth::Credentials;
+pub use crate::rtsp::headers::Way;
 use crate::rtsp::message::{self, Incoming, SDP};
+use crate::rtsp::url::Astray;
+pub use crate::rtsp::url::{RtspUrl, UrlError};
 
 /// How long a camera may take to give a first picture before its stream is announced without what only that tells.
 pub const DESCRIBE_LIMIT: Duration = Duration::from_secs(5);
@@ -43,7 +45,7 @@ enum Step {
 
 /// One server.
 pub struct Publisher {
-    url: CameraUrl,
+    url: RtspUrl,
     config: Config,
     /// How packets are to go; once it is refused, the other way.
     way: Way,
@@ -81,7 +83,7 @@ impl Publisher {
     #[must_use]
     pub fn new(
         now: Instant,
-        url: CameraUrl,
+        url: RtspUrl,
         credentials: Option<Credentials>,
         config: Config,
         rng: &mut (impl CryptoRng + ?Sized),
@@ -236,10 +238,10 @@ impl Publisher {
 
     /// The server wants the stream somewhere else. RFC 2326 §11.3.
     fn redirect(&mut self, location: &str) {
-        let event = match self.url.join(location) {
-            None => Event::Over(Reason::Fault(PeerFault::Malformed("Location"))),
-            Some(url) if self.url.is_secure() && !url.is_secure() => Event::Over(Reason::Downgrade),
-            Some(url) => Event::Redirect(url),
+        let event = match self.url.redirected(location) {
+            Ok(url) => Event::Redirect(url),
+            Err(Astray::Nowhere) => Event::Over(Reason::Fault(PeerFault::Malformed("Location"))),
+            Err(Astray::Downgrade) => Event::Over(Reason::Downgrade),
         };
         self.tear_down();
         self.finish(event);

@@ -3,6 +3,8 @@
 pub(crate) mod asker;
 pub mod auth;
 pub(crate) mod client;
+pub(crate) mod headers;
 pub(crate) mod message;
 pub(crate) mod server;
 pub(crate) mod transport;
+pub(crate) mod url;

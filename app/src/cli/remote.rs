@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 use visavis_session::auth::{ChallengeError, Credentials};
-use visavis_session::camera::{CameraUrl, UrlError};
+use visavis_session::camera::{RtspUrl, UrlError};
 
 use super::players::{PlayersError, login, read_passwords};
 use crate::engine::tls::{CertificateHash, TlsError, Trust};
@@ -31,7 +31,7 @@ pub(crate) struct Options {
 
 /// A server as the engine wants to know it.
 pub(crate) struct Reached {
-    pub(crate) url: CameraUrl,
+    pub(crate) url: RtspUrl,
     pub(crate) credentials: Option<Credentials>,
     /// Whose certificates are trusted; nobody's if `None`.
     pub(crate) tls: Option<Arc<ClientConfig>>,
@@ -72,7 +72,7 @@ impl Remote<'_> {
 
     /// Reads what it names.
     pub(crate) fn reach(&self) -> Result<Reached, RemoteError> {
-        let (url, named) = CameraUrl::parse(self.address)?;
+        let (url, named) = RtspUrl::parse(self.address)?;
         let option = self.options.password_file;
         let credentials = match self.password_file {
             Some(_) if self.shows_password() => return Err(RemoteError::TwoPasswords(option)),

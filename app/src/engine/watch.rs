@@ -14,19 +14,14 @@ use rand_core::Rng;
 use visavis_net::buf::{PacketBuf, Pool};
 use visavis_net::carrier::dial_order;
 use visavis_net::rtp::session::{MAX_STREAMS, ReceivedStats, Stats};
-use visavis_session::camera::{CameraUrl, Config, Event as Said, Reason, Way};
+use visavis_session::camera::{Config, Event as Said, Reason, RtspUrl, Way};
 
 use self::talk::Talk;
 pub use self::types::{Loss, Order, PortError, Ports, Seen};
+use super::backoff::{Backoff, LONGEST, SETTLED, spread};
 use super::event::Event;
 use super::peer::{ConnId, Destination, MediaOutput, Output};
 
-/// The first wait before another try; it doubles with each that fails.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// The longest.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// A stream that lasted so long was none of the failures that make waits longer.
-const PROVEN: Duration = Duration::from_secs(10);
 /// Redirections in a row that are followed.
 const MAX_REDIRECTS: u32 = 3;
 /// Key pictures are asked for this often at most.
@@ -60,14 +55,14 @@ pub(super) struct Watch {
     patience: Duration,
     rng: ChaCha20Rng,
     /// Where the stream is at present, and whether our name and password are for there.
-    url: CameraUrl,
+    url: RtspUrl,
     known_there: bool,
     redirects: u32,
     way: Way,
     state: State,
     /// What still says its last words.
     parting: Option<Box<Talk>>,
-    wait: Duration,
+    backoff: Backoff,
     /// When a stream began to play for the first time.
     first_played: Option<Instant>,
     /// When what was playing was lost.
@@ -101,7 +96,7 @@ impl Watch {
             redirects: 0,
             state: State::Waiting(now),
             parting: None,
-            wait: FIRST_WAIT,
+            backoff: Backoff::default(),
             first_played: None,
             lost: None,
             key_asked: None,
@@ -373,7 +368,7 @@ impl Watch {
     }
 
     /// The stream is elsewhere.
-    fn follow(&mut self, now: Instant, url: CameraUrl) {
+    fn follow(&mut self, now: Instant, url: RtspUrl) {
         self.redirects += 1;
         if self.redirects > MAX_REDIRECTS {
             return self.part(now, Loss::Redirected);
@@ -388,7 +383,7 @@ impl Watch {
         if let Some(since) = self.leave_talk() {
             self.lost.get_or_insert(now);
             // Who is sent on after a while is not sent around in circles.
-            if now.saturating_duration_since(since) >= PROVEN {
+            if now.saturating_duration_since(since) >= SETTLED {
                 self.redirects = 0;
             }
         }
@@ -440,9 +435,7 @@ impl Watch {
         }
         if let Some(since) = played {
             self.lost.get_or_insert(now);
-            if now.saturating_duration_since(since) >= PROVEN {
-                self.wait = FIRST_WAIT;
-            }
+            self.backoff.lasted(now.saturating_duration_since(since));
         }
         let waited = self.lost.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         let gives_up = self.first_played.is_none() || waited >= self.patience || loss.is_the_owners();
@@ -454,10 +447,8 @@ impl Watch {
             let duration = self.connected_for(now).saturating_sub(waited);
             return self.outputs.push_back(Output::Event(Event::CameraEnded { loss, duration }));
         }
-        // Cameras come back together after a power cut: not all at the same moment, then.
-        let spread = f64::from(self.rng.next_u32() % 401) / 1000.0 + 0.8;
-        let wait = if loss.is_final() { LONGEST_WAIT } else { self.wait }.mul_f64(spread);
-        self.wait = (2 * self.wait).min(LONGEST_WAIT);
+        let wait = self.backoff.fail(&mut self.rng);
+        let wait = if loss.is_final() { spread(LONGEST, &mut self.rng) } else { wait };
         // Where it was sent to may be what is wrong.
         (self.url, self.known_there, self.redirects) = (self.order.url.clone(), true, 0);
         self.state = State::Waiting(now + wait);

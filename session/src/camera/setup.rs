@@ -5,10 +5,10 @@ use std::time::Instant;
 use rtsp_types::Response;
 use visavis_net::rtp::codec::MediaKind;
 
-use super::url::{is_absolute, resolve, sendable};
 use super::{Camera, Delivery, Description, Offer, Reason, Step, Stream, Track, Way, description, headers};
 use crate::error::PeerFault;
 use crate::rtsp::message;
+use crate::rtsp::url::{is_absolute, resolve, sendable};
 
 /// The channels of RTP and RTCP that we ask for.
 const fn channels(kind: MediaKind) -> (u8, u8) {

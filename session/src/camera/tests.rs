@@ -39,7 +39,7 @@ struct Request {
 
 impl Scene {
     fn new(url: &str, way: Way) -> Self {
-        let (url, credentials) = CameraUrl::parse(url).expect("a URL");
+        let (url, credentials) = RtspUrl::parse(url).expect("a URL");
         let now = moment();
         Self { camera: Camera::new(now, url, credentials, config(way), &mut rng(7)), now }
     }

@@ -1,10 +1,8 @@
 //! What a conversation with a camera is told and what it tells.
 
-use std::net::IpAddr;
-
 use visavis_net::rtp::codec::{Codec, MediaKind};
 
-use super::{CameraUrl, Reason};
+use super::{Delivery, Reason, RtspUrl, Way};
 
 /// What is wanted of a camera, and how.
 #[derive(Clone, Debug)]
@@ -37,36 +35,6 @@ impl Config {
     }
 }
 
-/// How packets come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// As datagrams.
-    Udp,
-    /// As `$` frames on the connection (RFC 2326 §10.12).
-    Tcp,
-}
-
-/// How the packets of one track come, as the camera says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    /// Datagrams to our ports of that kind.
-    Udp {
-        /// The camera's port for RTP.
-        server_rtp: Option<u16>,
-        /// The camera's port for RTCP.
-        server_rtcp: Option<u16>,
-        /// Where it sends from, if that is to be another address than the connection's: its word alone, so nothing is to be sent there.
-        source: Option<IpAddr>,
-    },
-    /// `$` frames on the connection.
-    Interleaved {
-        /// The channel of RTP.
-        rtp: u8,
-        /// The channel of RTCP.
-        rtcp: u8,
-    },
-}
-
 /// One stream that flows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Track {
@@ -94,7 +62,7 @@ pub enum Event {
     Playing(Vec<Track>),
     /// The stream is elsewhere, and this conversation is over: begin another one there, at most three times in a row. It may be another
     /// host: whether that may learn the name and the password is not for a camera to decide.
-    Redirect(CameraUrl),
+    Redirect(RtspUrl),
     /// The conversation is over. Close the connection once what is to be sent has been sent.
     Over(Reason),
 }

@@ -6,11 +6,12 @@ use rtsp_types::Response;
 use visavis_net::rtp::codec::{Codec, MediaKind};
 
 use super::{Publisher, Reason, Step, Way};
-use crate::camera::{Delivery, headers};
 use crate::error::PeerFault;
 use crate::player::Transport;
 use crate::rtsp::client::track;
+use crate::rtsp::headers::{self, Delivery};
 use crate::rtsp::message;
+use crate::rtsp::url::resolve;
 
 /// The channels of RTP and RTCP that we ask for.
 const fn channels(number: usize) -> (u8, u8) {
@@ -26,7 +27,7 @@ impl Publisher {
     /// cameras do.
     pub(super) fn track_url(&self, number: usize) -> String {
         let control = self.codec(number).map_or("", |codec| track(codec.kind()));
-        crate::camera::resolve(self.url.as_str(), control)
+        resolve(self.url.as_str(), control)
     }
 
     /// Asks for the next track, or for all to flow.

@@ -46,7 +46,7 @@ impl Scene {
     }
 
     fn with(url: &str, config: Config) -> Self {
-        let (url, credentials) = CameraUrl::parse(url).expect("a URL");
+        let (url, credentials) = RtspUrl::parse(url).expect("a URL");
         let now = moment();
         Self { publisher: Publisher::new(now, url, credentials, config, &mut rng(7)), now }
     }

@@ -2,7 +2,7 @@
 
 use visavis_net::rtp::codec::Codec;
 
-use super::{CameraUrl, Reason, Way};
+use super::{Reason, RtspUrl, Way};
 use crate::player::{Choice, Ports, Transport};
 
 /// What is pushed to a server, and how.
@@ -27,7 +27,7 @@ pub enum Event {
     Publishing(Vec<(Codec, Transport)>),
     /// The server wants the stream elsewhere, and this conversation is over: begin another one there, at most three times in a row. It
     /// may be another host: whether that may learn the name and the password is not for a server to decide.
-    Redirect(CameraUrl),
+    Redirect(RtspUrl),
     /// The conversation is over. Close the connection once what is to be sent has been sent.
     Over(Reason),
 }

@@ -8,8 +8,8 @@ use rtsp_types::{Method, Request, Response, StatusCode};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::auth::{Answerer, ChallengeError, Credentials};
+use super::headers;
 use super::message::{self, Answer};
-use crate::camera::headers;
 use crate::error::printable;
 
 /// A request that is not answered for so long is not answered at all.

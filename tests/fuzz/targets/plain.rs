@@ -10,7 +10,7 @@ use visavis_net::carrier::tcp_udp::{Frame, Framer};
 use visavis_net::rtp::codec::Codec;
 use visavis_net::rtp::time::WallClock;
 use visavis_session::auth::{Guard, Users};
-use visavis_session::camera::{self, Camera, CameraUrl, Way};
+use visavis_session::camera::{self, Camera, RtspUrl, Way};
 use visavis_session::mikey::{self, MAX_MESSAGE};
 use visavis_session::player::{Choice, Known, Leave, Place, Player, Ports, Program};
 use visavis_session::publish::{self, Publisher};
@@ -58,7 +58,7 @@ pub(super) fn mikey(data: &[u8]) {
 /// What somebody's camera answers, and asks.
 pub(super) fn camera(data: &[u8]) {
     let now = clock::now();
-    let (url, credentials) = CameraUrl::parse("rtsp://ana:secret@192.0.2.7/door?a=b").expect("a URL");
+    let (url, credentials) = RtspUrl::parse("rtsp://ana:secret@192.0.2.7/door?a=b").expect("a URL");
     let ports = [(5000, 5001), (5002, 5003)];
     let config =
         camera::Config { want_video: true, want_audio: true, way: Way::Udp, agent: "visavis".to_owned(), ports };
@@ -78,7 +78,7 @@ pub(super) fn camera(data: &[u8]) {
 /// What a server answers and asks that our stream is pushed to.
 pub(super) fn publish(data: &[u8]) {
     let now = clock::now();
-    let (url, credentials) = CameraUrl::parse("rtsp://ana:secret@192.0.2.7/door?a=b").expect("a URL");
+    let (url, credentials) = RtspUrl::parse("rtsp://ana:secret@192.0.2.7/door?a=b").expect("a URL");
     let choice = Choice { video: Some(Codec::H264), audio: Some(Codec::Opus), srtp: false };
     let ports = [Ports { rtp: 5000, rtcp: 5001 }, Ports { rtp: 5002, rtcp: 5003 }];
     let config = publish::Config { choice, way: Way::Udp, agent: "visavis".to_owned(), ports };

@@ -6,27 +6,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
-use rand_core::Rng;
 use visavis_net::carrier::tcp_udp::Framer;
 use visavis_net::rtp::codec::Codec;
 use visavis_session::auth::Credentials;
 use visavis_session::player::{Choice, PLAY_LIMIT, Ports, Transport};
-use visavis_session::publish::{self, CameraUrl, Event, Publisher, Reason, Way};
+use visavis_session::publish::{self, Event, Publisher, Reason, RtspUrl, Way};
 
 use super::talk::Talk;
 use super::viewer::Viewer;
 use super::{Happening, Players};
+use crate::engine::backoff::{Backoff, SETTLED};
 use crate::engine::peer::ConnId;
 use crate::engine::tls::{Tls, TlsError};
 
-/// The next attempt is made so long after a first failure, and after each one more twice as long.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// No longer than that.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Where only a person can mend it. A box that nobody sits at has to come back when it was mended elsewhere.
 const FINAL_PAUSE: Duration = Duration::from_secs(60);
-/// What was taken for so long counts as having worked: what comes after is a first failure.
-const SETTLED: Duration = Duration::from_secs(10);
 /// Addresses in a row that servers send us to.
 const MAX_REDIRECTS: u8 = 3;
 
@@ -34,7 +28,7 @@ const MAX_REDIRECTS: u8 = 3;
 #[derive(Clone, Debug)]
 pub struct Publish {
     /// The address.
-    pub url: CameraUrl,
+    pub url: RtspUrl,
     /// Who we are there.
     pub credentials: Option<Credentials>,
     /// How packets go, if the server has it so.
@@ -165,13 +159,12 @@ pub(super) struct Publishing {
     /// Our ports for datagrams, of pictures and of sound.
     ports: [Ports; 2],
     /// Where it is now: servers may send us elsewhere.
-    url: CameraUrl,
+    url: RtspUrl,
     redirects: u8,
     /// What was taken last time.
     way: Way,
     state: State,
-    /// In a row.
-    failed: u32,
+    backoff: Backoff,
     failures: u64,
     /// What ended before it was told why.
     trouble: Option<Trouble>,
@@ -188,7 +181,7 @@ impl Publishing {
             ports,
             redirects: 0,
             state: State::Waiting(now),
-            failed: 0,
+            backoff: Backoff::default(),
             failures: 0,
             trouble: None,
             skipped: 0,
@@ -207,21 +200,22 @@ impl Publishing {
         }
     }
 
+    /// What was taken for a while has worked, and who is sent on after that is not sent around in circles.
+    fn settle(&mut self, now: Instant) {
+        if let State::Talking(_, Some(since)) = self.state {
+            let lasted = now.saturating_duration_since(since);
+            self.backoff.lasted(lasted);
+            self.redirects = if lasted >= SETTLED { 0 } else { self.redirects };
+        }
+    }
+
     /// Forgets where servers sent us, after `trouble`; when to try again.
     fn fail(&mut self, now: Instant, trouble: &Trouble, rng: &mut ChaCha20Rng) -> Duration {
-        if let State::Talking(_, Some(since)) = self.state
-            && now.saturating_duration_since(since) >= SETTLED
-        {
-            self.failed = 0;
-        }
-        let longest = FIRST_PAUSE.saturating_mul(1 << self.failed.min(16)).min(LONGEST_PAUSE);
-        self.failed += 1;
+        self.settle(now);
+        let pause = self.backoff.fail(rng);
+        let pause = if trouble.is_final() { FINAL_PAUSE } else { pause };
         self.failures += 1;
         (self.url, self.redirects) = (self.config.url.clone(), 0);
-        // Many that lost one server at one moment are not to come back at one moment.
-        let jitter = longest.mul_f64(f64::from(rng.next_u32()) / f64::from(u32::MAX) / 2.0);
-        let pause = if trouble.is_final() { FINAL_PAUSE } else { longest.mul_f64(0.75) + jitter.min(longest / 2) };
-        let pause = pause.clamp(FIRST_PAUSE.mul_f64(0.75), FINAL_PAUSE);
         self.state = State::Waiting(now + pause);
         pause
     }
@@ -267,7 +261,7 @@ impl Players {
     pub(in crate::engine) fn connected(&mut self, now: Instant, conn: ConnId, remote: SocketAddr) {
         let Some(publishing) = &mut self.publishing else { return };
         let url = publishing.url.clone();
-        let dial = |url: &CameraUrl| match &publishing.config.tls {
+        let dial = |url: &RtspUrl| match &publishing.config.tls {
             Some(config) => Tls::dial(config, url.host()),
             None => Err(TlsError::Unusable("no certificate authorities are installed on this system".to_owned())),
         };
@@ -296,7 +290,10 @@ impl Players {
 
     /// The connection to the server cannot be over TLS.
     pub(super) fn server_untrusted(&mut self, error: TlsError) {
-        if let Some(publishing) = &mut self.publishing {
+        // What comes after the last word is about nothing any more.
+        if let Some(publishing) = &mut self.publishing
+            && matches!(publishing.state, State::Talking(..))
+        {
             publishing.trouble = Some(Trouble::Tls(error));
         }
     }
@@ -307,6 +304,9 @@ impl Players {
             let Talk::Server(server) = &mut viewer.talk else { break };
             let (Some(event), Some(publishing)) = (server.poll_event(), &mut self.publishing) else { break };
             publishing.way = server.way();
+            if matches!(event, Event::Redirect(_)) {
+                publishing.settle(now);
+            }
             match event {
                 Event::Describe => {
                     let choice = publishing.config.choice;
@@ -321,6 +321,7 @@ impl Players {
                 }
                 Event::Redirect(url) => {
                     publishing.url = url;
+                    publishing.skipped += viewer.skipped;
                     publishing.redirects += 1;
                     publishing.state = State::Waiting(now);
                     self.say_goodbye(conn);

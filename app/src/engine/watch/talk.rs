@@ -16,8 +16,8 @@ use visavis_net::rtp::ids::Ssrc;
 use visavis_net::rtp::plain::Receiver;
 use visavis_net::rtp::session::ReceivedStats;
 use visavis_session::auth::Credentials;
-use visavis_session::camera::{Camera, CameraUrl, Config, Delivery, Event as Said, Track, Way};
-use zeroize::Zeroize;
+use visavis_session::camera::{Camera, Config, Delivery, Event as Said, RtspUrl, Track, Way};
+use zeroize::Zeroizing;
 
 use crate::engine::peer::{ConnId, Destination, MediaOutput, Output, Stream};
 use crate::engine::tls::{Tls, TlsError};
@@ -60,7 +60,7 @@ impl Talk {
         now: Instant,
         conn: ConnId,
         remote: SocketAddr,
-        url: &CameraUrl,
+        url: &RtspUrl,
         credentials: Option<Credentials>,
         config: Config,
         tls: Option<&Arc<ClientConfig>>,
@@ -292,22 +292,24 @@ impl Talk {
             out.extend_from_slice(&bytes);
             return Some((to, bytes.len()));
         }
-        let mut plain = Vec::new();
-        while self.camera.poll_transmit(&mut plain) {}
-        for (_, bytes) in self.reports.drain(..) {
-            plain.extend_from_slice(&bytes);
-        }
+        // What it says may have a password in it: it stands in one place, and is wiped there.
+        let mut said = Zeroizing::new(Vec::new());
+        self.camera.poll_transmit(&mut said);
+        let reports = self.reports.drain(..).map(|(_, bytes)| bytes).collect::<Vec<_>>().concat();
         match &mut self.tls {
-            None => out.extend_from_slice(&plain),
+            None => {
+                out.extend_from_slice(&said);
+                out.extend_from_slice(&reports);
+            }
             Some(tls) => {
-                tls.seal(&plain, out);
+                tls.seal(&said, out);
+                tls.seal(&reports, out);
                 if self.parting && out.is_empty() && !std::mem::replace(&mut self.closed, true) {
                     tls.close();
                     tls.seal(&[], out);
                 }
             }
         }
-        plain.zeroize();
         (!out.is_empty()).then_some((Destination::Tcp(self.conn), out.len()))
     }
 

@@ -26,7 +26,7 @@ fn place() -> SocketAddr {
 impl Scene {
     fn new(url: &str, way: Option<Way>, patience: Duration) -> Self {
         let now = clock::now();
-        let (url, credentials) = CameraUrl::parse(url).expect("a URL");
+        let (url, credentials) = RtspUrl::parse(url).expect("a URL");
         let order = Order { url, credentials, way, tls: None, ceiling: Duration::from_millis(400) };
         let watch = Watch::new(now, order, (true, true), patience, ChaCha20Rng::seed_from_u64(5));
         let mut scene = Self {

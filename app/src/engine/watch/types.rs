@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use visavis_net::rtp::codec::Codec;
 use visavis_session::auth::Credentials;
-use visavis_session::camera::{CameraUrl, Reason, Way};
+use visavis_session::camera::{Reason, RtspUrl, Way};
 
 use crate::engine::tls::TlsError;
 
@@ -16,7 +16,7 @@ use crate::engine::tls::TlsError;
 #[derive(Clone, Debug)]
 pub struct Order {
     /// Where it is.
-    pub url: CameraUrl,
+    pub url: RtspUrl,
     /// Who we are to it.
     pub credentials: Option<Credentials>,
     /// How packets are to come: as datagrams, or on the connection where they do not, if `None`.

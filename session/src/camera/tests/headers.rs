@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::camera::headers::{granted, session, starts};
+use crate::rtsp::headers::{granted, session, starts};
 
 #[test]
 fn sessions_have_a_name_and_a_time() {

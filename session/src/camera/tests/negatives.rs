@@ -146,7 +146,7 @@ fn a_redirect_is_followed_but_not_into_the_clear() {
         assert!(scene.camera.is_over());
         scene.events().pop()
     };
-    let to = |url: &str| Some(Event::Redirect(CameraUrl::parse(url).expect("a URL").0));
+    let to = |url: &str| Some(Event::Redirect(RtspUrl::parse(url).expect("a URL").0));
     assert_eq!(redirect(URL, "rtsp://b/c"), to("rtsp://b/c"));
     assert_eq!(redirect(URL, "rtsp://eve:x@b/c"), to("rtsp://b/c"));
     assert_eq!(redirect(URL, "/live"), to("rtsp://192.0.2.7/live"));

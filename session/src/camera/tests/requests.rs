@@ -47,7 +47,7 @@ fn a_camera_that_sends_us_away_is_followed() {
         said.starts_with("RTSP/1.0 200 OK\r\n") && said.contains("\r\n\r\nTEARDOWN rtsp://192.0.2.7/door "),
         "{said}"
     );
-    let (there, _) = CameraUrl::parse("rtsp://192.0.2.8/door").expect("a URL");
+    let (there, _) = RtspUrl::parse("rtsp://192.0.2.8/door").expect("a URL");
     assert_eq!(scene.events().pop(), Some(Event::Redirect(there)));
     assert!(scene.camera.is_over());
 }

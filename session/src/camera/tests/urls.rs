@@ -4,10 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::auth::{Answerer, ChallengeError};
-use crate::camera::url::{MAX_URL, resolve};
+use crate::rtsp::url::{MAX_URL, resolve};
 
-fn url(text: &str) -> CameraUrl {
-    CameraUrl::parse(text).unwrap_or_else(|error| panic!("{text}: {error}")).0
+fn url(text: &str) -> RtspUrl {
+    RtspUrl::parse(text).unwrap_or_else(|error| panic!("{text}: {error}")).0
 }
 
 #[test]
@@ -60,11 +60,11 @@ fn what_is_no_address_says_why() {
             UrlError::Credentials(ChallengeError::Credentials("take control characters out of them")),
         ),
     ] {
-        let given = CameraUrl::parse(text).map(|(url, _)| url).expect_err(text);
+        let given = RtspUrl::parse(text).map(|(url, _)| url).expect_err(text);
         assert_eq!(given, error, "{text}");
         assert!(!given.to_string().contains("secret"));
     }
-    assert_eq!(CameraUrl::parse(&format!("rtsp://a/{}", "b".repeat(MAX_URL))).map(|_| ()), Err(UrlError::TooLong));
+    assert_eq!(RtspUrl::parse(&format!("rtsp://a/{}", "b".repeat(MAX_URL))).map(|_| ()), Err(UrlError::TooLong));
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn names_and_passwords_are_taken_out_and_decoded() {
         ("rtsps://ana:%zz%4@a/b", Some("ana:%zz%4")),
         ("rtsps://ana:%C3%A9@a/b", Some("ana:é")),
     ] {
-        let (url, credentials) = CameraUrl::parse(text).expect(text);
+        let (url, credentials) = RtspUrl::parse(text).expect(text);
         let given = credentials.map(|credentials| {
             let mut answerer = Answerer::new(credentials);
             answerer.challenged(["Basic realm=\"r\""], true).expect("a challenge");
@@ -107,7 +107,7 @@ fn what_looks_like_a_password_is_not_shown() {
     ] {
         let url = url(text);
         assert_eq!((url.to_string().as_str(), url.as_str()), (shown, text));
-        assert_eq!(format!("{url:?}"), format!("CameraUrl({shown})"));
+        assert_eq!(format!("{url:?}"), format!("RtspUrl({shown})"));
     }
 }
 
@@ -130,7 +130,7 @@ fn tracks_are_named_after_the_base() {
 proptest! {
     #[test]
     fn no_address_is_harmful(text in "(rtsps?://)?\\PC{0,60}") {
-        if let Ok((url, _)) = CameraUrl::parse(&text) {
+        if let Ok((url, _)) = RtspUrl::parse(&text) {
             assert!(url.as_str().bytes().all(|byte| byte.is_ascii_graphic()));
             let _ = (url.to_string(), url.join(&text));
         }
@@ -138,9 +138,26 @@ proptest! {
 
     #[test]
     fn an_address_is_the_same_again(text in "rtsps?://([a-z]{1,5}:[a-z%]{0,5}@)?[a-z]{1,9}(:[1-9][0-9]{0,3})?(/[!-~]{0,20})?") {
-        let first = CameraUrl::parse(&text).map(|(url, _)| url);
+        let first = RtspUrl::parse(&text).map(|(url, _)| url);
         if let Ok(first) = first {
             assert_eq!(url(first.as_str()), first);
         }
+    }
+}
+
+#[test]
+fn a_server_sends_us_nowhere_that_it_may_not() {
+    let redirected = |from: &str, to: &str| {
+        let (url, _) = RtspUrl::parse(from).expect("a URL");
+        url.redirected(to).map(|url| url.to_string())
+    };
+    let to = |url: &str| Ok(url.to_owned());
+    assert_eq!(redirected("rtsp://a/b", "/c"), to("rtsp://a/c"));
+    assert_eq!(redirected("rtsp://a/b", "rtsps://d/c"), to("rtsps://d/c"));
+    assert_eq!(redirected("rtsps://a/b", "rtsp://a/c"), Err(Astray::Downgrade));
+    assert_eq!(redirected("rtsp://a/b", "http://d/c"), Err(Astray::Nowhere));
+    for here in ["127.0.0.1:6379", "[::1]", "[::ffff:127.0.0.1]", "localhost", "0.0.0.0"] {
+        assert_eq!(redirected("rtsp://a/b", &format!("rtsp://{here}/c")), Err(Astray::Nowhere), "{here}");
+        assert!(redirected("rtsp://localhost/b", &format!("rtsp://{here}/c")).is_ok(), "{here}");
     }
 }

@@ -1,7 +1,7 @@
 //! A server that our stream is pushed to, beside a player who watches it here.
 
 use visavis_session::player::Choice;
-use visavis_session::publish::{CameraUrl, Reason as SaidReason, Way};
+use visavis_session::publish::{Reason as SaidReason, RtspUrl, Way};
 
 use super::*;
 use crate::engine::tls::{CertificateHash, Tls, Trust};
@@ -16,7 +16,7 @@ struct Published {
 }
 
 fn publish(url: &str, way: Way) -> Publish {
-    let (url, credentials) = CameraUrl::parse(url).expect("a URL");
+    let (url, credentials) = RtspUrl::parse(url).expect("a URL");
     let tls = Trust::Anyone.config().expect("without authorities");
     Publish { url, credentials, way, choice: Choice::read("").expect("both"), tls: Some(tls) }
 }

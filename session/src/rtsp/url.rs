@@ -1,15 +1,15 @@
 //! Addresses of streams. RFC 2326 §3.2, RFC 3986.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::rtsp::auth::{ChallengeError, Credentials};
+use super::auth::{ChallengeError, Credentials};
 
 /// Bytes of the longest address, and of the longest that a camera may name.
-pub(super) const MAX_URL: usize = 2048;
+pub(crate) const MAX_URL: usize = 2048;
 /// What cameras without Digest call a password that they want in the address itself.
 const SECRETS: [&str; 6] = ["password=", "passwd=", "pass=", "pwd=", "pw=", "token="];
 
@@ -41,14 +41,14 @@ pub enum UrlError {
 
 /// Where a stream is, without the name and the password. As text for a person it hides what looks like a password in the path.
 #[derive(Clone, PartialEq, Eq)]
-pub struct CameraUrl {
+pub struct RtspUrl {
     secure: bool,
     host: String,
     port: u16,
     text: String,
 }
 
-impl CameraUrl {
+impl RtspUrl {
     /// Reads an address and takes the name and the password out of it; path and query stay as they are, but for what has to be
     /// percent-encoded to be sent.
     ///
@@ -111,6 +111,22 @@ impl CameraUrl {
         &self.text
     }
 
+    /// Where a server sends us. RFC 2326 §11.3.
+    pub(crate) fn redirected(&self, location: &str) -> Result<Self, Astray> {
+        let url = self.join(location).ok_or(Astray::Nowhere)?;
+        if url.is_here() && !self.is_here() {
+            return Err(Astray::Nowhere);
+        }
+        if self.secure && !url.secure { Err(Astray::Downgrade) } else { Ok(url) }
+    }
+
+    /// Whether it names this machine, whichever it is.
+    fn is_here(&self) -> bool {
+        let address: Option<IpAddr> = self.host.parse().ok();
+        let here = |address: IpAddr| address.to_canonical().is_loopback() || address.is_unspecified();
+        address.map_or_else(|| self.host.eq_ignore_ascii_case("localhost"), here)
+    }
+
     /// Takes a URL that a camera names, which may be a path on itself. `None` if it is no address of a stream.
     pub(crate) fn join(&self, named: &str) -> Option<Self> {
         let named = named.trim();
@@ -123,7 +139,16 @@ impl CameraUrl {
     }
 }
 
-impl fmt::Display for CameraUrl {
+/// Why we do not go where a server sends us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Astray {
+    /// That is no address of a stream, or one of this machine itself, which is none of the server's business.
+    Nowhere,
+    /// It is in the clear, where we were inside of TLS.
+    Downgrade,
+}
+
+impl fmt::Display for RtspUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lower = self.text.to_ascii_lowercase();
         let mut at = 0;
@@ -139,9 +164,9 @@ impl fmt::Display for CameraUrl {
     }
 }
 
-impl fmt::Debug for CameraUrl {
+impl fmt::Debug for RtspUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CameraUrl({self})")
+        write!(f, "RtspUrl({self})")
     }
 }
 
@@ -197,7 +222,7 @@ fn decoded(text: &str) -> Result<Zeroizing<String>, UrlError> {
 
 /// Text fit for the first line of a request: what is not printable ASCII is percent-encoded, and control characters, which could end
 /// that line, are refused.
-pub(super) fn sendable(text: &str) -> Option<String> {
+pub(crate) fn sendable(text: &str) -> Option<String> {
     if text.len() > MAX_URL || text.chars().any(char::is_control) {
         return None;
     }
@@ -213,7 +238,7 @@ pub(super) fn sendable(text: &str) -> Option<String> {
 }
 
 /// Whether a reference is a whole URL of RTSP.
-pub(super) fn is_absolute(reference: &str) -> bool {
+pub(crate) fn is_absolute(reference: &str) -> bool {
     let scheme = reference.split_once("://").map(|(scheme, _)| scheme);
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("rtsp") || scheme.eq_ignore_ascii_case("rtsps"))
 }

@@ -1,12 +1,41 @@
-//! Headers of a camera's answers: `Session`, `Transport` and `RTP-Info`. RFC 2326 §12.37, §12.39, §12.33.
+//! Headers of a server's answers: `Session`, `Transport` and `RTP-Info`. RFC 2326 §12.37, §12.39, §12.33.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use visavis_net::carrier::tcp_udp::CONTROL_CHANNEL;
 
-use super::{Delivery, Way};
 use crate::player::pair;
+
+/// How packets come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// As datagrams.
+    Udp,
+    /// As `$` frames on the connection (RFC 2326 §10.12).
+    Tcp,
+}
+
+/// How the packets of one track come, as the camera says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Datagrams to our ports of that kind.
+    Udp {
+        /// The camera's port for RTP.
+        server_rtp: Option<u16>,
+        /// The camera's port for RTCP.
+        server_rtcp: Option<u16>,
+        /// Where it sends from, if that is to be another address than the connection's: its word alone, so nothing is to be sent there.
+        source: Option<IpAddr>,
+    },
+    /// `$` frames on the connection.
+    Interleaved {
+        /// The channel of RTP.
+        rtp: u8,
+        /// The channel of RTCP.
+        rtcp: u8,
+    },
+}
 
 /// Unless a camera says something else. RFC 2326 §12.37.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
@@ -87,7 +116,7 @@ fn specification(spec: &str, way: Way, asked: (u8, u8)) -> Option<Granted> {
 }
 
 /// Where each of the tracks with these URLs begins.
-pub(super) fn starts(value: &str, urls: &[&str]) -> Vec<Option<(u16, u32)>> {
+pub(crate) fn starts(value: &str, urls: &[&str]) -> Vec<Option<(u16, u32)>> {
     let entries: Vec<_> = entries(value).take(MAX_PARTS).map(Entry::read).collect();
     let of = |(at, url): (usize, &&str)| {
         let exact = entries.iter().find(|entry| entry.url == *url);
