@@ -139,7 +139,6 @@ impl Media {
 
     fn start_sending(&mut self) {
         // One beginning for both: files and the synthetic scene are in step with each other.
-        // One beginning for both: files and the synthetic scene are in step with each other.
         let start = clock::now();
         self.sending = Some(start);
         self.open_and_close(start);
