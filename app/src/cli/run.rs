@@ -33,7 +33,7 @@ use crate::engine::event::Event;
 use crate::engine::mute::Muted;
 use crate::engine::players::Trouble;
 use crate::engine::snapshot::{Phase, Snapshot};
-use crate::engine::watch::Order;
+use crate::engine::watch::{Order, Seen};
 use crate::exit::Exit;
 
 /// What the command is there for.
@@ -186,6 +186,8 @@ struct Desk {
     /// Where those come from who have asked to watch, and how many do.
     viewers: HashMap<Fingerprint, IpAddr>,
     watching: usize,
+    /// The camera that plays.
+    sight: Option<Seen>,
     /// Why the stream is not pushed to its server, as it was told last.
     trouble: Option<Trouble>,
     book: Book,
@@ -225,6 +227,7 @@ impl Desk {
             manner,
             viewers: HashMap::new(),
             watching: 0,
+            sight: None,
             trouble: None,
             book,
             screen,

@@ -145,13 +145,16 @@ impl Desk {
         // The snapshot is a moment old; who asks because something happened shall not read that it has not.
         let phase = match &self.party {
             _ if matches!(self.goal, Goal::Stream) => snapshot.phase,
+            _ if self.sight.is_some() => Phase::Connected,
+            _ if matches!(self.goal, Goal::Camera { .. }) && self.connected => Phase::Reconnecting,
             Some(_) if self.connected => Phase::Connected,
             Some(_) if self.rings() => Phase::Ringing,
             None if matches!(self.goal, Goal::Answer { .. }) => Phase::Idle,
             Some(_) | None => snapshot.phase,
         };
         let peer = self.party.as_ref().map_or(snapshot.peer, |party| Some(party.key));
-        let snapshot = Snapshot { muted: self.muted, phase, peer, ..snapshot.clone() };
+        let camera = self.sight.clone();
+        let snapshot = Snapshot { muted: self.muted, phase, peer, camera, ..snapshot.clone() };
         let mut status = json::status(&snapshot, self.book.contacts());
         status["command"] = json!(self.command());
         status["version"] = json!(env!("CARGO_PKG_VERSION"));
@@ -169,6 +172,7 @@ impl Desk {
             (Goal::Dial { .. }, Some(party)) => format!("it rings at {}", self.described(&party.key)),
             (Goal::Camera { .. }, _) => match &snapshot.camera {
                 Some(seen) => camera::status(&snapshot, seen, usize::MAX),
+                None if self.connected => "waits for the camera".to_owned(),
                 None => "connecting".to_owned(),
             },
             (Goal::Dial { .. }, None) => "connecting".to_owned(),

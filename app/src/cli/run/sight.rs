@@ -19,6 +19,7 @@ impl Desk {
     pub(super) fn camera_plays(&mut self, seen: &Seen, after: Option<Duration>) {
         self.screen.clear();
         self.screen.line(&camera::plays(seen, after));
+        self.sight = Some(seen.clone());
         let first = !std::mem::replace(&mut self.connected, true);
         if first {
             let limit = if self.is_glance() { Some(GLANCE) } else { self.manner.duration };
@@ -27,10 +28,12 @@ impl Desk {
     }
 
     pub(super) fn camera_lost(&mut self, loss: &Loss, again_in: Duration) {
+        self.sight = None;
         self.screen.line(&camera::lost(loss, again_in));
     }
 
     pub(super) fn camera_ended(&mut self, loss: &Loss, outcome: Exit) {
+        self.sight = None;
         self.screen.clear();
         let text = camera::over(loss);
         match outcome {

@@ -553,3 +553,34 @@ async fn viewers_are_sent_away_from_elsewhere() {
     assert!(scene.asks(Request::Status).await["text"].as_str().expect("text").contains("2 viewers"));
     assert_eq!(scene.asks(Request::Status).await["watching"].as_array().map(Vec::len), Some(2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_status_knows_what_was_told_of_a_camera() {
+    use crate::engine::watch::{Loss, Order, Seen};
+    use visavis_session::camera::{Reason, RtspUrl};
+
+    let (url, _) = RtspUrl::parse("rtsp://192.0.2.7/door").expect("a URL");
+    let order = Order { url, credentials: None, way: None, tls: None, ceiling: Duration::from_millis(400) };
+    let mut scene = Scene::new(Goal::Camera { order, glance: false }, Options::default());
+    scene.wants("Watch").await;
+    let camera = Seen {
+        url: "rtsp://192.0.2.7/door".to_owned(),
+        address: "192.0.2.7:554".parse().expect("an address"),
+        formats: Vec::new(),
+        interleaved: true,
+        secure: false,
+        ceiling: Duration::from_millis(400),
+    };
+    // The snapshot is of before.
+    scene.tell([Event::CameraPlays { camera, after: None }]).await;
+    let status = scene.asks(Request::Status).await;
+    assert!(status.to_string().contains("rtsp://192.0.2.7/door"), "{status}");
+    assert!(status.to_string().contains("\"phase\":\"connected\""), "{status}");
+    scene.tell([Event::CameraLost { loss: Loss::Said(Reason::Silent), again_in: Duration::from_secs(1) }]).await;
+    let status = scene.asks(Request::Status).await;
+    assert!(status.to_string().contains("waits for the camera"), "{status}");
+    assert!(status.to_string().contains("\"phase\":\"reconnecting\""), "{status}");
+    scene.interrupts.send(()).await.expect("still running");
+    let (exit, _, _) = scene.exit().await;
+    assert_eq!(exit, Exit::Ended);
+}
