@@ -96,22 +96,28 @@ peer.recv(4096)' "$q" &
 
 # One that is switched off and on again, and has another beginning then.
 case_watch_camera_again() {
+    local flows='"camera":{.*"received":{[^}]*"fps":[23][0-9]\.'
     serve ben "$p" --allow-players loopback
     watches ana "rtsp://127.0.0.1:$p/stream" --record "$dir/again.mkv" --video-out "$out/null.y4m@30"
     sees ana camera-plays
-    becomes ana '"received":{[^}]*"fps":[23][0-9.]*'
+    becomes ana "$flows"
     kill -KILL "${pids[ben]}"
     sees ana camera-lost
     becomes ana '"phase":"reconnecting"'
     serve ben "$p" --allow-players loopback
     sees ana camera-plays 2
     [ "$(last ana camera-plays '"after_s":[0-9]')" = yes ] || fail "it does not say how long: $(grep camera-plays "$dir/ana.events" | tail -n 1)"
-    becomes ana '"received":{[^}]*"fps":[23][0-9.]*'
+    becomes ana "$flows"
     control ana 0 status
     grep -q "rtsp://127.0.0.1:$p/stream.*H.264 and Opus over UDP.*at most 400 ms" <<<"$answer" || fail "the status says: $answer"
     control ana 0 hangup
     exits ana 0
-    recorded "$dir/again.mkv" 2 h264 opus
+    recorded "$dir/again.mkv" 1 h264 opus
+    # Both beginnings are in it, and the time between them.
+    ffprobe -v error -select_streams v -show_entries packet=pts_time -of csv=p=0 "$dir/again.mkv" |
+        awk 'NR > 1 && $1 - last > 1 { gaps += 1 } { pictures[gaps + 0] += 1; last = $1 }
+            END { exit !(gaps == 1 && pictures[0] >= 20 && pictures[1] >= 20) }' ||
+        fail "again.mkv is not two beginnings with a while between them"
     stop ben
 }
 
