@@ -202,6 +202,43 @@ case_unplug_camera() {
     finish
 }
 
+# The camera of a stream, beneath those who watch. Where there is sound the one conversation goes on, and has pictures again
+# afterwards; who takes pictures alone hears nothing meanwhile, and asks anew.
+case_unplug_camera_players() {
+    local player
+    devices=()
+    start b stream --port "$q" --listen 127.0.0.1 --audio synthetic --video vivid-000-vid-cap --allow-players loopback \
+        --log visavis_media=debug,visavis=debug,warn
+    sees b listening
+    start a watch "rtsp://127.0.0.1:$q/stream" --video-out "$(seen a)" --audio-out "$dir/a.wav"
+    start c watch "rtsp://127.0.0.1:$q/stream/mjpeg" --transport tcp --video-out "$(seen c)" --audio-out none
+    ffmpeg -nostdin -v warning -i "rtsp://127.0.0.1:$q/stream" -c copy "$dir/player.mkv" 2>"$dir/player.log" &
+    player=$!
+    sees b player-joined 3
+    arrives a video_bps
+    for _ in 1 2; do
+        unplug vivid vivid.0
+        changes b video-source null
+        stays_away a video_bps
+        stays_away c video_bps
+        arrives a audio_bps
+        plug vivid vivid.0
+        changes b video-source vivid-000-vid-cap
+        arrives a video_bps
+        arrives c video_bps
+    done
+    kill -INT "$player"
+    wait "$player" || true
+    ffprobe -v error -select_streams v -show_entries packet=pts_time -of csv=p=0 "$dir/player.mkv" |
+        awk 'NR > 1 && $1 - last > 1 { gaps += 1 } { pictures[gaps + 0] += 1; last = $1 }
+            END { exit !(gaps == 2 && pictures[0] > 5 && pictures[1] > 5 && pictures[2] > 5) }' ||
+        fail "the player has no pictures of before, between and after: $(tail -n 1 "$dir/player.log")"
+    never a camera-lost
+    stop a
+    stop c
+    stop b
+}
+
 case_busy_camera() {
     begin --video vivid-000-vid-cap --audio none --audio-out none
     arrives b video_bps
