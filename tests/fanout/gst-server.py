@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """Serves the encoded clips of a directory with GStreamer's RTSP server, as what visavis is compared with.
 
-    gst-server.py DIRECTORY [CERTIFICATE]
+    gst-server.py DIRECTORY [CERTIFICATE [srtp]]
 
 DIRECTORY/h264 and DIRECTORY/mjpeg hold one encoded picture a file. With a certificate the server speaks RTSPS and nothing
-else. Says where it listens as a line of JSON. Python only sets it up: all of the work is in GStreamer's own threads.
+else, and with `srtp` each packet is sealed by itself. Says where it listens as a line of JSON. Python only sets it up: all of
+the work is in GStreamer's own threads.
 """
 
 import json
@@ -14,8 +15,9 @@ import sys
 import gi
 
 gi.require_version("Gst", "1.0")
+gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import Gio, GLib, Gst, GstRtspServer  # noqa: E402
+from gi.repository import Gio, GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 STREAMS = {
     "/stream": (
@@ -61,12 +63,15 @@ def encrypt(server, factories, certificate):
 
 def main():
     directory, *certificate = sys.argv[1:]
+    sealed = certificate[1:] == ["srtp"]
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service("0")
     factories = {path: factory(directory, *stream) for path, stream in STREAMS.items()}
     for path, made in factories.items():
+        if sealed:
+            made.set_profiles(GstRtsp.RTSPProfile.SAVP)
         server.get_mount_points().add_factory(path, made)
     if certificate:
         encrypt(server, factories.values(), certificate[0])

@@ -68,6 +68,14 @@ enum Transport {
     Udp,
     Tcp,
     Rtsps,
+    /// Datagrams beside RTSPS, each sealed by itself.
+    Srtp,
+}
+
+impl Transport {
+    const fn secure(self) -> bool {
+        matches!(self, Self::Rtsps | Self::Srtp)
+    }
 }
 
 /// What all viewers know.
@@ -83,7 +91,7 @@ impl Shared {
     fn new(args: Args) -> anyhow::Result<Self> {
         let (host, port) = wire::authority(&args.url)?;
         let to = (host, port).to_socket_addrs()?.next().with_context(|| format!("{host} has no address"))?;
-        let tls = if args.transport == Transport::Rtsps {
+        let tls = if args.transport.secure() {
             let provider = Arc::new(aws_lc_rs::default_provider());
             let config = ClientConfig::builder_with_provider(provider.clone())
                 .with_safe_default_protocol_versions()?
@@ -175,11 +183,11 @@ impl Fleet {
     }
 
     /// What is due, several times a second.
-    fn on_time(&mut self, now: Instant) {
+    fn on_time(&mut self, shared: &Shared, now: Instant) {
         let results: Vec<_> = self
             .viewers
             .iter_mut()
-            .filter_map(|(number, viewer)| Some((*number, viewer.on_time(now).err()?)))
+            .filter_map(|(number, viewer)| Some((*number, viewer.on_time(shared, now).err()?)))
             .collect();
         for (number, error) in results {
             self.lose(number, &anyhow::Error::from(error).context("keep-alive"));
@@ -256,7 +264,7 @@ struct Window {
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let secure = args.url.starts_with("rtsps://");
-    ensure!(secure == (args.transport == Transport::Rtsps), "rtsps:// and --transport rtsps belong together");
+    ensure!(secure == args.transport.secure(), "rtsps:// and --transport rtsps or srtp belong together");
     sys::allow_files()?;
     let shared = Shared::new(args)?;
     let length = Duration::from_secs(shared.args.seconds);
@@ -273,7 +281,7 @@ fn main() -> anyhow::Result<()> {
         }
         if now > tick {
             tick = now + Duration::from_millis(200);
-            fleet.on_time(now);
+            fleet.on_time(&shared, now);
         }
         match &window {
             None if settled.is_some_and(|settled| now > settled + WARM_UP) => {

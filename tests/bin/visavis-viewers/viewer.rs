@@ -308,12 +308,17 @@ impl Viewer {
 
     fn set_up(&mut self, shared: &Shared, index: usize) -> anyhow::Result<()> {
         self.step = Step::Setup(index);
-        let transport = if shared.args.transport == Transport::Udp {
+        let profile = match shared.args.transport {
+            Transport::Udp => Some("RTP/AVP"),
+            Transport::Srtp => Some("RTP/SAVP"),
+            Transport::Tcp | Transport::Rtsps => None,
+        };
+        let transport = if let Some(profile) = profile {
             let (media, reports) = sys::port_pair(self.stream.local_addr()?)?;
             shared.poll.add(media.as_raw_fd(), self.number * PARTS + 1 + index as u64, libc::EPOLLIN)?;
             let port = media.local_addr()?.port();
             self.tracks[index].ports = Some((media, reports, self.stream.peer_addr()?));
-            format!("RTP/AVP;unicast;client_port={port}-{}", port + 1)
+            format!("{profile};unicast;client_port={port}-{}", port + 1)
         } else {
             format!("RTP/AVP/TCP;unicast;interleaved={}-{}", 2 * index, 2 * index + 1)
         };
@@ -364,7 +369,7 @@ impl Viewer {
     }
 
     /// What is due now.
-    pub(crate) fn on_time(&mut self, now: Instant) -> io::Result<()> {
+    pub(crate) fn on_time(&mut self, shared: &Shared, now: Instant) -> io::Result<()> {
         if !self.is_playing() {
             return Ok(());
         }
@@ -372,7 +377,8 @@ impl Viewer {
             self.keep_alive = now + KEEP_ALIVE;
             self.ask("GET_PARAMETER", &self.url.clone(), "")?;
         }
-        if now >= self.report {
+        // Who has no key of its own can seal no report.
+        if now >= self.report && shared.args.transport != Transport::Srtp {
             self.report = now + REPORT;
             for track in &self.tracks {
                 let (Some((_, reports, to)), Some((source, latest))) = (&track.ports, track.latest) else { continue };
