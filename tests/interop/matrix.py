@@ -28,6 +28,8 @@ PATHS = {
     ("mjpeg", "none"): "/stream/mjpeg/silent",
 }
 SHARE, LIKENESS = 0.99, 0.95
+# Whom the server lets in, where it asks for a password.
+VIEWER = "viewer:open-sesame"
 
 # Cells that a client cannot do, and the words that it has for that. Any other that cannot be done is a failure, and so is one
 # of these that fails with other words. Where one works after all, that is told.
@@ -89,8 +91,8 @@ def free_ports():
 class Server:
     """The server under test: started when it is needed, and again after it ended."""
 
-    def __init__(self, kind, files, folder):
-        self.kind, self.files, self.folder = kind, files, folder
+    def __init__(self, kind, files, folder, asks):
+        self.kind, self.files, self.folder, self.asks = kind, files, folder, asks
         self.process, self.starts = None, 0
 
     def command(self):
@@ -102,7 +104,13 @@ class Server:
             return [*command, "--tls-folder", str(self.folder), "--video", pictures, "--audio", sound]
         self.ports = plain, plain
         command = [clients.PROGRAM, "--profile", str(self.folder / "profile"), "--json", "stream", "--port", str(plain)]
-        return [*command, "--video", pictures, "--audio", sound, "--allow-players", "loopback"]
+        command += ["--video", pictures, "--audio", sound, "--allow-players", "loopback"]
+        if self.asks:
+            names = self.folder / "passwords"
+            names.touch(0o600)
+            names.write_text(VIEWER + "\n")
+            command += ["--password-file", str(names)]
+        return command
 
     def start(self):
         if self.process and self.process.poll() is None:
@@ -151,7 +159,8 @@ class Server:
     def url(self, cell):
         sealed = "/srtp" if cell[1].startswith("srtp") else ""
         scheme, port = ("rtsps", self.ports[1]) if sealed or cell[1] == "rtsps" else ("rtsp", self.ports[0])
-        return f"{scheme}://127.0.0.1:{port}{PATHS[cell[2:]]}{sealed}"
+        who = f"{VIEWER}@" if self.asks else ""
+        return f"{scheme}://{who}127.0.0.1:{port}{PATHS[cell[2:]]}{sealed}"
 
     def faults(self):
         """What it said that no server should."""
@@ -235,7 +244,10 @@ def main():
     parser.add_argument("--only", action="append", metavar="PEER,TRANSPORT,VIDEO,AUDIO", help="these cells only, by shell patterns")
     parser.add_argument("--quick", action="store_true", help="each client once by each transport")
     parser.add_argument("--server", choices=("visavis", "gst"), default="visavis", help="which server (%(default)s)")
+    parser.add_argument("--password", action="store_true", help="the server asks for a name and a password")
     options = parser.parse_args()
+    if options.password and options.server != "visavis":
+        parser.error("--password is for our own server")
     seconds = options.seconds or (5 if options.quick else 15)
     if seconds < 3:
         parser.error("--seconds takes 3 or more: less sound cannot be compared")
@@ -254,7 +266,7 @@ def main():
     out.mkdir()
     cannot = CANNOT + CANNOT_LARGE if LARGE else CANNOT
     cannot = cannot if live555() else cannot + CANNOT_WITHOUT_LIVE555
-    server = Server(options.server, files, out)
+    server = Server(options.server, files, out, options.password)
     server.start()
     verdicts = []
     print(f"Server: {options.server}, {seconds:g} s of pictures for each cell\n")
