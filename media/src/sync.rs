@@ -28,34 +28,84 @@ impl PlayPoint {
 /// No honest sender's clocks lie farther apart; bounds what a false report can do.
 const FARTHEST: Duration = Duration::from_secs(5);
 
-/// One stream's media clock on the sender's wall clock, from its latest sender report.
+/// How far the two clocks of an honest sender come apart, of the time that has passed: 500 ppm, to which wall clocks are slewed.
+const DRIFT: u32 = 2_000;
+/// A report is no farther off than this because its sender was busy, or not for [`BELIEVED`] in a row on the same side. Nanoseconds.
+const STRAY: i64 = 20_000_000;
+const BELIEVED: u8 = 3;
+/// A report that is farther off is of a clock that was set, or of another one. Nanoseconds.
+const ANOTHER: i64 = 1_000_000_000;
+
+/// One stream's media clock on the sender's wall clock, from its sender reports.
+///
+/// A busy sender takes the two times of a report some milliseconds apart, now more and now less. Were each report believed, times would
+/// go back and forth with them, by more than from picture to picture; so the map begins with the first and follows the others slowly.
 #[derive(Clone, Copy, Debug)]
 pub struct ClockMap {
     rate: ClockRate,
-    latest: Option<(RtpTime, NtpTime)>,
+    known: Option<(RtpTime, NtpTime)>,
+    /// How many reports in a row were off by more than [`STRAY`] on the same side, and by how much the one was that was off least.
+    strays: (u8, i64),
 }
 
 impl ClockMap {
     /// A map that knows nothing yet.
     #[must_use]
     pub const fn new(rate: ClockRate) -> Self {
-        Self { rate, latest: None }
+        Self { rate, known: None, strays: (0, 0) }
     }
 
     /// A sender report said that `time` is `ntp`.
     pub fn set(&mut self, time: RtpTime, ntp: NtpTime) {
-        self.latest = Some((time, ntp));
+        let (Some((before, _)), Some(expected)) = (self.known, self.ntp(time)) else {
+            self.known = Some((time, ntp));
+            return;
+        };
+        let (said, expected) = (ntp.to_unix(), expected.to_unix());
+        let off = nanoseconds(said.saturating_sub(expected)) - nanoseconds(expected.saturating_sub(said));
+        if off.abs() > ANOTHER {
+            (self.known, self.strays) = (Some((time, ntp)), (0, 0));
+            return;
+        }
+        let Ok(ticks) = u32::try_from(time.since(before)) else {
+            // One that was overtaken by its successor says nothing new.
+            return;
+        };
+        let step = self.stray(off).unwrap_or_else(|| {
+            let most = nanoseconds(self.rate.duration(ticks) / DRIFT);
+            off.clamp(-most, most)
+        });
+        let moved = Duration::from_nanos(step.unsigned_abs());
+        let moment = if step < 0 { expected.saturating_sub(moved) } else { expected + moved };
+        self.known = Some((time, NtpTime::from_unix(moment)));
+    }
+
+    /// By how much reports are off that have been for too long to be late by chance.
+    fn stray(&mut self, off: i64) -> Option<i64> {
+        let (count, least) = self.strays;
+        self.strays = match off.abs() > STRAY {
+            false => (0, 0),
+            true if count > 0 && least.signum() == off.signum() => {
+                (count + 1, least.signum() * least.abs().min(off.abs()))
+            }
+            true => (1, off),
+        };
+        (self.strays.0 >= BELIEVED).then(|| std::mem::take(&mut self.strays).1)
     }
 
     /// The sender's wall clock at `time`; `None` before the first report.
     #[must_use]
     pub fn ntp(&self, time: RtpTime) -> Option<NtpTime> {
-        let (mapped, ntp) = self.latest?;
+        let (mapped, ntp) = self.known?;
         let ticks = time.since(mapped);
         let apart = self.rate.duration(ticks.unsigned_abs());
         let unix = ntp.to_unix();
         Some(NtpTime::from_unix(if ticks < 0 { unix.saturating_sub(apart) } else { unix + apart }))
     }
+}
+
+fn nanoseconds(duration: Duration) -> i64 {
+    duration.as_nanos().try_into().unwrap_or(i64::MAX / 2)
 }
 
 /// Says when a picture is due.
@@ -94,6 +144,51 @@ mod tests {
         assert!(
             (at - AvSync::video_due(earlier, sound)).abs_diff(Duration::from_millis(20)) < Duration::from_micros(1)
         );
+    }
+
+    /// What the map makes of time zero, in microseconds from the truth, after reports that come each five seconds and are off by so many
+    /// milliseconds.
+    fn after(reports: &[i64]) -> Vec<i64> {
+        let begin = Duration::from_secs(1_790_000_000);
+        let mut map = ClockMap::new(ClockRate::VIDEO);
+        let mut said = Vec::new();
+        for (number, off) in reports.iter().enumerate() {
+            let number = number as u32;
+            let wall = begin + Duration::from_secs(5) * number;
+            let off = Duration::from_millis(1) * u32::try_from(off + 100_000).unwrap();
+            map.set(RtpTime(450_000 * number), NtpTime::from_unix(wall + off - Duration::from_secs(100)));
+            let zero = map.ntp(RtpTime(0)).unwrap().to_unix();
+            said.push((zero.as_micros() as i64) - (begin.as_micros() as i64));
+        }
+        said
+    }
+
+    #[test]
+    fn late_reports_do_not_move_the_clock_at_once() {
+        let said = after(&[0, 40, 0, 0, -35, 60, 0]);
+        assert!(said.windows(2).all(|pair| (pair[1] - pair[0]).abs() <= 2_501), "{said:?}");
+        assert!(said.iter().all(|off| off.abs() < 5_100), "{said:?}");
+        // One that drifts is followed.
+        let drifting: Vec<_> = (0..40).map(|number| number * 2).collect();
+        assert!((after(&drifting)[39] - 78_000).abs() < 1_000);
+    }
+
+    #[test]
+    fn what_all_reports_say_is_believed() {
+        // The first one was late.
+        let said = after(&[80, 0, 3, 0, 1]);
+        assert!(said[2] > 70_000 && said[3].abs() < 8_000, "{said:?}");
+        // A clock was set.
+        assert_eq!(after(&[0, 0, 90_000, 90_000])[2..], [90_000_000, 90_000_000]);
+    }
+
+    #[test]
+    fn an_overtaken_report_says_nothing() {
+        let second = |number: u64| NtpTime::from_unix(Duration::from_secs(1_790_000_000 + number));
+        let mut map = ClockMap::new(ClockRate::VIDEO);
+        map.set(RtpTime(450_000), second(5));
+        map.set(RtpTime(0), NtpTime::from_unix(Duration::from_millis(1_790_000_000_030)));
+        assert_eq!(map.ntp(RtpTime(450_000)), Some(second(5)));
     }
 
     #[test]

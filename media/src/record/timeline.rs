@@ -11,6 +11,7 @@ use visavis_net::rtp::ids::Ssrc;
 use visavis_net::rtp::time::{ClockRate, NtpTime, RtpTime};
 
 use super::Content;
+use crate::sync::ClockMap;
 
 /// Nanoseconds.
 pub(super) type Nanos = i64;
@@ -18,6 +19,9 @@ pub(super) type Nanos = i64;
 /// A frame farther from where its arrival lets expect it was stamped by another clock: a stalled connection that comes
 /// to life again delays by less. 10 s.
 const FARTHEST: Nanos = 10_000_000_000;
+
+/// What frames are apart at least: 1 ms, by which a file counts.
+const APART: Nanos = 1_000_000;
 
 /// Both clocks of a sender.
 #[derive(Debug, Default)]
@@ -30,9 +34,13 @@ pub(super) struct Timeline {
 #[derive(Debug, Default)]
 struct Clock {
     stream: Option<Ssrc>,
-    /// A moment of the media clock, and what it is on the sender's wall clock or, without a report, on the timeline.
-    mapped: Option<(RtpTime, Nanos)>,
-    reported: bool,
+    /// What the latest report said, until a frame comes of which the rate is known.
+    said: Option<(RtpTime, NtpTime)>,
+    reports: Option<ClockMap>,
+    /// Without a report: a moment of the media clock, and what it is on the timeline.
+    arrived: Option<(RtpTime, Nanos)>,
+    /// The newest frame, and where it is. What follows in time is behind it, wherever a report moves the clock.
+    newest: Option<(RtpTime, Nanos)>,
     place: Option<Place>,
 }
 
@@ -47,15 +55,13 @@ struct Place {
 impl Timeline {
     /// Takes a sender report.
     pub(super) fn report(&mut self, kind: MediaKind, stream: Ssrc, time: RtpTime, ntp: NtpTime) {
-        let clock = self.clocks[kind as usize].of(stream);
-        clock.mapped = Some((time, ntp.to_unix().as_nanos() as Nanos));
-        clock.reported = true;
+        self.clocks[kind as usize].of(stream).said = Some((time, ntp));
     }
 
     /// Whether a report of this stream came.
     pub(super) fn knows(&self, kind: MediaKind, stream: Ssrc) -> bool {
         let clock = &self.clocks[kind as usize];
-        clock.stream == Some(stream) && clock.reported
+        clock.stream == Some(stream) && (clock.said.is_some() || clock.reports.is_some())
     }
 
     /// Where a frame belongs that came at `arrival`. Frames are to come in the order of arrival.
@@ -73,8 +79,9 @@ impl Timeline {
         let place = [own, other].into_iter().flatten().find(near);
         let offset = place.map_or(elapsed.saturating_sub(captured), |place| place.offset);
         let at = captured.saturating_add(offset);
-        self.clocks[kind as usize].place = Some(Place { offset, lead: at.saturating_sub(elapsed) });
-        at
+        let clock = &mut self.clocks[kind as usize];
+        clock.place = Some(Place { offset, lead: at.saturating_sub(elapsed) });
+        clock.in_order(time, at)
     }
 }
 
@@ -89,14 +96,35 @@ impl Clock {
 
     /// When, by the sender's wall clock or in its absence by arrival.
     fn captured(&mut self, rate: ClockRate, time: RtpTime, elapsed: Nanos) -> Nanos {
-        let (mapped, moment) = *self.mapped.get_or_insert((time, elapsed));
-        let ticks = time.since(mapped);
+        if let Some((time, ntp)) = self.said.take() {
+            self.reports.get_or_insert_with(|| ClockMap::new(rate)).set(time, ntp);
+        }
+        if let Some(ntp) = self.reports.and_then(|reports| reports.ntp(time)) {
+            return ntp.to_unix().as_nanos() as Nanos;
+        }
+        let (known, moment) = *self.arrived.get_or_insert((time, elapsed));
+        let ticks = time.since(known);
         let apart = rate.duration(ticks.unsigned_abs()).as_nanos() as Nanos;
         let captured = if ticks < 0 { moment.saturating_sub(apart) } else { moment.saturating_add(apart) };
-        if !self.reported && ticks > 0 {
+        if ticks > 0 {
             // No report may ever come, and a media clock goes round.
-            self.mapped = Some((time, captured));
+            self.arrived = Some((time, captured));
         }
         captured
+    }
+
+    /// Where a frame is that would be at `at`: behind those that are earlier by the stream's own clock.
+    fn in_order(&mut self, time: RtpTime, at: Nanos) -> Nanos {
+        match self.newest {
+            Some((newest, place)) if time.since(newest) <= 0 && at < place => at,
+            Some((newest, place)) if time.since(newest) > 0 && at < place => {
+                self.newest = Some((time, place.saturating_add(APART)));
+                place.saturating_add(APART)
+            }
+            _ => {
+                self.newest = Some((time, at));
+                at
+            }
+        }
     }
 }
