@@ -172,8 +172,8 @@ def plain(line, most=110):
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-def judge(cell, outcome, seconds, cannot):
-    """What a cell comes to: ok, FAILED …, or cannot: ….."""
+def judge(cell, outcome, seconds, cannot, share=None):
+    """What a cell comes to: ok, FAILED …, or cannot: ….. Of the pictures so many have to be there; what the client says unless told."""
     pictures, complaints = outcome.pictures, outcome.complaints
     if not pictures.pictures:
         for pattern, words in cannot:
@@ -187,7 +187,7 @@ def judge(cell, outcome, seconds, cannot):
         return f"FAILED none of {pictures.pictures} pictures has a number that can be read"
     if pictures.seconds < 0.95 * seconds:
         faults.append(f"pictures of {pictures.seconds:.1f} s only")
-    if pictures.share < getattr(clients.PEERS[cell[0]], "share", SHARE):
+    if pictures.share < (share or getattr(clients.PEERS[cell[0]], "share", SHARE)):
         most, at = max(pictures.gaps)
         faults.append(f"{pictures.expected - pictures.got} pictures missing, {most} of them after {at:.1f} s")
     if pictures.unreadable:
