@@ -33,8 +33,22 @@ FRAME = b"FRAME\n"
 PRESENTER = "/usr/share/forensics-samples/original-files/movie2/movie-hello.mp4"
 ANNOUNCER = "/usr/share/asterisk/sounds/en_US_f_Allison/demo-instruct.g722"
 
+# How ffmpeg makes each format: what a camera's chip would.
+ENCODERS = {
+    "H264": "-c:v libx264 -preset veryfast -tune zerolatency -g 30 -b:v 3M -x264-params sliced-threads=0",
+    "JPEG": "-c:v mjpeg -huffman default -force_duplicated_matrix 1 -q:v 3",
+    "opus": "-c:a libopus -b:a 64k",
+    "PCMU": "-c:a pcm_mulaw -ar 8000",
+    "PCMA": "-c:a pcm_alaw -ar 8000",
+}
+
 # One picture in so many is compared with its source: that is what costs time here.
 COMPARED = 10
+
+
+def encoder(codec):
+    """The options of ffmpeg for a format; pictures are in full range, as the clip has them."""
+    return [*(["-pix_fmt", "yuvj420p"] if codec in ("H264", "JPEG") else []), *ENCODERS[codec].split()]
 
 
 def stamp(number):

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import clients
-from frames import LARGE, Clip, make_clip
+from frames import LARGE, Clip, encoder, make_clip
 
 HERE = Path(__file__).resolve().parent
 TARGET = clients.TARGET
@@ -26,10 +26,13 @@ PATHS = {
     ("h264", "pcmu"): "/stream/pcmu",
     ("mjpeg", "opus"): "/stream/mjpeg",
     ("mjpeg", "none"): "/stream/mjpeg/silent",
+    ("mjpeg", "pcmu"): "/stream/mjpeg/pcmu",
 }
 SHARE, LIKENESS = 0.99, 0.95
 # Whom the server lets in, where it asks for a password.
 VIEWER = "viewer:open-sesame"
+# What ./live555-server builds.
+LIVE555 = TARGET / "interop" / "liblive555" / "server"
 
 # Cells that a client cannot do, and the words that it has for that. Any other that cannot be done is a failure, and so is one
 # of these that fails with other words. Where one works after all, that is told.
@@ -50,26 +53,28 @@ CANNOT_LARGE = [
 CANNOT_WITHOUT_LIVE555 = [("vlc", r"unable to open the MRL|satip stream error")]
 
 
-def cells(quick, patterns):
+def cells(quick, patterns, server):
     """The cells to run: peer, transport, video, audio."""
     chosen = []
+    # live555 knows no Opus in files that it has by themselves, and is built without TLS.
+    audios, transports = (("pcmu", "none"), TRANSPORTS[:2]) if server == "live555" else (AUDIOS, TRANSPORTS)
     # What others make of our streams, or what we make of theirs, and they of each other's.
     for p, peer in enumerate(clients.PEERS):
-        for t, transport in enumerate(TRANSPORTS):
+        for t, transport in enumerate(transports):
             if quick and transport == "srtp-tcp":
                 continue
             if quick:
                 # One each: pictures of either kind by turns, a third of them without sound.
-                chosen.append((peer, transport, VIDEOS[(p + t) % 2], AUDIOS[(p + t) % 3 == 2]))
+                chosen.append((peer, transport, VIDEOS[(p + t) % 2], audios[(p + t) % 3 == 2]))
                 continue
-            chosen += [(peer, transport, *path) for path in PATHS]
+            chosen += [(peer, transport, *path) for path in PATHS if server != "live555" or path[1] in audios]
     # Our own client has no SRTP, and says so before it begins.
     chosen = [cell for cell in chosen if cell[0] != "visavis" or not cell[1].startswith("srtp")]
     # One of each kind is enough of what costs so much.
     patterns = patterns or (["*,tcp,*,none"] if LARGE else ["*"])
     # G.711 is an extra: only who asks for it by its name gets it.
     extra = {pattern for pattern in patterns if pattern.endswith(",pcmu")}
-    return [cell for cell in chosen if any(matches(cell, pattern) for pattern in (patterns if cell[3] in AUDIOS else extra))]
+    return [cell for cell in chosen if any(matches(cell, pattern) for pattern in (patterns if cell[3] in audios else extra))]
 
 
 def matches(cell, pattern):
@@ -88,6 +93,24 @@ def free_ports():
     return ports
 
 
+def encoded(pictures, sound):
+    """The clip twice over, as files of H.264, JPEG and 16-bit sound at 8 kHz, beside it."""
+    forms = [
+        (pictures, "h264", encoder("H264")),
+        (pictures, "mjpeg", encoder("JPEG")),
+        # Without what ffmpeg says of itself in front of the samples, which live555 takes for them.
+        (sound, "8k.wav", ["-ar", "8000", "-bitexact"]),
+    ]
+    for source, suffix, options in forms:
+        path = source.with_suffix(f".{suffix}")
+        if not path.exists():
+            part = path.with_name(f"part-{path.name}")
+            command = ["ffmpeg", "-y", "-nostdin", "-loglevel", "error", "-stream_loop", "1", "-i", str(source), *options, str(part)]
+            subprocess.run(command, check=True)
+            part.rename(path)
+        yield path
+
+
 class Server:
     """The server under test: started when it is needed, and again after it ended."""
 
@@ -103,6 +126,8 @@ class Server:
             command = ["/usr/bin/python3", str(HERE / "gst_server.py"), "--port", str(plain), "--tls-port", str(tls)]
             return [*command, "--tls-folder", str(self.folder), "--video", pictures, "--audio", sound]
         self.ports = plain, plain
+        if self.kind == "live555":
+            return [str(LIVE555), str(plain), *map(str, encoded(*self.files))]
         command = [clients.PROGRAM, "--profile", str(self.folder / "profile"), "--json", "stream", "--port", str(plain)]
         command += ["--video", pictures, "--audio", sound, "--allow-players", "loopback"]
         if self.asks:
@@ -181,8 +206,8 @@ def plain(line, most=110):
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-def judge(cell, outcome, seconds, cannot):
-    """What a cell comes to: ok, FAILED …, or cannot: ….."""
+def judge(cell, outcome, seconds, cannot, share=None):
+    """What a cell comes to: ok, FAILED …, or cannot: ….. Of the pictures so many have to be there; what the client says unless told."""
     pictures, complaints = outcome.pictures, outcome.complaints
     if not pictures.pictures:
         for pattern, words in cannot:
@@ -196,7 +221,7 @@ def judge(cell, outcome, seconds, cannot):
         return f"FAILED none of {pictures.pictures} pictures has a number that can be read"
     if pictures.seconds < 0.95 * seconds:
         faults.append(f"pictures of {pictures.seconds:.1f} s only")
-    if pictures.share < getattr(clients.PEERS[cell[0]], "share", SHARE):
+    if pictures.share < (share or getattr(clients.PEERS[cell[0]], "share", SHARE)):
         most, at = max(pictures.gaps)
         faults.append(f"{pictures.expected - pictures.got} pictures missing, {most} of them after {at:.1f} s")
     if pictures.unreadable:
@@ -243,7 +268,7 @@ def main():
     parser.add_argument("--seconds", type=float, help="of pictures, for each cell (15; 5 with --quick)")
     parser.add_argument("--only", action="append", metavar="PEER,TRANSPORT,VIDEO,AUDIO", help="these cells only, by shell patterns")
     parser.add_argument("--quick", action="store_true", help="each client once by each transport")
-    parser.add_argument("--server", choices=("visavis", "gst"), default="visavis", help="which server (%(default)s)")
+    parser.add_argument("--server", choices=("visavis", "gst", "live555"), default="visavis", help="which server (%(default)s)")
     parser.add_argument("--password", action="store_true", help="the server asks for a name and a password")
     options = parser.parse_args()
     if options.password and options.server != "visavis":
@@ -251,7 +276,9 @@ def main():
     seconds = options.seconds or (5 if options.quick else 15)
     if seconds < 3:
         parser.error("--seconds takes 3 or more: less sound cannot be compared")
-    chosen = cells(options.quick, options.only)
+    if LARGE and options.server == "live555":
+        parser.error("--server live555 takes no --large: it says of JPEG no more than RFC 2435 counts")
+    chosen = cells(options.quick, options.only, options.server)
     if not chosen:
         parser.error("no cell is like that")
 
@@ -266,6 +293,9 @@ def main():
     out.mkdir()
     cannot = CANNOT + CANNOT_LARGE if LARGE else CANNOT
     cannot = cannot if live555() else cannot + CANNOT_WITHOUT_LIVE555
+    if options.server == "live555" and subprocess.run([HERE / "live555-server"]).returncode:
+        print(f"Server: live555\n\n{len(chosen)} cells: skipped, for the server cannot be built here; {LIVE555.with_name('build.log')} says why")
+        return
     server = Server(options.server, files, out, options.password)
     server.start()
     verdicts = []

@@ -1,7 +1,8 @@
-"""Has `visavis watch` open cameras: a raw server says, word for word, what servers of six makes say, and sends what ffmpeg encodes.
+"""Has `visavis watch` open cameras: a raw server says, letter by letter, what cameras say, and sends what ffmpeg encodes.
 
-The dialogues are those of session/src/camera/tests/dialogues. In what the server says only numbers and places are put in: those of
-requests, hosts and ports. In packets it is payload types, sources, numbers and timestamps, as the dialogue has them. Started by ./run.
+The dialogues are those of ./dialogues, of which dialogue.py says what they are, and those that session/src/camera/tests/dialogues has of other
+makes, which are written. In what the server says only numbers, lengths, parameter sets and places are put in: those of requests, bodies, ffmpeg,
+hosts and ports. In packets it is payload types, sources, numbers and timestamps, as the dialogue has them. Started by ./run.
 """
 
 import argparse
@@ -18,27 +19,25 @@ import threading
 from pathlib import Path
 
 import clients
-from frames import Clip, make_clip
+from dialogue import dialogues, track_name
+from frames import ENCODERS, Clip, encoder, make_clip
 from matrix import judge, row
 
-DIALOGUES = Path(__file__).resolve().parent.parent.parent / "session/src/camera/tests/dialogues"
+HERE = Path(__file__).resolve().parent
+DIALOGUES = [HERE / "dialogues", HERE.parent.parent / "session/src/camera/tests/dialogues"]
 USER, PASSWORD = "admin", "se:cret"
-# How ffmpeg makes each format: what a camera's chip would.
-ENCODERS = {
-    "H264": "-c:v libx264 -preset veryfast -tune zerolatency -g 30 -b:v 3M -x264-params sliced-threads=0 -bsf:v dump_extra",
-    "JPEG": "-c:v mjpeg -huffman default -force_duplicated_matrix 1 -q:v 3",
-    "opus": "-c:a libopus -b:a 64k",
-    "PCMU": "-c:a pcm_mulaw -ar 8000",
-    "PCMA": "-c:a pcm_alaw -ar 8000",
-}
+# Whether all of it came is seen in the recording. What is shown of that hangs on how busy the machine is, and is no matter of dialogues.
+SHOWN = 0.5
 STATIC = {0: "PCMU", 8: "PCMA", 26: "JPEG"}
 
 
-def turns(text, mark):
-    """What one side says: a list of whole messages."""
-    blocks = [block.strip().splitlines() for block in text.split("\n\n")]
-    said = [block for block in blocks if block and all(line.startswith(mark) for line in block)]
-    return ["\r\n".join(line[1:].strip() for line in block) for block in said]
+def parameter_sets(pictures):
+    """The parameter sets that ffmpeg makes for the clip, by their names."""
+    command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-i", str(pictures), "-frames:v", "1", *encoder("H264"), "-f", "h264", "-"]
+    stream = subprocess.run(command, check=True, capture_output=True).stdout
+    units = [unit.rstrip(b"\0") for unit in stream.split(b"\0\0\1")]
+    names = {7: "SPS", 8: "PPS"}
+    return {names[unit[0] & 0x1F]: unit for unit in units if unit and unit[0] & 0x1F in names}
 
 
 def tls(folder):
@@ -55,7 +54,9 @@ class Track:
     """One stream of a dialogue, and where it goes."""
 
     def __init__(self, lines, url):
-        payload_type = int(lines[0].split()[3])
+        number = lines[0].split()[3]
+        # One that is no number is of something that nobody wants.
+        payload_type = int(number) if number.isdigit() else -1
         mapped = next((line.split()[1].split("/")[0] for line in lines if line.startswith(f"a=rtpmap:{payload_type} ")), None)
         self.kind, self.payload_type = lines[0][2:].split()[0], payload_type
         named = mapped or STATIC.get(payload_type) or ""
@@ -67,17 +68,8 @@ class Track:
 class Camera:
     """A server for one client."""
 
-    def __init__(self, dialogue, files, folder):
-        text = dialogue.read_text()
-        self.files, self.folder = files, folder
-        self.answers = [answer for answer in turns(text, "<") if answer.startswith("RTSP/1.0")]
-        asked = turns(text, ">")
-        self.place = re.search(r"rtsps?://([^/ ]+)", asked[0]).group(1)
-        self.path = re.search(r"rtsps?://[^/ ]+(\S*)", asked[0]).group(1)
-        framed = "/TCP;" in next(line for line in asked if line.startswith("SETUP"))
-        self.transport = "rtsps" if asked[0].split()[1].startswith("rtsps") else "tcp" if framed else "udp"
-        self.guarded = any(answer.startswith("RTSP/1.0 401") for answer in self.answers)
-        self.methods = [line.split()[0] for line in asked]
+    def __init__(self, dialogue, files, sets, folder):
+        self.dialogue, self.files, self.sets, self.folder = dialogue, files, sets, folder
         self.tracks, self.faults, self.feeders, self.sockets = [], [], [], []
         self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -86,13 +78,12 @@ class Camera:
         self.thread.start()
 
     def url(self):
-        login = f"{USER}:{PASSWORD.replace(':', '%3A')}@" if self.guarded else ""
-        scheme = "rtsps" if self.transport == "rtsps" else "rtsp"
-        return f"{scheme}://{login}127.0.0.1:{self.port}{self.path}"
+        login = f"{USER}:{PASSWORD.replace(':', '%3A')}@" if self.dialogue.guarded else ""
+        return f"{self.dialogue.scheme}://{login}127.0.0.1:{self.port}{self.dialogue.path}"
 
     def serve(self):
         self.peer, _ = self.listener.accept()
-        if self.transport == "rtsps":
+        if self.dialogue.transport == "rtsps":
             self.peer = tls(self.folder).wrap_socket(self.peer, server_side=True)
         with self.peer, self.peer.makefile("rb") as lines:
             try:
@@ -126,30 +117,35 @@ class Camera:
     def answer(self, head):
         method, url, _ = head[0].split()
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
-        if method == "TEARDOWN":
-            return self.say(f"RTSP/1.0 200 OK\r\nCSeq: {headers['cseq']}\r\n\r\n")
         if "authorization" in headers and not self.proves(headers["authorization"], method, url):
             self.faults.append(f"{method}: {headers['authorization']} proves nothing")
-        if not self.answers:
-            # The dialogue is over: what follows keeps it alive.
+        turn = self.dialogue.answer(method, url, "authorization" in headers)
+        if not turn:
+            # What keeps a session alive, or ends it, was not recorded of most.
+            if method in ("DESCRIBE", "SETUP", "PLAY"):
+                self.faults.append(f"{method} {url} is nothing that the camera was asked")
             return self.say(f"RTSP/1.0 200 OK\r\nCSeq: {headers['cseq']}\r\n\r\n")
-        # One that the dialogue does not have is one that this server would not get: such as a keep-alive that comes early.
-        answer = self.answers.pop(0)
-        head, _, body = answer.partition("\r\n\r\n") if "\r\n\r\n" in answer else (answer, "", "")
-        head = re.sub(r"(?im)^CSeq:[^\r\n]*", f"CSeq: {headers['cseq']}", head).replace(self.place, f"127.0.0.1:{self.port}")
-        body = body.replace(self.place, f"127.0.0.1:{self.port}")
+        body = self.dialogue.placed(re.sub(r"\{(\w+) ?(\w*)\}", self.parameter_set, turn.body), self.port)
+        head = self.dialogue.placed(turn.head, self.port)
+        head = re.sub(r"(?im)^(CSeq:[ \t]*)\d+", rf"\g<1>{headers['cseq']}", head)
+        head, lengths = re.subn(r"(?im)^(Content-Length:[ \t]*)\d+", rf"\g<1>{len(body)}", head)
+        if body and not lengths:
+            head += f"Content-Length: {len(body)}\r\n"
         if method == "DESCRIBE" and body:
-            media = re.split(r"\r\n(?=m=)", body)[1:]
+            media = re.split(r"\r\n(?=m=)", f"\r\n{body}")[1:]
             self.offered = [Track(part.split("\r\n"), url) for part in media]
-        elif method == "SETUP":
+        elif method == "SETUP" and head.startswith("RTSP/1.0 200"):
             head = self.set_up(head, headers["transport"], url)
         elif method == "PLAY":
             self.note_starts(head)
-        length = f"Content-Length: {len(body)}\r\n" if body else ""
-        self.say(f"{head}\r\n{length}\r\n{body}")
-        if method == "PLAY":
+        self.say(f"{head}\r\n{body}")
+        if method == "PLAY" and head.startswith("RTSP/1.0 200"):
             for track in self.tracks:
                 self.feed(track)
+
+    def parameter_set(self, match):
+        """One that ffmpeg makes, and what the camera has behind its own."""
+        return base64.b64encode(self.sets[match[1]] + bytes.fromhex(match[2])).decode()
 
     def proves(self, authorization, method, url):
         """RFC 7617; RFC 7616 §3.4.1, RFC 2069."""
@@ -163,9 +159,13 @@ class Camera:
 
     def set_up(self, head, asked, url):
         """The streams that are asked for are known by the end of their names."""
-        track = next(track for track in self.offered if url.endswith(track.control.rsplit("/", 1)[-1]) and track.codec)
+        track = next((track for track in self.offered if track_name(url) == track_name(track.control) and track.codec), None)
+        if not track:
+            self.faults.append(f"SETUP {url} is for nothing that can be played")
+            return head
         self.tracks.append(track)
-        if found := re.search(r"ssrc=([0-9A-Fa-f]{8})", head):
+        # None is told where it is said to be nothing.
+        if (found := re.search(r"ssrc=\s*([0-9A-Fa-f]+)", head)) and int(found.group(1), 16):
             track.ssrc = int(found.group(1), 16)
         if ports := re.search(r"client_port=(\d+)-(\d+)", asked):
             sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
@@ -175,7 +175,7 @@ class Camera:
             own = "-".join(str(each.getsockname()[1]) for each in sockets)
             head = re.sub(r"client_port=\d+-\d+", ports.group(0), head)
             head = re.sub(r"server_port=\d+-\d+", f"server_port={own}", head)
-            head = re.sub(r";source=[^;\r]*", ";source=127.0.0.1", head)
+            head = re.sub(r"destination=[^;\r]*", "destination=127.0.0.1", head)
             to = ("127.0.0.1", int(ports.group(1)))
             track.send = lambda packet: sockets[0].sendto(packet, to)
         else:
@@ -189,7 +189,7 @@ class Camera:
             found = re.search(r"seq=(\d+);rtptime=(\d+)", entry)
             named = re.match(r"url=([^;]*)", entry).group(1)
             for track in self.tracks:
-                if found and named.endswith(track.control.rsplit("/", 1)[-1]):
+                if found and track_name(named) == track_name(track.control):
                     track.start = int(found.group(1)), int(found.group(2))
 
     def feed(self, track):
@@ -199,11 +199,11 @@ class Camera:
         sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self.sockets.append(sink)
         source = self.files[0] if track.kind == "video" else self.files[1]
-        command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-re", "-stream_loop", "-1", "-i", str(source)]
-        if track.kind == "video":
-            # Full range, as the clip has it.
-            command += ["-pix_fmt", "yuvj420p"]
-        command += [*ENCODERS[track.codec].split(), "-f", "rtp", f"rtp://127.0.0.1:{sink.getsockname()[1]}?pkt_size=1200"]
+        command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-re", "-stream_loop", "-1", "-i", str(source), *encoder(track.codec)]
+        if track.codec == "H264":
+            # In front of every key picture, or nowhere.
+            command += ["-bsf:v", "dump_extra" if self.dialogue.in_band else "filter_units=remove_types=7-8"]
+        command += ["-f", "rtp", f"rtp://127.0.0.1:{sink.getsockname()[1]}?pkt_size=1200"]
         self.feeders.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
         threading.Thread(target=self.forward, args=(track, sink), daemon=True).start()
 
@@ -230,37 +230,60 @@ class Camera:
             self.peer.sendall(what.encode() if isinstance(what, str) else what)
 
 
+def refusal(camera, log):
+    """What comes of a camera that is not to be opened: that it is said why."""
+    url, way = camera.url(), [] if camera.dialogue.transport == "rtsps" else ["--transport", camera.dialogue.transport]
+    command = [clients.PROGRAM, "--profile", str(log.with_suffix(".profile")), "watch", url, "--no-control", "--audio-out", "none", *way]
+    done = subprocess.run([*command, "--duration", "9"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    log.write_text(done.stdout + done.stderr)
+    said = re.search(camera.dialogue.refused, done.stderr)
+    line = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
+    return f"ok, exit status {done.returncode}: {line}" if said and done.returncode else f"FAILED exit status {done.returncode}: {line}"
+
+
 def main():
     parser = argparse.ArgumentParser(prog="run --replay", description="visavis against what cameras say.")
     parser.add_argument("--seconds", type=float, default=5, help="of pictures, for each (%(default)s)")
     parser.add_argument("--only", action="append", metavar="NAME", help="these dialogues only")
+    parser.add_argument("--dialogues", action="append", metavar="DIR", help="the dialogues of this folder, such as of cameras of your own")
     options = parser.parse_args()
+    if not shutil.which(clients.PROGRAM):
+        sys.exit(f"interop: there is no {clients.PROGRAM}: cargo build --release --package visavis, or say where with VISAVIS")
     folder = clients.TARGET / "interop"
     folder.mkdir(parents=True, exist_ok=True)
     files = make_clip(folder)
-    clip = Clip(*files)
+    clip, sets = Clip(*files), parameter_sets(files[0])
     out = folder / "replay"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
-    failed = 0
+    verdicts = []
     print("| client | transport | video | audio | got/expected | % | SSIM | sound, s | |")
     print("| --- | --- | --- | --- | ---: | ---: | ---: | ---: | --- |", flush=True)
-    for dialogue in sorted(DIALOGUES.glob("*.txt")):
-        if options.only and dialogue.stem not in options.only:
+    for dialogue in dialogues(options.dialogues or DIALOGUES):
+        if options.only and dialogue.name not in options.only:
             continue
-        camera = Camera(dialogue, files, out)
-        cell = ("visavis", camera.transport, "any", "any")
-        outcome = clients.run(clients.PEERS["visavis"], camera.url(), cell, options.seconds, clip, out / f"{dialogue.stem}.log")
+        camera = Camera(dialogue, files, sets, out)
+        share = f"{100 * dialogue.recorded // dialogue.lines} % recorded" if dialogue.seen else "written"
+        if dialogue.refused:
+            verdicts.append(refusal(camera, out / f"{dialogue.name}.log"))
+            camera.stop()
+            cell = (f"visavis of {dialogue.name}, {share}", dialogue.transport, "none", "none")
+            print("| " + " | ".join([*cell, *["–"] * 4, verdicts[-1]]) + " |", flush=True)
+            continue
+        cell = ("visavis", dialogue.transport, "any", "any")
+        outcome = clients.run(clients.PEERS["visavis"], camera.url(), cell, options.seconds, clip, out / f"{dialogue.name}.log")
         camera.stop()
         codecs = {track.kind: track.codec for track in camera.tracks}
-        cell = (f"visavis of {dialogue.stem}", camera.transport, codecs.get("video", "none"), codecs.get("audio", "none"))
-        verdict = judge(("visavis", *cell[1:]), outcome, options.seconds, [])
+        cell = (f"visavis of {dialogue.name}, {share}", dialogue.transport, codecs.get("video", "none"), codecs.get("audio", "none"))
+        verdict = judge(("visavis", *cell[1:]), outcome, options.seconds, [], SHOWN)
         if camera.faults:
             verdict = f"FAILED {camera.faults[0]}"
-        failed += verdict.startswith("FAILED")
+        verdicts.append(verdict)
         print(row(cell, outcome, verdict), flush=True)
-    if failed:
-        print(f"interop: what was said is in {out}", file=sys.stderr)
+    failed = sum(verdict.startswith("FAILED") for verdict in verdicts)
+    print(f"\n{len(verdicts)} dialogues: {len(verdicts) - failed} ok, {failed} failed")
+    if failed or not verdicts:
+        print(f"interop: what was said is in {out}" if failed else "interop: no dialogue has that name", file=sys.stderr)
         sys.exit(1)
 
 
