@@ -323,7 +323,7 @@ impl Driver {
             let Some(conn) = self.peer.accept(now, remote) else { continue };
             match accepted.keep() {
                 Ok(stream) => {
-                    self.connections.insert(conn, Connection::new(conn, stream, &self.news, &mut self.tasks));
+                    self.connections.insert(conn, Connection::new(conn, stream, false, &self.news, &mut self.tasks));
                     self.resting = None;
                 }
                 Err(error) => {
@@ -349,7 +349,8 @@ impl Driver {
             News::Connected(stream, remote) => {
                 // Given up meanwhile: dropping the stream closes it.
                 if self.dialling.remove(&conn).is_some() {
-                    self.connections.insert(conn, Connection::new(conn, stream, &self.news, &mut self.tasks));
+                    let at_once = self.peer.dials_a_camera(conn);
+                    self.connections.insert(conn, Connection::new(conn, stream, at_once, &self.news, &mut self.tasks));
                     self.peer.connected(now, conn, remote);
                 }
             }

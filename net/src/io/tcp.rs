@@ -133,6 +133,19 @@ pub fn prepare(stream: &TcpStream) {
     }
 }
 
+/// Has what came so far acknowledged at once: good for what was read just before, and to be said again after the next read.
+///
+/// By itself Linux waits for up to 40 ms for something to say together with an acknowledgement, as soon as a connection has asked and
+/// was answered. A sender that has Nagle's algorithm on, as many cameras do, meanwhile keeps the end of a picture. RFC 1122 §4.2.3.2, §4.2.3.4.
+pub fn acknowledge(stream: &TcpStream) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Err(error) = stream.set_quickack(true) {
+        tracing::debug!(%error, "acknowledgements wait for company");
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = stream;
+}
+
 /// Hands `bytes`, or the beginning of them, to the kernel if it has little left to send; returns how many it took.
 ///
 /// No more than one write waits there, so write little at a time.

@@ -60,14 +60,15 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Its two tasks go into `tasks`; both end when the connection does.
-    pub(super) fn new(conn: ConnId, stream: TcpStream, news: &Outlet, tasks: &mut JoinSet<()>) -> Self {
+    /// Its two tasks go into `tasks`; both end when the connection does. What comes may be acknowledged
+    /// [at once](tcp::acknowledge).
+    pub(super) fn new(conn: ConnId, stream: TcpStream, at_once: bool, news: &Outlet, tasks: &mut JoinSet<()>) -> Self {
         tcp::prepare(&stream);
         let (read, write) = stream.into_split();
         let (outbox, waiting) = mpsc::unbounded_channel();
         let (stream, unsent) = (Arc::new(write), Arc::new(AtomicUsize::new(0)));
         tasks.spawn(write_all(conn, Arc::clone(&stream), waiting, Arc::clone(&unsent), news.clone()));
-        tasks.spawn(read_all(conn, read, outbox.downgrade(), news.clone()));
+        tasks.spawn(read_all(conn, read, at_once, outbox.downgrade(), news.clone()));
         Self { stream, outbox, unsent }
     }
 
@@ -114,11 +115,20 @@ pub(super) fn dial(conn: ConnId, addresses: Vec<SocketAddr>, news: Outlet) -> Ab
     tokio::spawn(task).abort_handle()
 }
 
-async fn read_all(conn: ConnId, mut stream: OwnedReadHalf, driver: mpsc::WeakUnboundedSender<Vec<u8>>, news: Outlet) {
+async fn read_all(
+    conn: ConnId,
+    mut stream: OwnedReadHalf,
+    at_once: bool,
+    driver: mpsc::WeakUnboundedSender<Vec<u8>>,
+    news: Outlet,
+) {
     let mut buffer = vec![0; READ];
     // Counted, not upgraded: a sender that lives while we wait would keep the writer from seeing the end.
     while driver.strong_count() > 0 {
         let Ok(read) = timeout(LAST_WORDS, stream.read(&mut buffer)).await else { continue };
+        if at_once {
+            tcp::acknowledge(stream.as_ref());
+        }
         let arrived = match read {
             Ok(0) | Err(_) => News::Closed,
             Ok(len) => News::Data(buffer[..len].to_vec()),

@@ -28,6 +28,11 @@ impl Peer {
         self.with_watch(now, |watch| watch.end(now))
     }
 
+    /// Whether a connection is one to a camera.
+    pub(in crate::engine) fn dials_a_camera(&self, conn: ConnId) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.has(conn))
+    }
+
     /// Whether pictures of a camera may come.
     pub(super) fn sees_a_camera(&self) -> bool {
         self.watch.as_ref().is_some_and(|watch| watch.is_playing())
@@ -104,7 +109,7 @@ impl Peer {
     }
 
     fn with_watch_on(&mut self, now: Instant, conn: ConnId, act: impl FnOnce(&mut Watch)) -> bool {
-        self.watch.as_ref().is_some_and(|watch| watch.has(conn)) && self.with_watch(now, act)
+        self.dials_a_camera(conn) && self.with_watch(now, act)
     }
 
     fn with_watch(&mut self, now: Instant, act: impl FnOnce(&mut Watch)) -> bool {
