@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use rand_core::Rng;
 use rtsp_types::{Method, Request, StatusCode};
-use visavis_net::carrier::tcp_udp::FrameError;
+use visavis_net::carrier::tcp_udp::{FrameError, lines};
 use visavis_net::rtp::codec::{Codec, MediaKind};
 
 use self::head::{Head, is_of_another_version};
@@ -476,8 +476,7 @@ fn plain_text(text: &str) -> String {
 /// Whether a message asks for something that only a call of ours can mean: whoever sends it is no player.
 #[must_use]
 pub fn is_for_a_call(message: &[u8]) -> bool {
-    let text = message.split(|byte| *byte == b'\n').take(64);
-    text.map(<[u8]>::trim_ascii).any(|line| {
+    lines(message).take(64).map(<[u8]>::trim_ascii).any(|line| {
         let Some((name, value)) = line.split_at_checked("Require:".len()) else { return false };
         name.eq_ignore_ascii_case(b"Require:") && value.trim_ascii() == FEATURE.as_bytes()
     })

@@ -62,6 +62,8 @@ TABLE = [
     ("CSeq that is no number", "new known", say("OPTIONS", cseq="seven"), "400", False),
     ("CSeq below 0", "known", say("OPTIONS", cseq="-7"), "400", False),
     ("header on two lines", "known", say("OPTIONS", "User-Agent: a", "\tb"), "200", True),
+    ("lines that end with LF", "new known set-up playing", say("GET_PARAMETER", "Content-Length: 2", body="\r\n").replace("\r\n", "\n", 4) + "$\x09\x00\x01x", "200", True),
+    ("lines that end with CR", "new known set-up playing", say("GET_PARAMETER").replace("\r\n", "\r") + "$\x09\x00\x01x", "200", True),
     ("header that begins another's name", "known", say("OPTIONS").replace("CSeq", "C: x\r\nCSeq"), "200", True),
     ("NUL in a header", "known", say("OPTIONS", "X: a\0b"), "200 400", None),
     ("header that is no UTF-8", "known", say("OPTIONS", "X: \xff\xfe"), "200 400", None),

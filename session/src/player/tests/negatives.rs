@@ -38,6 +38,20 @@ fn each_fault_has_its_status() {
         if status == 551 {
             assert_eq!(reply.header("Unsupported"), Some("org.example.x"));
         }
+        for end in ["\n", "\r"] {
+            let (mut scene, message) = (Scene::new(), message.replace("\r\n", end));
+            let same = scene.raw(&message).expect(&message);
+            assert_eq!((same.text, scene.player.is_over()), (reply.text.clone(), over), "{message:?}");
+        }
+    }
+}
+
+#[test]
+fn a_call_is_told_by_any_of_its_lines() {
+    for end in ["\r\n", "\n", "\r"] {
+        let require = |feature: &str| ["OPTIONS * RTSP/1.0", feature, "CSeq: 1", "", ""].join(end);
+        assert!(is_for_a_call(require(&format!("require: {FEATURE}")).as_bytes()), "{end:?}");
+        assert!(!is_for_a_call(require("Require: org.example.x").as_bytes()), "{end:?}");
     }
 }
 
