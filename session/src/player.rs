@@ -280,9 +280,10 @@ impl Player {
         request: &Request<Vec<u8>>,
         head: &Head<'_>,
     ) -> Option<Outcome> {
-        if let Some(named) = head.get(SESSION)
-            && self.session.as_ref().is_none_or(|session| named.split(';').next().map(str::trim) != Some(&session.id))
-        {
+        let named = head.get(SESSION).and_then(|named| named.split(';').next()).map(str::trim);
+        let own = self.session.as_ref().map(|session| session.id.as_str());
+        // What there is has to be named by what is about it. RFC 2326 §11.3.5.
+        if named != own && (named.is_some() || is_about_a_session(request.method())) {
             return Some(Err(Answer::new(StatusCode::SessionNotFound)));
         }
         let target = Target::of(&self.program, request);
@@ -433,6 +434,11 @@ impl Player {
 /// Whether a request can be granted to who was let in before on the same connection, whatever became of its nonce.
 fn is_harmless(method: &Method) -> bool {
     matches!(method, Method::GetParameter | Method::SetParameter | Method::Teardown)
+}
+
+/// Whether a request means nothing without a session. Signs of life and SETUP do, and a connection has one session at most.
+fn is_about_a_session(method: &Method) -> bool {
+    matches!(method, Method::Play | Method::Pause | Method::Teardown)
 }
 
 fn unauthorized(challenges: Vec<String>) -> Answer {

@@ -79,9 +79,10 @@ TABLE = [
     ("PAUSE before SETUP", "new known", say("PAUSE"), "455", True),
     ("SETUP after PLAY", "playing", say("SETUP /video", IN, TCP), "455", True),
     ("PLAY of an unknown session", "known set-up", say("PLAY", "Session: 12345678"), "454", True),
-    # The connection has one session, so that a player that forgets to name it is understood, though RFC 2326 §11.3.5 has 454 for it.
-    ("PLAY without a session", "set-up", say("PLAY"), "200", True),
-    ("TEARDOWN without a session", "playing", say("TEARDOWN"), "200", False),
+    ("PLAY without a session", "set-up", say("PLAY"), "454", True),
+    ("PAUSE without a session", "playing", say("PAUSE"), "454", True),
+    ("TEARDOWN without a session", "playing", say("TEARDOWN"), "454", True),
+    ("signs of life without a session", "set-up playing", say("GET_PARAMETER"), "200", True),
     ("SETUP of all tracks", "new known", say("SETUP", TCP), "459", True),
     ("SETUP of another presentation", "set-up", say("SETUP /mjpeg/video", IN, TCP), "459", True),
     ("PLAY of one track of two", "set-up", say("PLAY /video", IN), "460", True),

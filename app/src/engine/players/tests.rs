@@ -27,6 +27,8 @@ struct Scene {
     players: Players,
     now: Instant,
     cseq: u32,
+    /// The header by which each connection names its session, once it has one.
+    sessions: BTreeMap<u64, String>,
     /// What was sent, by where it went.
     sent: BTreeMap<String, Vec<u8>>,
     /// In which order, and how many bytes.
@@ -39,6 +41,12 @@ struct Scene {
 
 fn place(conn: u64) -> SocketAddr {
     SocketAddr::new(IpAddr::from([192, 168, 0, conn as u8]), 40_000)
+}
+
+/// The header that names the session of an answer.
+fn session_of(answer: &str) -> Option<String> {
+    let named = answer.lines().find_map(|line| line.strip_prefix("Session: "))?;
+    Some(format!("Session: {}\r\n", named.split(';').next()?))
 }
 
 fn granted() -> Grant {
@@ -68,6 +76,7 @@ impl Scene {
             players,
             now,
             cseq: 0,
+            sessions: BTreeMap::new(),
             sent: BTreeMap::new(),
             order: Vec::new(),
             segments: Vec::new(),
@@ -108,14 +117,19 @@ impl Scene {
         if self.players.has(id) {
             self.players.tcp(self.now, id, message.as_bytes());
         } else {
+            self.sessions.remove(&conn);
             self.players.accept(self.now, id, place(conn), Framer::new(), message.as_bytes(), false);
         }
         self.settle();
     }
 
     fn ask(&mut self, conn: u64, method: &str, path: &str, headers: &str) -> String {
-        self.says(conn, &format!("{method} rtsp://192.168.0.1/door{path} RTSP/1.0\r\nCSEQ\r\n{headers}\r\n"));
-        String::from_utf8_lossy(&self.taken(&format!("tcp {conn}"))).into_owned()
+        let known = self.sessions.get(&conn).filter(|_| self.players.has(ConnId(conn)));
+        let session = known.cloned().unwrap_or_default();
+        self.says(conn, &format!("{method} rtsp://192.168.0.1/door{path} RTSP/1.0\r\nCSEQ\r\n{session}{headers}\r\n"));
+        let answer = String::from_utf8_lossy(&self.taken(&format!("tcp {conn}"))).into_owned();
+        self.sessions.extend(session_of(&answer).map(|session| (conn, session)));
+        answer
     }
 
     /// Sets a track up and asks for it; it is not answered yet.
@@ -529,12 +543,11 @@ fn requests_wait_for_the_answer_before_them() {
     let mut scene = Scene::new();
     let ask =
         |method: &str, headers: &str| format!("{method} rtsp://a/door/silent RTSP/1.0\r\nCSeq: 5\r\n{headers}\r\n");
-    let all =
-        [ask("DESCRIBE", ""), ask("SETUP", &format!("Transport: {UDP}\r\n")), ask("PLAY", ""), ask("OPTIONS", "")];
-    scene.ask(2, "OPTIONS", "", "");
+    scene.ask(2, "SETUP", "/silent", &format!("Transport: {UDP}\r\n"));
+    let all = [ask("DESCRIBE", ""), ask("PLAY", &scene.sessions[&2]), ask("OPTIONS", "")];
     scene.says(2, &all.concat());
     assert!(scene.taken("tcp 2").is_empty());
     scene.frame(Codec::H264, true, &[100]);
     let answered = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).matches("RTSP/1.0 200").count();
-    assert_eq!(answered(scene.taken("tcp 2")), 4, "all in order: the first picture tells and begins");
+    assert_eq!(answered(scene.taken("tcp 2")), 3, "all in order: the first picture tells and begins");
 }

@@ -65,6 +65,23 @@ fn a_stream_that_flows_is_not_set_up_again() {
 }
 
 #[test]
+fn what_is_about_a_session_names_it() {
+    let mut scene = Scene::new();
+    scene.setup("/video", UDP);
+    for named in ["", "Session: 12345678\r\n", "Session:\r\n"] {
+        for method in ["PLAY", "PAUSE", "TEARDOWN"] {
+            assert_eq!(scene.status(method, "", named), 454, "{method}, {named:?}");
+        }
+    }
+    assert!(!scene.player.is_over() && !scene.player.is_waiting());
+    for method in ["OPTIONS", "GET_PARAMETER", "SET_PARAMETER"] {
+        assert_eq!(scene.status(method, "", ""), 200, "{method}");
+    }
+    let session = scene.session().replace("\r\n", " ;timeout=60\r\n");
+    assert_eq!(scene.status("PLAY", "", &session), 200, "as it was told to the player");
+}
+
+#[test]
 fn a_session_is_of_one_presentation() {
     let mut scene = Scene::new();
     scene.setup("/video", UDP);

@@ -12,6 +12,8 @@ use crate::profile::Profile;
 pub(super) struct Client {
     tls: ClientConnection,
     pub(super) heard: Vec<u8>,
+    /// The header that names its session.
+    session: Option<String>,
 }
 
 impl Client {
@@ -20,7 +22,7 @@ impl Client {
         let config = Trust::Anyone.config_with(&[version], none).expect("spoken");
         let name = ServerName::try_from("localhost").expect("a name");
         let tls = ClientConnection::new(config, name).expect("a client");
-        Self { tls, heard: Vec::new() }
+        Self { tls, heard: Vec::new(), session: None }
     }
 
     /// Lets both talk until neither has anything to say.
@@ -59,9 +61,13 @@ impl Client {
     }
 
     pub(super) fn ask(&mut self, scene: &mut Scene, method: &str, path: &str, headers: &str) {
-        let request = format!("{method} rtsps://a/door{path} RTSP/1.0\r\nCSeq: 3\r\n{headers}\r\n");
+        let session = self.session.as_deref().unwrap_or_default();
+        let request = format!("{method} rtsps://a/door{path} RTSP/1.0\r\nCSeq: 3\r\n{session}{headers}\r\n");
         self.tls.writer().write_all(request.as_bytes()).expect("written");
         self.talk(scene);
+        if method == "SETUP" {
+            self.session = session_of(&String::from_utf8_lossy(&self.heard));
+        }
     }
 
     pub(super) fn text(&mut self) -> String {
