@@ -163,6 +163,18 @@ def destination_of_a_third_party(server):
             yield "packets for the third party", [False], bool(select.select([theirs], [], [], 0.5)[0])
 
 
+def datagrams_from_where_it_connected_to(server):
+    for host in ("127.0.0.2", "127.0.0.3"):
+        rtp, rtcp = pair("127.0.0.1")
+        with rtp, rtcp, Link(server.port, host=host) as link:
+            number = rtp.getsockname()[1]
+            link.status("SETUP", "/video", f"Transport: RTP/AVP;unicast;client_port={number}-{number + 1}")
+            yield "PLAY", [200], link.status("PLAY")
+            for what, own in (("packets", rtp), ("reports", rtcp)):
+                came = select.select([own], [], [], 3)[0] and own.recvfrom(2048)[1][0]
+                yield f"{what} from {host}", [host], came
+
+
 def ports_of_the_server_itself(server):
     with Link(server.port) as link:
         link.status("SETUP", "/video", f"Transport: RTP/AVP;unicast;client_port={server.port}-{server.port + 1}")
@@ -434,7 +446,7 @@ FUNCTIONS = {
     "open": [],
     "other": [quiet, byte_by_byte, many_requests_at_once, session_of_another_connection, destination_of_a_third_party, tls_that_is_none,
               keys_that_cannot_be_used,
-              ports_of_the_server_itself, talking_without_the_grant, key_pictures_asked_for_without_end, wrong_again_and_again, answers_that_nobody_reads],
+              datagrams_from_where_it_connected_to, ports_of_the_server_itself, talking_without_the_grant, key_pictures_asked_for_without_end, wrong_again_and_again, answers_that_nobody_reads],
     "locked": [password_missing, password_wrong, nonce_again, basic_in_clear, passwords_guessed_at_speed],
     "full": [more_than_may_watch],
     "intercom": [talking_in_other_words, noise_in_place_of_a_voice, two_who_talk],

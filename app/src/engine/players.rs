@@ -39,7 +39,7 @@ use self::voice::Floor;
 pub use self::watching::Watching;
 use self::watching::watching;
 use super::formats::Formats;
-use super::peer::{ConnId, Destination, MediaOutput};
+use super::peer::{ConnId, Destination, MediaOutput, Transmit};
 use super::snapshot::Served;
 use super::tls::Tls;
 
@@ -50,6 +50,15 @@ const MAX_IDLE: usize = 128;
 const MAX_IDLE_OF_BLOCK: usize = 16;
 /// A format is encoded for so long after nobody needs it: who looks and then watches finds its camera open.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// The two ends of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    pub(super) remote: SocketAddr,
+    /// Ours, where it matters: datagrams leave from there as well, for whoever is behind a firewall expects them from where it
+    /// connected to.
+    pub(super) local: Option<IpAddr>,
+}
 
 /// What comes of players, for their peer to pass on.
 #[derive(Debug)]
@@ -108,7 +117,7 @@ pub(super) struct Players {
     sources: HashMap<SocketAddr, ConnId>,
     outflow: Outflow,
     /// Reports on their way.
-    reports: VecDeque<(Destination, Vec<u8>)>,
+    reports: VecDeque<(Transmit, Vec<u8>)>,
     report_at: Option<Instant>,
     known: Known,
     publishing: Option<Publishing>,
@@ -249,11 +258,12 @@ impl Players {
         &mut self,
         now: Instant,
         conn: ConnId,
-        remote: SocketAddr,
+        ends: Ends,
         mut framer: Framer,
         first: &[u8],
         secure: bool,
     ) {
+        let remote = ends.remote;
         self.make_room(now, remote.ip());
         if self.viewers.len() >= MAX_PLAYERS {
             tracing::info!(%remote, "a player was sent away: too many are connected");
@@ -270,7 +280,7 @@ impl Players {
         framer.pass_over_long_media();
         let place = Place { conn: conn.0, from: remote.ip(), secure, ports: self.ports, clock: self.clock };
         let player = Box::new(Player::new(now, place, Arc::clone(&self.program)));
-        self.viewers.insert(conn, Viewer::new(Talk::Player(player), framer, tls, remote));
+        self.viewers.insert(conn, Viewer::new(Talk::Player(player), framer, tls, ends));
         if secure {
             self.tcp(now, conn, first);
         } else {
@@ -431,8 +441,8 @@ impl Players {
         true
     }
 
-    /// Appends bytes to send now to `out`, which is empty: where to, and the length of each datagram.
-    pub(super) fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<(Destination, usize)> {
+    /// Appends bytes to send now to `out`, which is empty.
+    pub(super) fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         while let Some(conn) = self.dirty.pop_first() {
             let Some(viewer) = self.viewers.get_mut(&conn) else { continue };
             if viewer.talk.is_over() {
@@ -444,12 +454,12 @@ impl Players {
                 viewer.flush(out);
             }
             if !out.is_empty() {
-                return Some((Destination::Tcp(conn), out.len()));
+                return Some(Transmit::new(Destination::Tcp(conn), out.len()));
             }
         }
-        if let Some((to, bytes)) = self.reports.pop_front() {
+        if let Some((transmit, bytes)) = self.reports.pop_front() {
             out.extend_from_slice(&bytes);
-            return Some((to, bytes.len()));
+            return Some(transmit);
         }
         self.outflow.poll_transmit(now, &mut self.viewers, out)
     }

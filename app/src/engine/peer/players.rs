@@ -1,6 +1,6 @@
 //! Plain players beside calls: which connections are theirs, and what comes of them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use super::{ConnId, Output, Peer, Transmit};
 use crate::engine::config::Config;
 use crate::engine::event::Event;
 use crate::engine::leg::Leg;
-use crate::engine::players::{self, Happening, Players};
+use crate::engine::players::{self, Ends, Happening, Players};
 use crate::engine::tls::FIRST_BYTE;
 
 /// Those whom the owner lets watch, if there are any.
@@ -37,6 +37,13 @@ impl Peer {
     pub fn attached(&mut self, networks: Vec<Network>) {
         if let Some(players) = &mut self.players {
             players.set_attached(networks);
+        }
+    }
+
+    /// A connection that was accepted came to this address of ours.
+    pub fn accepted_at(&mut self, conn: ConnId, local: IpAddr) {
+        if let Some(leg) = self.legs.get_mut(&conn) {
+            leg.local = Some(local);
         }
     }
 
@@ -81,8 +88,8 @@ impl Peer {
     pub(super) fn is_a_player(&mut self, now: Instant, id: ConnId, first: &[u8], secure: bool) {
         let (Some(leg), Some(players)) = (self.legs.remove(&id), &mut self.players) else { return };
         players.set_others(self.legs.values().filter(|leg| leg.is_watching()).count());
-        let remote = leg.remote;
-        players.accept(now, id, remote, leg.into_framer(), first, secure);
+        let ends = Ends { remote: leg.remote, local: leg.local };
+        players.accept(now, id, ends, leg.into_framer(), first, secure);
         self.settle_players();
     }
 
@@ -121,7 +128,7 @@ impl Peer {
         if transmit.is_none() {
             self.settle_players();
         }
-        transmit.map(|(to, segment)| Transmit { to, segment })
+        transmit
     }
 
     pub(super) fn players_timeout(&mut self, now: Instant) {

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use rand_core::SeedableRng;
 use visavis_net::payload::h264::ParameterSets;
@@ -49,6 +50,13 @@ fn session_of(answer: &str) -> Option<String> {
     Some(format!("Session: {}\r\n", named.split(';').next()?))
 }
 
+/// Where all of them connect to.
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 0, 1));
+
+const fn ends(remote: SocketAddr) -> Ends {
+    Ends { remote, local: Some(HERE) }
+}
+
 fn granted() -> Grant {
     Grant {
         from: Scope::Lan,
@@ -87,7 +95,14 @@ impl Scene {
 
     fn settle(&mut self) {
         let mut out = Vec::new();
-        while let Some((to, segment)) = self.players.poll_transmit(self.now, &mut out) {
+        while let Some(Transmit { to, segment, from }) = self.players.poll_transmit(self.now, &mut out) {
+            // A connection has its two ends; a server is dialled.
+            let expected = match to {
+                Destination::Udp(to) | Destination::Rtcp(to) if to.ip() == IpAddr::from([198, 51, 100, 9]) => None,
+                Destination::Udp(_) | Destination::Rtcp(_) => Some(HERE),
+                _ => None,
+            };
+            assert_eq!(from, expected, "to {to:?}");
             let to = match to {
                 Destination::Udp(to) => format!("rtp {to}"),
                 Destination::Rtcp(to) => format!("rtcp {to}"),
@@ -118,7 +133,7 @@ impl Scene {
             self.players.tcp(self.now, id, message.as_bytes());
         } else {
             self.sessions.remove(&conn);
-            self.players.accept(self.now, id, place(conn), Framer::new(), message.as_bytes(), false);
+            self.players.accept(self.now, id, ends(place(conn)), Framer::new(), message.as_bytes(), false);
         }
         self.settle();
     }
@@ -262,7 +277,7 @@ fn who_has_nothing_set_up_makes_room() {
     let local = |n: u64| SocketAddr::new(IpAddr::from([192, 168, 1, 1]), 40_000 + n as u16);
     let hello = b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n";
     for n in 0..50 {
-        scene.players.accept(scene.now, ConnId(100 + n), local(n), Framer::new(), hello, false);
+        scene.players.accept(scene.now, ConnId(100 + n), ends(local(n)), Framer::new(), hello, false);
         scene.settle();
     }
     assert_eq!(scene.players.viewers.len(), MAX_IDLE_OF_BLOCK, "the first ones went for the last");
@@ -297,7 +312,14 @@ fn two_who_name_one_port_do_not_take_it_from_each_other() {
     scene.plays(2, "/video", UDP);
     let from: SocketAddr = "192.168.0.2:5001".parse().expect("an address");
     let hello = format!("SETUP rtsp://a/door/video RTSP/1.0\r\nCSeq: 1\r\nTransport: {UDP}\r\n\r\n");
-    scene.players.accept(scene.now, ConnId(7), SocketAddr::new(from.ip(), 9), Framer::new(), hello.as_bytes(), false);
+    scene.players.accept(
+        scene.now,
+        ConnId(7),
+        ends(SocketAddr::new(from.ip(), 9)),
+        Framer::new(),
+        hello.as_bytes(),
+        false,
+    );
     scene.settle();
     assert_eq!(scene.players.sources.get(&from), Some(&ConnId(2)));
     assert!(

@@ -42,7 +42,7 @@ impl Client {
                 } else {
                     assert_eq!(bytes[0], FIRST_BYTE);
                     let framer = Framer::new();
-                    scene.players.accept(scene.now, id, place(2), framer, &bytes, true);
+                    scene.players.accept(scene.now, id, ends(place(2)), framer, &bytes, true);
                 }
             }
             let answer = scene.taken("tcp 2");
@@ -109,7 +109,7 @@ fn sound_and_pictures_go_through_tls() {
 #[test]
 fn what_is_no_tls_ends_the_connection() {
     let (_dir, mut scene) = secured();
-    scene.players.accept(scene.now, ConnId(2), place(2), Framer::new(), &[0x16, 3, 1, 0, 4, 1, 2, 3, 4], true);
+    scene.players.accept(scene.now, ConnId(2), ends(place(2)), Framer::new(), &[0x16, 3, 1, 0, 4, 1, 2, 3, 4], true);
     scene.settle();
     assert!(scene.players.is_empty());
     assert!(matches!(scene.happened.last(), Some(Happening::Close(_))));
