@@ -48,6 +48,9 @@ pub const MAX_PLAYERS: usize = 512;
 /// Connections of players that have set nothing up, in total and of one [`Block`]. The oldest one goes for one more.
 const MAX_IDLE: usize = 128;
 const MAX_IDLE_OF_BLOCK: usize = 16;
+/// Of these, handshakes of TLS that are not done.
+const MAX_HANDSHAKES: usize = 64;
+const MAX_HANDSHAKES_OF_BLOCK: usize = 8;
 /// A format is encoded for so long after nobody needs it: who looks and then watches finds its camera open.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -264,7 +267,11 @@ impl Players {
         secure: bool,
     ) {
         let remote = ends.remote;
-        self.make_room(now, remote.ip());
+        let idle = |viewer: &Viewer| !viewer.has_place();
+        self.make_room(now, remote.ip(), (MAX_IDLE_OF_BLOCK, MAX_IDLE), idle);
+        if secure {
+            self.make_room(now, remote.ip(), (MAX_HANDSHAKES_OF_BLOCK, MAX_HANDSHAKES), Viewer::is_handshaking);
+        }
         if self.viewers.len() >= MAX_PLAYERS {
             tracing::info!(%remote, "a player was sent away: too many are connected");
             return self.happenings.push_back(Happening::Close(conn));
@@ -291,19 +298,25 @@ impl Players {
         }
     }
 
-    /// Sends away who has been connected longest of those that have set nothing up, where there are too many of them.
-    fn make_room(&mut self, now: Instant, from: IpAddr) {
-        let idle = || {
+    /// Sends away who has been connected longest of those that `counts` counts, where as many are there as may be of one block or in total.
+    fn make_room(
+        &mut self,
+        now: Instant,
+        from: IpAddr,
+        (of_block, in_total): (usize, usize),
+        counts: impl Fn(&Viewer) -> bool,
+    ) {
+        let counted = || {
             self.viewers
                 .iter()
-                .filter(|(_, viewer)| !viewer.has_place() && !viewer.talk.is_over() && !viewer.talk.is_server())
+                .filter(|(_, viewer)| counts(viewer) && !viewer.talk.is_over() && !viewer.talk.is_server())
         };
         let block = Block::of(from);
-        let here = || idle().filter(|(_, viewer)| block.is_some() && Block::of(viewer.remote.ip()) == block);
-        let oldest = if here().count() >= MAX_IDLE_OF_BLOCK {
+        let here = || counted().filter(|(_, viewer)| block.is_some() && Block::of(viewer.remote.ip()) == block);
+        let oldest = if here().count() >= of_block {
             here().next()
         } else {
-            idle().next().filter(|_| idle().count() >= MAX_IDLE)
+            counted().next().filter(|_| counted().count() >= in_total)
         };
         if let Some(conn) = oldest.map(|(conn, _)| *conn) {
             self.end_one(now, conn, Reason::Silent);

@@ -16,7 +16,6 @@ use super::media::MediaOutput;
 use super::{ConnId, Output, Peer, Transmit};
 use crate::engine::config::Config;
 use crate::engine::event::Event;
-use crate::engine::leg::Leg;
 use crate::engine::players::{self, Ends, Happening, Players};
 use crate::engine::tls::FIRST_BYTE;
 
@@ -62,11 +61,16 @@ impl Peer {
             return true;
         }
         let tls = players.speaks_tls() && bytes.first() == Some(&FIRST_BYTE);
-        if tls && self.legs.get(&conn).is_some_and(Leg::is_unread) {
+        let Some(remote) = self.legs.get(&conn).filter(|leg| tls && leg.is_unread()).map(|leg| leg.remote) else {
+            return false;
+        };
+        if self.strangers.takes_tls(now, remote) {
             self.is_a_player(now, conn, bytes, true);
-            return true;
+        } else {
+            self.legs.remove(&conn);
+            self.outputs.push_back(Output::Close { conn });
         }
-        false
+        true
     }
 
     /// The first message on a connection tells whose it is. There may be many players, but not more calls for that.

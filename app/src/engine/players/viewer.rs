@@ -158,6 +158,11 @@ impl Viewer {
         self.ways().next().is_some()
     }
 
+    /// Whether its connection is to be over TLS, and is not yet.
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(Tls::is_handshaking)
+    }
+
     /// How its packets come and go.
     pub(super) fn ways(&self) -> impl Iterator<Item = Transport> {
         self.tracks().map(|track| track.transport).chain(self.way_back.as_ref().map(|way_back| way_back.transport))

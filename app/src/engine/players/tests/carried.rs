@@ -114,3 +114,28 @@ fn what_is_no_tls_ends_the_connection() {
     assert!(scene.players.is_empty());
     assert!(matches!(scene.happened.last(), Some(Happening::Close(_))));
 }
+
+#[test]
+fn handshakes_that_are_not_finished_make_room() {
+    let (_dir, mut scene) = secured();
+    // A record of the handshake, and nothing in it yet.
+    let begin = |scene: &mut Scene, conn: u64, from: [u8; 4]| {
+        let remote = SocketAddr::new(from.into(), 40_000 + conn as u16);
+        scene.players.accept(scene.now, ConnId(conn), ends(remote), Framer::new(), &[0x16, 3, 1, 2, 0], true);
+        scene.settle();
+    };
+    for n in 0..20 {
+        begin(&mut scene, 100 + n, [192, 168, 0, 2]);
+    }
+    assert_eq!(scene.players.viewers.len(), MAX_HANDSHAKES_OF_BLOCK, "the first ones went for the last");
+    assert!(scene.players.has(ConnId(119)) && !scene.players.has(ConnId(111)));
+    let mut client = Client::new(&rustls::version::TLS13);
+    client.ask(&mut scene, "SETUP", "/video", &format!("Transport: {TCP}\r\n"));
+    assert!(client.text().starts_with("RTSP/1.0 200"), "somebody else there gets in");
+    for n in 0..200 {
+        begin(&mut scene, 200 + n, [192, 168, 1, n as u8]);
+        begin(&mut scene, 500 + n, [192, 168, 0, 2]);
+    }
+    assert_eq!(scene.players.viewers.len(), MAX_HANDSHAKES + 1);
+    assert!(scene.players.has(ConnId(2)), "who is done is not counted");
+}
