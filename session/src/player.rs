@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use rand_core::Rng;
 use rtsp_types::{Method, Request, StatusCode};
-use visavis_net::carrier::tcp_udp::FrameError;
+use visavis_net::carrier::tcp_udp::{FrameError, lines};
 use visavis_net::rtp::codec::{Codec, MediaKind};
 
 use self::head::{Head, is_of_another_version};
@@ -280,9 +280,10 @@ impl Player {
         request: &Request<Vec<u8>>,
         head: &Head<'_>,
     ) -> Option<Outcome> {
-        if let Some(named) = head.get(SESSION)
-            && self.session.as_ref().is_none_or(|session| named.split(';').next().map(str::trim) != Some(&session.id))
-        {
+        let named = head.get(SESSION).and_then(|named| named.split(';').next()).map(str::trim);
+        let own = self.session.as_ref().map(|session| session.id.as_str());
+        // What there is has to be named by what is about it. RFC 2326 §11.3.5.
+        if named != own && (named.is_some() || is_about_a_session(request.method())) {
             return Some(Err(Answer::new(StatusCode::SessionNotFound)));
         }
         let target = Target::of(&self.program, request);
@@ -435,6 +436,11 @@ fn is_harmless(method: &Method) -> bool {
     matches!(method, Method::GetParameter | Method::SetParameter | Method::Teardown)
 }
 
+/// Whether a request means nothing without a session. Signs of life and SETUP do, and a connection has one session at most.
+fn is_about_a_session(method: &Method) -> bool {
+    matches!(method, Method::Play | Method::Pause | Method::Teardown)
+}
+
 fn unauthorized(challenges: Vec<String>) -> Answer {
     challenges
         .into_iter()
@@ -476,8 +482,7 @@ fn plain_text(text: &str) -> String {
 /// Whether a message asks for something that only a call of ours can mean: whoever sends it is no player.
 #[must_use]
 pub fn is_for_a_call(message: &[u8]) -> bool {
-    let text = message.split(|byte| *byte == b'\n').take(64);
-    text.map(<[u8]>::trim_ascii).any(|line| {
+    lines(message).take(64).map(<[u8]>::trim_ascii).any(|line| {
         let Some((name, value)) = line.split_at_checked("Require:".len()) else { return false };
         name.eq_ignore_ascii_case(b"Require:") && value.trim_ascii() == FEATURE.as_bytes()
     })

@@ -30,9 +30,9 @@ class Reply:
 class Link:
     """One connection, and the session on it."""
 
-    def __init__(self, port, tls=False, source="127.0.0.1"):
-        self.url, self.cseq, self.session, self.pending, self.frames = f"rtsp{'s' * tls}://127.0.0.1:{port}/stream", 0, "", b"", 0
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout=5, source_address=(source, 0))
+    def __init__(self, port, tls=False, source="127.0.0.1", host="127.0.0.1"):
+        self.url, self.cseq, self.session, self.pending, self.frames = f"rtsp{'s' * tls}://{host}:{port}/stream", 0, "", b"", 0
+        self.sock = socket.create_connection((host, port), timeout=5, source_address=(source, 0))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
             context = ssl.create_default_context()

@@ -62,6 +62,8 @@ TABLE = [
     ("CSeq that is no number", "new known", say("OPTIONS", cseq="seven"), "400", False),
     ("CSeq below 0", "known", say("OPTIONS", cseq="-7"), "400", False),
     ("header on two lines", "known", say("OPTIONS", "User-Agent: a", "\tb"), "200", True),
+    ("lines that end with LF", "new known set-up playing", say("GET_PARAMETER", "Content-Length: 2", body="\r\n").replace("\r\n", "\n", 4) + "$\x09\x00\x01x", "200", True),
+    ("lines that end with CR", "new known set-up playing", say("GET_PARAMETER").replace("\r\n", "\r") + "$\x09\x00\x01x", "200", True),
     ("header that begins another's name", "known", say("OPTIONS").replace("CSeq", "C: x\r\nCSeq"), "200", True),
     ("NUL in a header", "known", say("OPTIONS", "X: a\0b"), "200 400", None),
     ("header that is no UTF-8", "known", say("OPTIONS", "X: \xff\xfe"), "200 400", None),
@@ -77,9 +79,10 @@ TABLE = [
     ("PAUSE before SETUP", "new known", say("PAUSE"), "455", True),
     ("SETUP after PLAY", "playing", say("SETUP /video", IN, TCP), "455", True),
     ("PLAY of an unknown session", "known set-up", say("PLAY", "Session: 12345678"), "454", True),
-    # The connection has one session, so that a player that forgets to name it is understood, though RFC 2326 §11.3.5 has 454 for it.
-    ("PLAY without a session", "set-up", say("PLAY"), "200", True),
-    ("TEARDOWN without a session", "playing", say("TEARDOWN"), "200", False),
+    ("PLAY without a session", "set-up", say("PLAY"), "454", True),
+    ("PAUSE without a session", "playing", say("PAUSE"), "454", True),
+    ("TEARDOWN without a session", "playing", say("TEARDOWN"), "454", True),
+    ("signs of life without a session", "set-up playing", say("GET_PARAMETER"), "200", True),
     ("SETUP of all tracks", "new known", say("SETUP", TCP), "459", True),
     ("SETUP of another presentation", "set-up", say("SETUP /mjpeg/video", IN, TCP), "459", True),
     ("PLAY of one track of two", "set-up", say("PLAY /video", IN), "460", True),
@@ -158,6 +161,18 @@ def destination_of_a_third_party(server):
                 yield "PLAY", [200], link.status("PLAY")
                 yield "packets for itself", [True], bool(select.select([own], [], [], 2)[0])
             yield "packets for the third party", [False], bool(select.select([theirs], [], [], 0.5)[0])
+
+
+def datagrams_from_where_it_connected_to(server):
+    for host in ("127.0.0.2", "127.0.0.3"):
+        rtp, rtcp = pair("127.0.0.1")
+        with rtp, rtcp, Link(server.port, host=host) as link:
+            number = rtp.getsockname()[1]
+            link.status("SETUP", "/video", f"Transport: RTP/AVP;unicast;client_port={number}-{number + 1}")
+            yield "PLAY", [200], link.status("PLAY")
+            for what, own in (("packets", rtp), ("reports", rtcp)):
+                came = select.select([own], [], [], 3)[0] and own.recvfrom(2048)[1][0]
+                yield f"{what} from {host}", [host], came
 
 
 def ports_of_the_server_itself(server):
@@ -431,7 +446,7 @@ FUNCTIONS = {
     "open": [],
     "other": [quiet, byte_by_byte, many_requests_at_once, session_of_another_connection, destination_of_a_third_party, tls_that_is_none,
               keys_that_cannot_be_used,
-              ports_of_the_server_itself, talking_without_the_grant, key_pictures_asked_for_without_end, wrong_again_and_again, answers_that_nobody_reads],
+              datagrams_from_where_it_connected_to, ports_of_the_server_itself, talking_without_the_grant, key_pictures_asked_for_without_end, wrong_again_and_again, answers_that_nobody_reads],
     "locked": [password_missing, password_wrong, nonce_again, basic_in_clear, passwords_guessed_at_speed],
     "full": [more_than_may_watch],
     "intercom": [talking_in_other_words, noise_in_place_of_a_voice, two_who_talk],

@@ -2,12 +2,18 @@
 //! comes next from elsewhere gets through.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use visavis::engine::clock;
 use visavis::engine::command::Command;
 use visavis::engine::config::Contact;
 use visavis::engine::peer::{ConnId, MAX_HANDSHAKES, MAX_HANDSHAKES_OF_BLOCK, Output};
+use visavis::engine::players::{Grant, Scope};
 use visavis_session::handshake::suite::Suite;
 use visavis_session::identity::Fingerprint;
 use visavis_tests::sim::{Conditions, Node, Setup, World};
@@ -29,7 +35,10 @@ impl Target {
     }
 
     fn knowing(contacts: Vec<Contact>) -> Self {
-        let setup = Setup { suites: Suite::ALL.to_vec(), contacts, ..Setup::default() };
+        Self::of(Setup { suites: Suite::ALL.to_vec(), contacts, ..Setup::default() })
+    }
+
+    fn of(setup: Setup) -> Self {
         let mut world = World::new(1, Conditions::default(), &[setup]);
         Self { node: world.nodes.remove(0), now: clock::now(), open: Vec::new(), said: Vec::new() }
     }
@@ -90,6 +99,40 @@ fn one_address_holds_a_few_handshakes_and_others_get_through() {
     target.pass(Duration::from_secs(5));
     assert_eq!(target.open, []);
     assert!(target.connect(v4(1)).is_some());
+}
+
+/// No handshake here comes as far as a certificate.
+#[derive(Debug)]
+struct NoCertificate;
+
+impl ResolvesServerCert for NoCertificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+}
+
+#[test]
+fn an_address_gets_few_handshakes_of_tls_and_others_get_theirs() {
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let config = config.with_safe_default_protocol_versions().expect("spoken").with_no_client_auth();
+    let tls = Some(Arc::new(config.with_cert_resolver(Arc::new(NoCertificate))));
+    let (from, name) = (Scope::Any, "stream".to_owned());
+    let players = Some(Grant { from, users: None, in_clear: false, talk_back: false, lasts: None, name, tls });
+    let mut target = Target::of(Setup { players, ..Setup::default() });
+    // The beginning of a record of the handshake. RFC 8446 §5.1.
+    let begins = |target: &mut Target, from| {
+        let conn = target.connect(from).expect("plain players may come fast");
+        target.say(conn, &[0x16, 3, 1, 2, 0]);
+        target.open.contains(&conn)
+    };
+    let of_one = |target: &mut Target, from| (0..50).filter(|_| begins(target, from)).count();
+    assert_eq!(of_one(&mut target, v4(1)), 32);
+    assert_eq!(target.open.len(), 8, "unfinished at a time");
+    assert_eq!(of_one(&mut target, v4(2)), 32, "from elsewhere");
+    target.pass(Duration::from_secs(1));
+    assert_eq!(of_one(&mut target, v4(1)), 10);
+    target.pass(Duration::from_secs(10));
+    assert_eq!(target.open, [], "nothing came of them");
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod ports;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ use self::ports::CameraPorts;
 use super::clock;
 use super::command::Command;
 use super::event::Event;
-use super::peer::{ConnId, Destination, MAX_LEGS, MediaOutput, Output, Peer};
+use super::peer::{ConnId, Destination, MAX_LEGS, MediaOutput, Output, Peer, Transmit};
 use super::pipeline::Figures;
 use super::players::MAX_PLAYERS;
 use super::snapshot::Snapshot;
@@ -91,8 +91,8 @@ pub(super) struct Driver {
     backlog: VecDeque<Event>,
     /// Bytes to send next, or what is left of them while the kernel has no room.
     batch: Vec<u8>,
-    /// Where the rest of `batch` goes: destination, segment size, bytes sent already.
-    blocked: Option<(SocketAddr, usize, usize)>,
+    /// Where the rest of `batch` goes and from where, segment size, bytes sent already.
+    blocked: Option<(SocketAddr, Option<IpAddr>, usize, usize)>,
     /// When the frame of sound was taken that has been handed over last, until it has left.
     sound_taken: Option<Instant>,
     sending: Mean,
@@ -323,6 +323,9 @@ impl Driver {
             let Some(conn) = self.peer.accept(now, remote) else { continue };
             match accepted.keep() {
                 Ok(stream) => {
+                    if let Ok(local) = stream.local_addr() {
+                        self.peer.accepted_at(conn, local.ip().to_canonical());
+                    }
                     self.connections.insert(conn, Connection::new(conn, stream, false, &self.news, &mut self.tasks));
                     self.resting = None;
                 }
@@ -383,10 +386,11 @@ impl Driver {
                 self.batch.clear();
                 let now = clock::now();
                 let Some(transmit) = self.peer.poll_transmit(now, &mut self.batch) else { break };
-                let batch = |to| SendBatch { to, bytes: &self.batch, segment: transmit.segment };
+                let Transmit { segment, from, .. } = transmit;
+                let batch = |to| SendBatch { from, to, bytes: &self.batch, segment };
                 match transmit.to {
                     Destination::Udp(to) => {
-                        self.blocked = Some((to, transmit.segment, 0));
+                        self.blocked = Some((to, from, segment, 0));
                         self.unblock();
                     }
                     Destination::Tcp(conn) => self.write(now, conn),
@@ -411,11 +415,11 @@ impl Driver {
 
     /// Offers the rest of the batch to the kernel.
     fn unblock(&mut self) {
-        if let Some((to, segment, sent)) = self.blocked.take() {
+        if let Some((to, from, segment, sent)) = self.blocked.take() {
             let rest = self.batch.get(sent..).unwrap_or_default();
-            let taken = self.udp.try_send(&SendBatch { to, bytes: rest, segment });
+            let taken = self.udp.try_send(&SendBatch { from, to, bytes: rest, segment });
             if taken < rest.len() {
-                self.blocked = Some((to, segment, sent + taken));
+                self.blocked = Some((to, from, segment, sent + taken));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 mod line;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -75,6 +75,8 @@ pub(super) struct Leg {
     session: Option<Session>,
     /// The other end.
     pub(super) remote: SocketAddr,
+    /// Our end, where that is known.
+    pub(super) local: Option<IpAddr>,
     /// Where its media socket is, as it says; 0 if it has none.
     remote_udp_port: u16,
     /// The name and the port under which we have dialled it, and the addresses that this has had since.
@@ -128,6 +130,7 @@ impl Leg {
             purpose: dialled.as_ref().map_or(Purpose::Call, |dial| dial.purpose),
             call,
             remote: line.remote,
+            local: None,
             line,
             next: None,
             chosen,

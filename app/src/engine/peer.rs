@@ -5,7 +5,7 @@
 //! [`Peer::poll_transmit`] hand out.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -107,6 +107,15 @@ pub struct Transmit {
     pub to: Destination,
     /// Size of each datagram but possibly the last; the whole length on TCP.
     pub segment: usize,
+    /// Which of our addresses datagrams leave from, where that matters.
+    pub from: Option<IpAddr>,
+}
+
+impl Transmit {
+    /// From wherever the system likes.
+    pub(super) const fn new(to: Destination, segment: usize) -> Self {
+        Self { to, segment, from: None }
+    }
 }
 
 /// A way out of this peer.
@@ -353,7 +362,7 @@ impl Peer {
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         loop {
             if let Some(transmit) = self.quic.as_mut().and_then(|quic| quic.poll_transmit(now, out)) {
-                return Some(Transmit { to: Destination::Udp(transmit.to), segment: transmit.segment });
+                return Some(Transmit::new(Destination::Udp(transmit.to), transmit.segment));
             }
             if let Some(transmit) = self.poll_camera(now, out) {
                 return Some(transmit);
@@ -369,8 +378,8 @@ impl Peer {
                 return None;
             };
             match (way, &mut self.quic) {
-                (Way::Tcp(conn), _) => return Some(Transmit { to: Destination::Tcp(conn), segment }),
-                (Way::Udp(to), _) => return Some(Transmit { to: Destination::Udp(to), segment }),
+                (Way::Tcp(conn), _) => return Some(Transmit::new(Destination::Tcp(conn), segment)),
+                (Way::Udp(to), _) => return Some(Transmit::new(Destination::Udp(to), segment)),
                 (Way::Stream(id, stream), Some(quic)) => quic.send_control(now, id, stream, out),
                 (Way::Frames(id), Some(quic)) => quic.send_media(id, out, segment),
                 (Way::Stream(..) | Way::Frames(_), None) => {}

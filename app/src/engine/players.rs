@@ -39,7 +39,7 @@ use self::voice::Floor;
 pub use self::watching::Watching;
 use self::watching::watching;
 use super::formats::Formats;
-use super::peer::{ConnId, Destination, MediaOutput};
+use super::peer::{ConnId, Destination, MediaOutput, Transmit};
 use super::snapshot::Served;
 use super::tls::Tls;
 
@@ -48,8 +48,20 @@ pub const MAX_PLAYERS: usize = 512;
 /// Connections of players that have set nothing up, in total and of one [`Block`]. The oldest one goes for one more.
 const MAX_IDLE: usize = 128;
 const MAX_IDLE_OF_BLOCK: usize = 16;
+/// Of these, handshakes of TLS that are not done.
+const MAX_HANDSHAKES: usize = 64;
+const MAX_HANDSHAKES_OF_BLOCK: usize = 8;
 /// A format is encoded for so long after nobody needs it: who looks and then watches finds its camera open.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// The two ends of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    pub(super) remote: SocketAddr,
+    /// Ours, where it matters: datagrams leave from there as well, for whoever is behind a firewall expects them from where it
+    /// connected to.
+    pub(super) local: Option<IpAddr>,
+}
 
 /// What comes of players, for their peer to pass on.
 #[derive(Debug)]
@@ -108,7 +120,7 @@ pub(super) struct Players {
     sources: HashMap<SocketAddr, ConnId>,
     outflow: Outflow,
     /// Reports on their way.
-    reports: VecDeque<(Destination, Vec<u8>)>,
+    reports: VecDeque<(Transmit, Vec<u8>)>,
     report_at: Option<Instant>,
     known: Known,
     publishing: Option<Publishing>,
@@ -249,12 +261,17 @@ impl Players {
         &mut self,
         now: Instant,
         conn: ConnId,
-        remote: SocketAddr,
+        ends: Ends,
         mut framer: Framer,
         first: &[u8],
         secure: bool,
     ) {
-        self.make_room(now, remote.ip());
+        let remote = ends.remote;
+        let idle = |viewer: &Viewer| !viewer.has_place();
+        self.make_room(now, remote.ip(), (MAX_IDLE_OF_BLOCK, MAX_IDLE), idle);
+        if secure {
+            self.make_room(now, remote.ip(), (MAX_HANDSHAKES_OF_BLOCK, MAX_HANDSHAKES), Viewer::is_handshaking);
+        }
         if self.viewers.len() >= MAX_PLAYERS {
             tracing::info!(%remote, "a player was sent away: too many are connected");
             return self.happenings.push_back(Happening::Close(conn));
@@ -270,7 +287,7 @@ impl Players {
         framer.pass_over_long_media();
         let place = Place { conn: conn.0, from: remote.ip(), secure, ports: self.ports, clock: self.clock };
         let player = Box::new(Player::new(now, place, Arc::clone(&self.program)));
-        self.viewers.insert(conn, Viewer::new(Talk::Player(player), framer, tls, remote));
+        self.viewers.insert(conn, Viewer::new(Talk::Player(player), framer, tls, ends));
         if secure {
             self.tcp(now, conn, first);
         } else {
@@ -281,19 +298,25 @@ impl Players {
         }
     }
 
-    /// Sends away who has been connected longest of those that have set nothing up, where there are too many of them.
-    fn make_room(&mut self, now: Instant, from: IpAddr) {
-        let idle = || {
+    /// Sends away who has been connected longest of those that `counts` counts, where as many are there as may be of one block or in total.
+    fn make_room(
+        &mut self,
+        now: Instant,
+        from: IpAddr,
+        (of_block, in_total): (usize, usize),
+        counts: impl Fn(&Viewer) -> bool,
+    ) {
+        let counted = || {
             self.viewers
                 .iter()
-                .filter(|(_, viewer)| !viewer.has_place() && !viewer.talk.is_over() && !viewer.talk.is_server())
+                .filter(|(_, viewer)| counts(viewer) && !viewer.talk.is_over() && !viewer.talk.is_server())
         };
         let block = Block::of(from);
-        let here = || idle().filter(|(_, viewer)| block.is_some() && Block::of(viewer.remote.ip()) == block);
-        let oldest = if here().count() >= MAX_IDLE_OF_BLOCK {
+        let here = || counted().filter(|(_, viewer)| block.is_some() && Block::of(viewer.remote.ip()) == block);
+        let oldest = if here().count() >= of_block {
             here().next()
         } else {
-            idle().next().filter(|_| idle().count() >= MAX_IDLE)
+            counted().next().filter(|_| counted().count() >= in_total)
         };
         if let Some(conn) = oldest.map(|(conn, _)| *conn) {
             self.end_one(now, conn, Reason::Silent);
@@ -431,8 +454,8 @@ impl Players {
         true
     }
 
-    /// Appends bytes to send now to `out`, which is empty: where to, and the length of each datagram.
-    pub(super) fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<(Destination, usize)> {
+    /// Appends bytes to send now to `out`, which is empty.
+    pub(super) fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         while let Some(conn) = self.dirty.pop_first() {
             let Some(viewer) = self.viewers.get_mut(&conn) else { continue };
             if viewer.talk.is_over() {
@@ -444,12 +467,12 @@ impl Players {
                 viewer.flush(out);
             }
             if !out.is_empty() {
-                return Some((Destination::Tcp(conn), out.len()));
+                return Some(Transmit::new(Destination::Tcp(conn), out.len()));
             }
         }
-        if let Some((to, bytes)) = self.reports.pop_front() {
+        if let Some((transmit, bytes)) = self.reports.pop_front() {
             out.extend_from_slice(&bytes);
-            return Some((to, bytes.len()));
+            return Some(transmit);
         }
         self.outflow.poll_transmit(now, &mut self.viewers, out)
     }

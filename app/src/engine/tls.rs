@@ -100,6 +100,11 @@ impl Tls {
         }
     }
 
+    /// Whether keys are yet to be agreed.
+    pub(in crate::engine) fn is_handshaking(&self) -> bool {
+        self.0.is_handshaking()
+    }
+
     /// Whether something waits to go onto the wire, the handshake's own messages among it.
     pub(in crate::engine) fn wants_write(&self) -> bool {
         self.0.wants_write()

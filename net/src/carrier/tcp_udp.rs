@@ -1,6 +1,6 @@
 //! The TCP half of TCP + UDP: takes the control connection's bytes apart. RFC 2326 §10.12.
 //!
-//! Plain RTSP messages open the connection; then everything is `$`, channel, two bytes of length, and that many bytes.
+//! Plain RTSP messages open the connection, their lines ended as RFC 2326 §4 allows; then everything is `$`, channel, two bytes of length, and that many bytes.
 //! Channel [`CONTROL_CHANNEL`] carries sealed control messages, all others media.
 
 use crate::buf::{MAX_PACKET, PacketBuf, Pool};
@@ -190,18 +190,15 @@ impl Framer {
 
     /// The length of the head at the front, its empty line included, once that is there.
     fn head_len(&mut self) -> Result<Option<usize>, FrameError> {
-        const END: &[u8] = b"\r\n\r\n";
         let pending = self.pending();
-        let unseen = pending.get(self.scanned..).unwrap_or_default();
-        if let Some(at) = unseen.windows(END.len()).position(|window| window == END) {
-            let head = self.scanned + at + END.len();
-            return if head > MAX_HEAD { Err(FrameError::HeadTooLong) } else { Ok(Some(head)) };
-        }
-        if pending.len() >= MAX_HEAD {
+        let found = head_end(pending, self.scanned);
+        if found.unwrap_or(pending.len()) > MAX_HEAD {
             return Err(FrameError::HeadTooLong);
         }
-        self.scanned = pending.len().saturating_sub(END.len() - 1);
-        Ok(None)
+        if let Err(scanned) = found {
+            self.scanned = scanned;
+        }
+        Ok(found.ok())
     }
 
     fn pending(&self) -> &[u8] {
@@ -209,10 +206,46 @@ impl Framer {
     }
 }
 
+/// The length of the head that `message` begins with, its empty line included; `None` if that is not there.
+#[must_use]
+pub fn head_len(message: &[u8]) -> Option<usize> {
+    head_end(message, 0).ok()
+}
+
+/// The lines of a head, which end with CR LF or with either alone. RFC 2326 §4.
+pub fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    lines.flat_map(|line| line.split(|byte| *byte == b'\r'))
+}
+
+/// Where the first empty line at or after `from` ends, or else from where to look once more bytes are there.
+fn head_end(bytes: &[u8], from: usize) -> Result<usize, usize> {
+    let mut at = from;
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        at += rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')).ok_or(bytes.len())?;
+        let (line_end, empty_line) = match bytes.get(at..).unwrap_or_default() {
+            [b'\r', b'\n', rest @ ..] => (2, rest),
+            // Who ends one line with CR alone ends the next one so: nothing that follows could tell more.
+            [b'\r', b'\r', ..] => return Ok(at + 2),
+            // The byte after a CR tells what it is, and may not be there yet.
+            [b'\r'] => return Err(at),
+            [_, rest @ ..] => (1, rest),
+            [] => return Err(at),
+        };
+        match empty_line {
+            [b'\r', b'\n', ..] => return Ok(at + line_end + 2),
+            [b'\n', ..] | [b'\r', _, ..] => return Ok(at + line_end + 1),
+            [] | [b'\r'] => return Err(at),
+            [..] => at += line_end,
+        }
+    }
+}
+
 /// What a head says of its body's length; 0 when nothing. RFC 2326 §12.14.
 fn content_length(head: &[u8]) -> Result<usize, FrameError> {
     let mut found = None;
-    for line in head.split(|&byte| byte == b'\n') {
+    for line in lines(head) {
         let Some(colon) = line.iter().position(|&byte| byte == b':') else { continue };
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         if !name.trim_ascii().eq_ignore_ascii_case(b"content-length") {

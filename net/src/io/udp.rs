@@ -1,8 +1,11 @@
 //! The one UDP port of a peer, with segmentation offload where the kernel has it.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Protocol, Type};
@@ -26,12 +29,18 @@ const READS: usize = 8;
 /// Bytes per read: the longest train.
 const READ_LEN: usize = 64 * 1024;
 
+/// Addresses of ours of which it is known at once what the kernel does with trains from there: a host's, and those that it had lately.
+const MAX_SOURCES: usize = 32;
+
 /// A bound UDP socket.
 #[derive(Debug)]
 pub struct Socket {
     /// Watched for reading alone: the kernel announces room after every send, which would wake the reader each time.
     socket: AsyncFd<UdpSocket>,
     state: UdpSocketState,
+    /// The same for datagrams that are to leave from one address. Each has its own, for the kernel's word for an address that is not this
+    /// host's any more is the one by which drivers refuse offload (EINVAL): it ends offload for that address and no other.
+    sources: Mutex<BTreeMap<IpAddr, UdpSocketState>>,
     v6: bool,
     local: SocketAddr,
     sent: AtomicU64,
@@ -41,6 +50,9 @@ pub struct Socket {
 /// Datagrams of one size for one peer, back to back.
 #[derive(Clone, Copy, Debug)]
 pub struct SendBatch<'a> {
+    /// Which of this host's addresses they leave from; the kernel's choice if `None`, where the socket is bound to one, and where it is of
+    /// another family or of one link. From an address that this host does not have any more nothing leaves.
+    pub from: Option<IpAddr>,
     /// Where they go.
     pub to: SocketAddr,
     /// All of them.
@@ -83,7 +95,7 @@ impl Socket {
         let local = socket.local_addr()?;
         let socket = watch(socket, Interest::READABLE)?;
         let (sent, lost) = (AtomicU64::new(0), AtomicU64::new(0));
-        Ok(Self { socket, state, v6: local.is_ipv6(), local, sent, lost })
+        Ok(Self { socket, state, sources: Mutex::default(), v6: local.is_ipv6(), local, sent, lost })
     }
 
     /// What it is bound to.
@@ -132,6 +144,31 @@ impl Socket {
     /// Fewer than `batch.bytes` means that its buffer is full: wait for [`Self::writable`], then offer the rest. What
     /// the kernel refuses for good (no route, too long, forbidden) counts as taken and lost, as on the way.
     pub fn try_send(&self, batch: &SendBatch<'_>) -> usize {
+        let Some(from) = self.source(batch) else { return self.try_send_by(&self.state, batch, None) };
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if sources.len() >= MAX_SOURCES && !sources.contains_key(&from) {
+            sources.clear();
+        }
+        let state = match sources.entry(from) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => match UdpSocketState::new(UdpSockRef::from(self.socket.get_ref())) {
+                Ok(state) => new.insert(state),
+                // What worked when it was bound works again.
+                Err(_) => return self.try_send_by(&self.state, batch, None),
+            },
+        };
+        self.try_send_by(state, batch, Some(from))
+    }
+
+    /// Where a batch is to leave from, if the kernel has to be told.
+    fn source(&self, batch: &SendBatch<'_>) -> Option<IpAddr> {
+        let from = batch.from.map(plain_ip).filter(|_| self.local.ip().is_unspecified())?;
+        let to = plain(batch.to).ip();
+        let of_a_link = |address: IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        (from.is_ipv4() == to.is_ipv4() && !from.is_unspecified() && !of_a_link(from)).then_some(from)
+    }
+
+    fn try_send_by(&self, state: &UdpSocketState, batch: &SendBatch<'_>, from: Option<IpAddr>) -> usize {
         let total = batch.bytes.len();
         let segment = if batch.segment == 0 { total.max(1) } else { batch.segment };
         let Some(destination) = for_family(batch.to, self.v6).filter(can_be_sent_to) else {
@@ -140,14 +177,15 @@ impl Socket {
         };
         let mut done = 0;
         while let Some(rest) = batch.bytes.get(done..).filter(|rest| !rest.is_empty()) {
-            let segments = self.state.max_gso_segments().min(MAX_BATCH_BYTES / segment).max(1);
+            let segments = state.max_gso_segments().min(MAX_BATCH_BYTES / segment).max(1);
             let now = rest.get(..segments * segment).unwrap_or(rest);
-            match self.offer(destination, now, segment) {
+            let way = Way { state, from, destination, segment };
+            match self.offer(&way, now) {
                 Ok(()) => self.count(now.len().div_ceil(segment), 0),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return done,
                 // Some drivers refuse trains only when they see one, some routes have a smaller MTU: one at a time
                 // shows which datagram is to blame.
-                Err(_) if now.len() > segment => match self.one_by_one(destination, now, segment) {
+                Err(_) if now.len() > segment => match self.one_by_one(&way, now) {
                     taken if taken < now.len() => return done + taken,
                     _ => {}
                 },
@@ -183,23 +221,24 @@ impl Socket {
         }
     }
 
-    fn one_by_one(&self, destination: SocketAddr, bytes: &[u8], segment: usize) -> usize {
+    fn one_by_one(&self, way: &Way<'_>, bytes: &[u8]) -> usize {
         let mut done = 0;
-        for datagram in bytes.chunks(segment) {
-            match self.offer(destination, datagram, segment) {
+        for datagram in bytes.chunks(way.segment) {
+            match self.offer(way, datagram) {
                 Ok(()) => self.count(1, 0),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return done,
-                Err(error) => self.refused(destination, &error),
+                Err(error) => self.refused(way.destination, &error),
             }
             done += datagram.len();
         }
         done
     }
 
-    fn offer(&self, destination: SocketAddr, contents: &[u8], segment: usize) -> io::Result<()> {
+    fn offer(&self, way: &Way<'_>, contents: &[u8]) -> io::Result<()> {
+        let Way { state, from, destination, segment } = *way;
         let segment_size = (contents.len() > segment).then_some(segment);
-        let transmit = Transmit { destination, ecn: None, contents, segment_size, src_ip: None };
-        self.state.try_send(UdpSockRef::from(self.socket.get_ref()), &transmit)
+        let transmit = Transmit { destination, ecn: None, contents, segment_size, src_ip: from };
+        state.try_send(UdpSockRef::from(self.socket.get_ref()), &transmit)
     }
 
     fn refused(&self, destination: SocketAddr, error: &io::Error) {
@@ -211,6 +250,15 @@ impl Socket {
         self.sent.fetch_add(sent as u64, Ordering::Relaxed);
         self.lost.fetch_add(lost as u64, Ordering::Relaxed);
     }
+}
+
+/// How the datagrams of one batch leave.
+struct Way<'a> {
+    state: &'a UdpSocketState,
+    from: Option<IpAddr>,
+    /// As the socket's family has it.
+    destination: SocketAddr,
+    segment: usize,
 }
 
 /// Whether the kernel would even look at it. What it calls invalid it says with the error by which drivers refuse

@@ -4,10 +4,12 @@
 //! RFC 3550; `$` frames around packets as RFC 2326 §10.12 has them.
 
 mod sealed;
+mod steady;
 
 use std::time::Instant;
 
 pub use self::sealed::Sealed;
+use self::steady::Steady;
 use super::codec::Codec;
 use super::header::{self, Header};
 use super::ids::{SeqNo, Ssrc};
@@ -32,7 +34,7 @@ pub struct Broadcast {
     next: u16,
     packets: u32,
     octets: u32,
-    latest: Option<Latest>,
+    clock: Option<Steady>,
 }
 
 impl Broadcast {
@@ -40,7 +42,7 @@ impl Broadcast {
     #[must_use]
     pub const fn new(codec: Codec, ssrc: Ssrc, random: u64) -> Self {
         let (offset, next) = ((random >> 32) as u32, random as u16);
-        Self { codec, ssrc, offset, next, packets: 0, octets: 0, latest: None }
+        Self { codec, ssrc, offset, next, packets: 0, octets: 0, clock: None }
     }
 
     /// The number that its next packet will have.
@@ -52,19 +54,22 @@ impl Broadcast {
     /// What its clock reads at that moment; `None` before the first frame.
     #[must_use]
     pub fn time_at(&self, now: Instant) -> Option<RtpTime> {
-        self.latest.map(|latest| latest.time_at(now, self.codec.clock_rate()))
+        self.clock.map(|clock| clock.time_at(now, self.codec.clock_rate()))
     }
 
     /// Makes the packets of one frame, in the place of what `burst` holds.
     ///
     /// An encoder that was stopped and started again counts from zero; players that come and go see one clock that runs on.
     pub fn fill(&mut self, frame: &OutFrame, burst: &mut Burst) {
-        if let Some(latest) = self.latest {
-            let rate = self.codec.clock_rate();
+        let rate = self.codec.clock_rate();
+        if let Some(clock) = self.clock {
             let time = frame.time.add(self.offset);
-            let off = time.since(latest.time_at(frame.captured, rate));
-            if off.unsigned_abs() > rate.0 || time.since(latest.time) < 0 {
+            let off = time.since(clock.time_at(frame.captured, rate));
+            if off.unsigned_abs() > rate.0 || time.since(clock.newest()) < 0 {
                 self.offset = self.offset.wrapping_sub(off as u32);
+                // It was captured before that moment, as far as jitter lets one know.
+                let back = clock.newest().since(frame.time.add(self.offset)).max(0);
+                self.offset = self.offset.wrapping_add(back as u32);
             }
         }
         burst.bytes.clear();
@@ -88,7 +93,11 @@ impl Broadcast {
             self.packets = self.packets.wrapping_add(1);
             self.octets = self.octets.wrapping_add(payload.octets() as u32);
         }
-        self.latest = Some(Latest { time: burst.time, captured: frame.captured });
+        let latest = Latest { time: burst.time, captured: frame.captured };
+        match &mut self.clock {
+            Some(clock) => clock.follow(latest, rate),
+            None => self.clock = Some(Steady::new(latest)),
+        }
     }
 
     /// Appends a sender report and the name of the source; `false`, and nothing, before the first frame. RFC 3550 §6.4.1, §6.1.

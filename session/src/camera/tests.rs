@@ -149,7 +149,8 @@ fn names_of_tracks_are_put_behind_the_base() {
         ("Content-Location: /live\r\n", "", "rtsp://192.0.2.7/live/video", "rtsp://192.0.2.7/live"),
         ("Content-Base: rtsp://a/my film/\r\n", "", "rtsp://a/my%20film/video", "rtsp://a/my%20film/"),
         ("Content-Base: http://a/\r\nContent-Location: rtsp://b/\r\n", "", "rtsp://b/video", "rtsp://b/"),
-        ("Content-Base: rtsp://a/\nX-More: 1\r\n", "*", "rtsp://192.0.2.7/door/video", URL),
+        ("Content-Base: rtsp://a/\nX-More: 1\r\n", "*", "rtsp://a/video", "rtsp://a/"),
+        ("Content-Base: rtsp://a/\u{b}X-More: 1\r\n", "*", "rtsp://192.0.2.7/door/video", URL),
         ("", "", "rtsp://192.0.2.7/door/video", URL),
         ("", "rtsp://10.0.0.1/x", "rtsp://10.0.0.1/x/video", "rtsp://10.0.0.1/x"),
     ] {

@@ -2,6 +2,8 @@
 //!
 //! The grammar crate takes a name for any other that it begins with, so that `C: 1` would hide the `CSeq` after it.
 
+use visavis_net::carrier::tcp_udp::lines;
+
 /// Headers looked at.
 const MAX_HEADERS: usize = 64;
 
@@ -12,7 +14,7 @@ pub(super) struct Head<'a>(Vec<(&'a str, &'a str)>);
 impl<'a> Head<'a> {
     /// Reads the headers of a whole message; `None` if there are too many. What is no text is passed over.
     pub(super) fn read(message: &'a [u8]) -> Option<Self> {
-        let lines = message.split(|byte| *byte == b'\n').skip(1).map(<[u8]>::trim_ascii_end);
+        let lines = lines(message).skip(1).map(<[u8]>::trim_ascii_end);
         let mut found = Vec::new();
         for line in lines.take_while(|line| !line.is_empty()) {
             if found.len() >= MAX_HEADERS {
@@ -54,7 +56,7 @@ impl<'a> Head<'a> {
 
 /// Whether a message is of a version that we do not speak. RFC 2326 §3.1.
 pub(super) fn is_of_another_version(message: &[u8]) -> bool {
-    let line = message.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+    let line = lines(message).next().unwrap_or_default().trim_ascii_end();
     let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
     version.strip_prefix(b"RTSP/").is_some_and(|version| version != b"1.0")
 }
@@ -69,6 +71,11 @@ mod tests {
             b"OPTIONS * RTSP/1.0\r\nC: x\r\nCS: 3\r\ncseq : 7\r\nSession-Hint: a\r\nSession: b\r\n\r\nCSeq: 9\r\n";
         let head = Head::read(text).expect("few");
         assert_eq!((head.cseq(), head.get("Session"), head.get("Sess")), (Some(7), Some("b"), None));
+        for end in ["\n", "\r"] {
+            let text = String::from_utf8_lossy(text).replace("\r\n", end);
+            let head = Head::read(text.as_bytes()).expect("few");
+            assert_eq!((head.cseq(), head.get("Session"), head.get("CS")), (Some(7), Some("b"), Some("3")), "{end:?}");
+        }
     }
 
     #[test]

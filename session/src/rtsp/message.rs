@@ -1,7 +1,10 @@
 //! RTSP messages: what is read, what is written, and the names of our own headers.
 
+use std::borrow::Cow;
+
 use rtsp_types::headers::{CONTENT_TYPE, CSEQ};
 use rtsp_types::{HeaderName, Headers, Message, Method, Request, Response, StatusCode, Url, Version};
+use visavis_net::carrier::tcp_udp::{head_len, lines};
 
 use crate::error::PeerFault;
 
@@ -56,7 +59,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Incoming, PeerFault> {
     if bytes.len() > MAX_MESSAGE {
         return Err(PeerFault::TooLarge { len: bytes.len() });
     }
-    let (message, used) = Message::<Vec<u8>>::parse(bytes).map_err(|_| PeerFault::Malformed("RTSP message"))?;
+    let bytes = with_crlf(bytes);
+    let (message, used) = Message::<Vec<u8>>::parse(&*bytes).map_err(|_| PeerFault::Malformed("RTSP message"))?;
     if used != bytes.len() {
         return Err(PeerFault::Malformed("RTSP message: bytes after its end"));
     }
@@ -76,6 +80,25 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Incoming, PeerFault> {
         Message::Response(response) => Ok(Incoming::Response(response)),
         Message::Data(_) => Err(PeerFault::Malformed("RTSP message")),
     }
+}
+
+/// The message with CR LF at the end of each line of its head, as the grammar crate knows it. CR and LF alone mean the same to a
+/// receiver. RFC 2326 §4.
+fn with_crlf(message: &[u8]) -> Cow<'_, [u8]> {
+    let Some((head, body)) = head_len(message).and_then(|head| message.split_at_checked(head)) else {
+        return Cow::Borrowed(message);
+    };
+    let mut out = Vec::with_capacity(message.len() + 2 * lines(head).count());
+    for line in lines(head).take_while(|line| !line.is_empty()) {
+        out.extend_from_slice(line);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    if out == head {
+        return Cow::Borrowed(message);
+    }
+    out.extend_from_slice(body);
+    Cow::Owned(out)
 }
 
 fn headers(message: &impl AsRef<Headers>) -> &Headers {

@@ -1,6 +1,6 @@
 //! Plain players beside calls: which connections are theirs, and what comes of them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,8 +16,7 @@ use super::media::MediaOutput;
 use super::{ConnId, Output, Peer, Transmit};
 use crate::engine::config::Config;
 use crate::engine::event::Event;
-use crate::engine::leg::Leg;
-use crate::engine::players::{self, Happening, Players};
+use crate::engine::players::{self, Ends, Happening, Players};
 use crate::engine::tls::FIRST_BYTE;
 
 /// Those whom the owner lets watch, if there are any.
@@ -40,6 +39,13 @@ impl Peer {
         }
     }
 
+    /// A connection that was accepted came to this address of ours.
+    pub fn accepted_at(&mut self, conn: ConnId, local: IpAddr) {
+        if let Some(leg) = self.legs.get_mut(&conn) {
+            leg.local = Some(local);
+        }
+    }
+
     /// Whether somebody who connects from there may be a player.
     pub(super) fn lets_players_in(&self, now: Instant, remote: SocketAddr) -> bool {
         self.players.as_ref().is_some_and(|players| players.covers(now, remote.ip()))
@@ -55,11 +61,16 @@ impl Peer {
             return true;
         }
         let tls = players.speaks_tls() && bytes.first() == Some(&FIRST_BYTE);
-        if tls && self.legs.get(&conn).is_some_and(Leg::is_unread) {
+        let Some(remote) = self.legs.get(&conn).filter(|leg| tls && leg.is_unread()).map(|leg| leg.remote) else {
+            return false;
+        };
+        if self.strangers.takes_tls(now, remote) {
             self.is_a_player(now, conn, bytes, true);
-            return true;
+        } else {
+            self.legs.remove(&conn);
+            self.outputs.push_back(Output::Close { conn });
         }
-        false
+        true
     }
 
     /// The first message on a connection tells whose it is. There may be many players, but not more calls for that.
@@ -81,8 +92,8 @@ impl Peer {
     pub(super) fn is_a_player(&mut self, now: Instant, id: ConnId, first: &[u8], secure: bool) {
         let (Some(leg), Some(players)) = (self.legs.remove(&id), &mut self.players) else { return };
         players.set_others(self.legs.values().filter(|leg| leg.is_watching()).count());
-        let remote = leg.remote;
-        players.accept(now, id, remote, leg.into_framer(), first, secure);
+        let ends = Ends { remote: leg.remote, local: leg.local };
+        players.accept(now, id, ends, leg.into_framer(), first, secure);
         self.settle_players();
     }
 
@@ -121,7 +132,7 @@ impl Peer {
         if transmit.is_none() {
             self.settle_players();
         }
-        transmit.map(|(to, segment)| Transmit { to, segment })
+        transmit
     }
 
     pub(super) fn players_timeout(&mut self, now: Instant) {

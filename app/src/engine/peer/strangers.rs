@@ -29,6 +29,10 @@ const PLAYERS: [Rate; 2] =
 const POWERS: [Rate; 2] =
     [Rate { burst: 4, every: Duration::from_secs(2) }, Rate { burst: 16, every: Duration::from_millis(250) }];
 
+/// Handshakes of TLS with plain players: a fraction of a millisecond each, many times what a request costs.
+const TLS: [Rate; 2] =
+    [Rate { burst: 32, every: Duration::from_millis(100) }, Rate { burst: 256, every: Duration::from_millis(10) }];
+
 /// Handshakes of QUIC at once, up to which an address need not be proven first.
 const UNPROVEN: usize = 8;
 /// Such handshakes that begin in a time.
@@ -179,6 +183,15 @@ impl Strangers {
         taken
     }
 
+    /// Whether what came as one of many that are welcome may begin a handshake of TLS.
+    pub(super) fn takes_tls(&mut self, now: Instant, remote: SocketAddr) -> bool {
+        let taken = self.share(remote.ip()).tls.take(now, remote.ip());
+        if !taken {
+            self.refused.note(now, format!("{remote}: handshakes of TLS come too fast"));
+        }
+        taken
+    }
+
     /// Whether a stranger's handshake may take powers of MODP.
     pub(super) fn affords_power(&mut self, now: Instant, from: IpAddr) -> bool {
         self.share(from).powers.take(now, from)
@@ -217,6 +230,7 @@ struct Share {
     connections: Quota,
     /// From where players may come.
     welcome: Quota,
+    tls: Quota,
     powers: Quota,
     /// When the bucket of [`INITIAL_RATE`] will be full.
     initials: Option<Instant>,
@@ -224,9 +238,16 @@ struct Share {
 
 impl Share {
     const fn new() -> Self {
-        let ([each, all], [each_power, all_powers], [each_player, all_players]) = (CONNECTIONS, POWERS, PLAYERS);
-        let welcome = Quota::new(each_player, all_players);
-        Self { connections: Quota::new(each, all), welcome, powers: Quota::new(each_power, all_powers), initials: None }
+        const fn quota([each, all]: [Rate; 2]) -> Quota {
+            Quota::new(each, all)
+        }
+        Self {
+            connections: quota(CONNECTIONS),
+            welcome: quota(PLAYERS),
+            tls: quota(TLS),
+            powers: quota(POWERS),
+            initials: None,
+        }
     }
 }
 

@@ -82,7 +82,7 @@ impl Peer {
     pub(super) fn poll_camera(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         let transmit = self.watch.as_mut()?.poll_transmit(out);
         self.settle_watch(now);
-        transmit.map(|(to, segment)| Transmit { to, segment })
+        transmit.map(|(to, segment)| Transmit::new(to, segment))
     }
 
     pub(super) fn camera_timeout(&mut self, now: Instant) {

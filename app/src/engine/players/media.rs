@@ -144,9 +144,8 @@ impl Players {
         }
         match transport {
             Transport::Udp { rtp, rtcp } => {
-                let to = viewer.at(rtcp);
-                let to = viewer.reports_to(codec, to, rtp == rtcp);
-                self.reports.push_back((to, bytes));
+                let transmit = viewer.reports_to(codec, rtcp, rtp == rtcp, bytes.len());
+                self.reports.push_back((transmit, bytes));
             }
             Transport::Interleaved { rtcp, .. } => {
                 viewer.say(|outbox| broadcast::interleave(&bytes, rtcp, outbox));

@@ -12,7 +12,7 @@ use visavis_net::rtp::time::WallClock;
 use visavis_session::player::{Program, Start, Transport};
 
 use super::viewer::{Flow, Track, Viewer};
-use crate::engine::peer::{ConnId, Destination};
+use crate::engine::peer::{ConnId, Destination, Transmit};
 
 /// After [`MAX_TRAIN`] bytes for each, the rest of a picture waits so long: 256 Mbit/s.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -122,7 +122,7 @@ impl Outflow {
         now: Instant,
         viewers: &mut BTreeMap<ConnId, Viewer>,
         out: &mut Vec<u8>,
-    ) -> Option<(Destination, usize)> {
+    ) -> Option<Transmit> {
         for codec in ORDER {
             while let Some(job) = self.streams[codec as usize].jobs.front_mut().filter(|job| job.due <= now) {
                 if let Some(transmit) = job.hand_out(codec, viewers, out) {
@@ -157,7 +157,7 @@ impl Job {
         codec: Codec,
         viewers: &mut BTreeMap<ConnId, Viewer>,
         out: &mut Vec<u8>,
-    ) -> Option<(Destination, usize)> {
+    ) -> Option<Transmit> {
         let train = self.burst.train(self.from)?;
         for (conn, viewer) in viewers.range_mut((Excluded(self.cursor), Unbounded)) {
             self.cursor = *conn;
@@ -166,11 +166,11 @@ impl Job {
             match track.transport {
                 Transport::Udp { rtp, .. } => {
                     let segment = viewer.datagrams(codec.kind(), &self.burst, self.from, &train, out);
-                    return Some((viewer.packets_to(codec, viewer.at(rtp)), segment));
+                    return Some(viewer.packets_to(codec, rtp, segment));
                 }
                 Transport::Interleaved { rtp, .. } => {
                     viewer.interleave(codec.kind(), &self.burst, (self.from, train.end), rtp, out);
-                    return Some((Destination::Tcp(*conn), out.len()));
+                    return Some(Transmit::new(Destination::Tcp(*conn), out.len()));
                 }
             }
         }

@@ -14,7 +14,7 @@ use visavis_session::publish::{self, Event, Publisher, Reason, RtspUrl, Way};
 
 use super::talk::Talk;
 use super::viewer::Viewer;
-use super::{Happening, Players};
+use super::{Ends, Happening, Players};
 use crate::engine::backoff::{Backoff, SETTLED};
 use crate::engine::peer::ConnId;
 use crate::engine::tls::{Tls, TlsError};
@@ -284,7 +284,9 @@ impl Players {
         publishing.state = State::Talking(conn, None);
         let mut framer = Framer::new();
         framer.pass_over_long_media();
-        self.viewers.insert(conn, Viewer::new(Talk::Server(Box::new(publisher)), framer, tls, remote));
+        // Whom we dial hears us from the address that the system chose for that, and chooses again.
+        let ends = Ends { remote, local: None };
+        self.viewers.insert(conn, Viewer::new(Talk::Server(Box::new(publisher)), framer, tls, ends));
         self.dirty.insert(conn);
     }
 

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use rand_core::SeedableRng;
 use visavis_net::payload::h264::ParameterSets;
@@ -27,6 +28,8 @@ struct Scene {
     players: Players,
     now: Instant,
     cseq: u32,
+    /// The header by which each connection names its session, once it has one.
+    sessions: BTreeMap<u64, String>,
     /// What was sent, by where it went.
     sent: BTreeMap<String, Vec<u8>>,
     /// In which order, and how many bytes.
@@ -39,6 +42,19 @@ struct Scene {
 
 fn place(conn: u64) -> SocketAddr {
     SocketAddr::new(IpAddr::from([192, 168, 0, conn as u8]), 40_000)
+}
+
+/// The header that names the session of an answer.
+fn session_of(answer: &str) -> Option<String> {
+    let named = answer.lines().find_map(|line| line.strip_prefix("Session: "))?;
+    Some(format!("Session: {}\r\n", named.split(';').next()?))
+}
+
+/// Where all of them connect to.
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 0, 1));
+
+const fn ends(remote: SocketAddr) -> Ends {
+    Ends { remote, local: Some(HERE) }
 }
 
 fn granted() -> Grant {
@@ -68,6 +84,7 @@ impl Scene {
             players,
             now,
             cseq: 0,
+            sessions: BTreeMap::new(),
             sent: BTreeMap::new(),
             order: Vec::new(),
             segments: Vec::new(),
@@ -78,7 +95,14 @@ impl Scene {
 
     fn settle(&mut self) {
         let mut out = Vec::new();
-        while let Some((to, segment)) = self.players.poll_transmit(self.now, &mut out) {
+        while let Some(Transmit { to, segment, from }) = self.players.poll_transmit(self.now, &mut out) {
+            // A connection has its two ends; a server is dialled.
+            let expected = match to {
+                Destination::Udp(to) | Destination::Rtcp(to) if to.ip() == IpAddr::from([198, 51, 100, 9]) => None,
+                Destination::Udp(_) | Destination::Rtcp(_) => Some(HERE),
+                _ => None,
+            };
+            assert_eq!(from, expected, "to {to:?}");
             let to = match to {
                 Destination::Udp(to) => format!("rtp {to}"),
                 Destination::Rtcp(to) => format!("rtcp {to}"),
@@ -108,14 +132,19 @@ impl Scene {
         if self.players.has(id) {
             self.players.tcp(self.now, id, message.as_bytes());
         } else {
-            self.players.accept(self.now, id, place(conn), Framer::new(), message.as_bytes(), false);
+            self.sessions.remove(&conn);
+            self.players.accept(self.now, id, ends(place(conn)), Framer::new(), message.as_bytes(), false);
         }
         self.settle();
     }
 
     fn ask(&mut self, conn: u64, method: &str, path: &str, headers: &str) -> String {
-        self.says(conn, &format!("{method} rtsp://192.168.0.1/door{path} RTSP/1.0\r\nCSEQ\r\n{headers}\r\n"));
-        String::from_utf8_lossy(&self.taken(&format!("tcp {conn}"))).into_owned()
+        let known = self.sessions.get(&conn).filter(|_| self.players.has(ConnId(conn)));
+        let session = known.cloned().unwrap_or_default();
+        self.says(conn, &format!("{method} rtsp://192.168.0.1/door{path} RTSP/1.0\r\nCSEQ\r\n{session}{headers}\r\n"));
+        let answer = String::from_utf8_lossy(&self.taken(&format!("tcp {conn}"))).into_owned();
+        self.sessions.extend(session_of(&answer).map(|session| (conn, session)));
+        answer
     }
 
     /// Sets a track up and asks for it; it is not answered yet.
@@ -248,7 +277,7 @@ fn who_has_nothing_set_up_makes_room() {
     let local = |n: u64| SocketAddr::new(IpAddr::from([192, 168, 1, 1]), 40_000 + n as u16);
     let hello = b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n";
     for n in 0..50 {
-        scene.players.accept(scene.now, ConnId(100 + n), local(n), Framer::new(), hello, false);
+        scene.players.accept(scene.now, ConnId(100 + n), ends(local(n)), Framer::new(), hello, false);
         scene.settle();
     }
     assert_eq!(scene.players.viewers.len(), MAX_IDLE_OF_BLOCK, "the first ones went for the last");
@@ -283,7 +312,14 @@ fn two_who_name_one_port_do_not_take_it_from_each_other() {
     scene.plays(2, "/video", UDP);
     let from: SocketAddr = "192.168.0.2:5001".parse().expect("an address");
     let hello = format!("SETUP rtsp://a/door/video RTSP/1.0\r\nCSeq: 1\r\nTransport: {UDP}\r\n\r\n");
-    scene.players.accept(scene.now, ConnId(7), SocketAddr::new(from.ip(), 9), Framer::new(), hello.as_bytes(), false);
+    scene.players.accept(
+        scene.now,
+        ConnId(7),
+        ends(SocketAddr::new(from.ip(), 9)),
+        Framer::new(),
+        hello.as_bytes(),
+        false,
+    );
     scene.settle();
     assert_eq!(scene.players.sources.get(&from), Some(&ConnId(2)));
     assert!(
@@ -529,12 +565,11 @@ fn requests_wait_for_the_answer_before_them() {
     let mut scene = Scene::new();
     let ask =
         |method: &str, headers: &str| format!("{method} rtsp://a/door/silent RTSP/1.0\r\nCSeq: 5\r\n{headers}\r\n");
-    let all =
-        [ask("DESCRIBE", ""), ask("SETUP", &format!("Transport: {UDP}\r\n")), ask("PLAY", ""), ask("OPTIONS", "")];
-    scene.ask(2, "OPTIONS", "", "");
+    scene.ask(2, "SETUP", "/silent", &format!("Transport: {UDP}\r\n"));
+    let all = [ask("DESCRIBE", ""), ask("PLAY", &scene.sessions[&2]), ask("OPTIONS", "")];
     scene.says(2, &all.concat());
     assert!(scene.taken("tcp 2").is_empty());
     scene.frame(Codec::H264, true, &[100]);
     let answered = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).matches("RTSP/1.0 200").count();
-    assert_eq!(answered(scene.taken("tcp 2")), 4, "all in order: the first picture tells and begins");
+    assert_eq!(answered(scene.taken("tcp 2")), 3, "all in order: the first picture tells and begins");
 }

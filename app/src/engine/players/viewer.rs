@@ -1,6 +1,6 @@
 //! One player: its connection, its conversation, and how far each of its tracks has come.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use visavis_net::carrier::tcp_udp::Framer;
@@ -10,11 +10,12 @@ use visavis_net::rtp::codec::{Codec, MediaKind};
 use visavis_session::player::{Choice, Reason, Transport};
 use zeroize::Zeroize;
 
+use super::Ends;
 use super::copies::Copies;
 use super::talk::Talk;
 use super::voice::WayBack;
 use crate::engine::formats::Formats;
-use crate::engine::peer::Destination;
+use crate::engine::peer::{Destination, Transmit};
 use crate::engine::tls::Tls;
 
 /// What may wait for a connection before its player counts as stalled, in bytes: more is time by which it would be behind.
@@ -66,6 +67,8 @@ pub(super) struct Viewer {
     pub(super) framer: Framer,
     pub(super) tls: Option<Tls>,
     pub(super) remote: SocketAddr,
+    /// Our end of its connection, where that matters.
+    local: Option<IpAddr>,
     /// By [`MediaKind`].
     tracks: [Option<Track>; 2],
     /// Its way back to us.
@@ -101,12 +104,14 @@ pub(super) struct Viewer {
 }
 
 impl Viewer {
-    pub(super) fn new(talk: Talk, framer: Framer, tls: Option<Tls>, remote: SocketAddr) -> Self {
+    pub(super) fn new(talk: Talk, framer: Framer, tls: Option<Tls>, ends: Ends) -> Self {
+        let Ends { remote, local } = ends;
         Self {
             talk,
             framer,
             tls,
             remote,
+            local,
             tracks: [None; 2],
             way_back: None,
             copies: Copies::default(),
@@ -151,6 +156,11 @@ impl Viewer {
     /// Whether it has a place among those who watch: from when it has set something up.
     pub(super) fn has_place(&self) -> bool {
         self.ways().next().is_some()
+    }
+
+    /// Whether its connection is to be over TLS, and is not yet.
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(Tls::is_handshaking)
     }
 
     /// How its packets come and go.
@@ -316,21 +326,25 @@ impl Viewer {
         address
     }
 
-    /// How datagrams of a format reach it there: a server may tell sound from pictures by our port alone.
-    pub(super) fn packets_to(&self, codec: Codec, to: SocketAddr) -> Destination {
-        match codec.kind() {
+    /// How datagrams of a format reach it at that port, each so long: a server may tell sound from pictures by our port alone.
+    pub(super) fn packets_to(&self, codec: Codec, port: u16, segment: usize) -> Transmit {
+        let to = self.at(port);
+        let to = match codec.kind() {
             MediaKind::Audio if self.talk.is_server() => Destination::Sound(to),
             MediaKind::Audio | MediaKind::Video => Destination::Udp(to),
-        }
+        };
+        Transmit { to, segment, from: self.local }
     }
 
-    /// How its reports do, which may share the way of packets.
-    pub(super) fn reports_to(&self, codec: Codec, to: SocketAddr, shared: bool) -> Destination {
-        match codec.kind() {
-            _ if shared => self.packets_to(codec, to),
+    /// How its reports do, one by one, which may share the way of packets.
+    pub(super) fn reports_to(&self, codec: Codec, port: u16, shared: bool, len: usize) -> Transmit {
+        let to = self.at(port);
+        let to = match codec.kind() {
+            _ if shared => return self.packets_to(codec, port, len),
             MediaKind::Audio if self.talk.is_server() => Destination::SoundRtcp(to),
             MediaKind::Audio | MediaKind::Video => Destination::Rtcp(to),
-        }
+        };
+        Transmit { to, segment: len, from: self.local }
     }
 
     /// Where RTP and RTCP of a track over datagrams come from.

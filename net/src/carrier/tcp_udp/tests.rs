@@ -102,8 +102,8 @@ fn limits_are_exact() {
     };
     assert_eq!(all_of(&head_of(MAX_HEAD)).map(|frames| frames.len()), Ok(1));
     assert_eq!(all_of(&head_of(MAX_HEAD + 1)), Err(FrameError::HeadTooLong));
-    assert_eq!(all_of(&vec![b'x'; MAX_HEAD - 1]), Ok(vec![]));
-    assert_eq!(all_of(&vec![b'x'; MAX_HEAD]), Err(FrameError::HeadTooLong));
+    assert_eq!(all_of(&vec![b'x'; MAX_HEAD]), Ok(vec![]));
+    assert_eq!(all_of(&vec![b'x'; MAX_HEAD + 1]), Err(FrameError::HeadTooLong));
     assert_eq!(all_of(&message(MAX_BODY)).map(|frames| frames.len()), Ok(1));
     assert_eq!(all_of(&message(MAX_BODY + 1)), Err(FrameError::BodyTooLong(MAX_BODY + 1)));
     let too_long = |channel, len: usize, limit| Err(FrameError::TooLong { channel, len, limit });
@@ -181,6 +181,54 @@ fn no_byte_is_looked_at_twice_however_slow_the_peer() {
     assert_eq!(drain(&mut framer).map(|frames| frames.len()), Ok(1));
 }
 
+/// A message of these ends of lines, with a body that has some as well.
+fn ended(line: &str, empty: &str) -> Vec<u8> {
+    format!("OPTIONS * RTSP/1.0{line}Content-Length: 6{line}CSeq: 1{line}{empty}$\r\n\n\rx").into_bytes()
+}
+
+#[test]
+fn lines_end_with_either_half_of_cr_lf() {
+    let ends = ["\r\n", "\n", "\r"];
+    for (line, empty) in ends.into_iter().flat_map(|line| ends.map(|empty| (line, empty))) {
+        // CR and then CR LF is an empty line that the first CR of it ends already.
+        let empty = if line == "\r" { "\r" } else { empty };
+        let message = Seen::Rtsp(ended(line, empty));
+        let frames = [Seen::Media(1, b"\r\n\r\n".to_vec()), message, Seen::Media(0, b"\n\n".to_vec())];
+        let wire: Vec<_> = frames.iter().chain(&frames).flat_map(Seen::wire).collect();
+        let expected = [frames.clone(), frames].concat();
+        for at in 0..=wire.len() {
+            let (before, after) = wire.split_at(at);
+            let mut framer = Framer::new();
+            framer.push(before);
+            let mut seen = drain(&mut framer).expect("sound");
+            framer.push(after);
+            seen.extend(drain(&mut framer).expect("sound"));
+            assert_eq!(seen, expected, "{line:?}, {empty:?}, cut at {at}");
+        }
+        assert_eq!(in_pieces(&wire, &[1]).as_deref(), Ok(&expected[..]), "{line:?}, {empty:?}");
+    }
+}
+
+#[test]
+fn a_head_is_there_as_soon_as_it_can_be() {
+    for (head, there) in [
+        ("OPTIONS * RTSP/1.0\r\n\r\n", true),
+        ("OPTIONS * RTSP/1.0\n\n", true),
+        ("OPTIONS * RTSP/1.0\r\r", true),
+        ("OPTIONS * RTSP/1.0\r\n\n", true),
+        ("OPTIONS * RTSP/1.0\r\n\r", false),
+        ("OPTIONS * RTSP/1.0\n\r", false),
+        ("OPTIONS * RTSP/1.0\r\n", false),
+        ("OPTIONS * RTSP/1.0\r", false),
+    ] {
+        assert_eq!(all_of(head.as_bytes()).map(|frames| frames.len()), Ok(usize::from(there)), "{head:?}");
+        assert_eq!(head_len(head.as_bytes()), there.then_some(head.len()), "{head:?}");
+    }
+    assert_eq!(lines(b"a\r\nb\nc\rd\r\n").take(4).collect::<Vec<_>>(), [b"a", b"b", b"c", b"d"]);
+    assert_eq!(lines(b"a\n\nb").nth(1), Some(&b""[..]));
+    assert_eq!(lines(b"a\r\rb").nth(1), Some(&b""[..]));
+}
+
 fn a_frame() -> impl Strategy<Value = Seen> {
     let bytes = |max| prop::collection::vec(any::<u8>(), 0..max);
     prop_oneof![
@@ -217,7 +265,10 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
         b"$\x02\0\x03abc",
         b"\r\n\r\n",
         b"\r\n",
+        b"\r",
+        b"\n",
         b"OPTIONS * RTSP/1.0\r\n",
+        b"OPTIONS * RTSP/1.0\n",
         b"Content-Length: 4",
         b":",
     ];

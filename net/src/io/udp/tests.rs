@@ -36,7 +36,7 @@ async fn trains_arrive(from: &str, to: &str) {
     let (sender, receiver) = (bind(from), bind(to));
     let bytes = train(40, 1200, 7);
     let to = SocketAddr::new(receiver.local_addr().ip(), receiver.local_addr().port());
-    sender.send(&SendBatch { to, bytes: &bytes, segment: 1200 }).await.expect("sent");
+    sender.send(&SendBatch { from: None, to, bytes: &bytes, segment: 1200 }).await.expect("sent");
     let (datagrams, reads) = receive(&receiver, 40).await;
     for (index, datagram) in datagrams.iter().enumerate() {
         let len = if index == 39 { 7 } else { 1200 };
@@ -55,6 +55,60 @@ async fn a_train_arrives_whole_and_in_order() {
 }
 
 #[tokio::test]
+async fn datagrams_leave_from_the_address_that_they_are_to_leave_from() {
+    let receiver = bind("127.0.0.1:0");
+    let senders = ["0.0.0.0:0", "[::]:0"].map(bind);
+    for sender in &senders {
+        let bytes = train(40, 1200, 7);
+        let at = |from: &str| SendBatch {
+            from: Some(from.parse().expect("an address")),
+            to: receiver.local_addr(),
+            bytes: &bytes,
+            segment: 1200,
+        };
+        let comes_from = async |from: &str, expected: &str| {
+            let taken = sender.try_send(&at(from));
+            assert_eq!(taken, bytes.len(), "the buffer is large enough");
+            let (datagrams, reads) = receive(&receiver, 40).await;
+            let expected: IpAddr = expected.parse().expect("an address");
+            assert!(datagrams.iter().all(|datagram| datagram.from.ip() == expected), "{from}");
+            assert!(datagrams.iter().all(|datagram| datagram.from.port() == sender.local_addr().port()));
+            if sender.max_segments() > 1 && receiver.state.gro_segments() > 1 {
+                assert!(reads <= 4, "offload is on, yet 40 datagrams from {from} took {reads} reads");
+            }
+        };
+        comes_from("127.0.0.2", "127.0.0.2").await;
+        comes_from("127.0.0.3", "127.0.0.3").await;
+        comes_from("::ffff:127.0.0.4", "127.0.0.4").await;
+        // What cannot be told to the kernel is left to it.
+        comes_from("::1", "127.0.0.1").await;
+        comes_from("0.0.0.0", "127.0.0.1").await;
+        assert_eq!(sender.stats(), Stats { sent: 200, lost: 0 });
+        assert_eq!(sender.try_send(&at("192.0.2.77")), bytes.len(), "not ours, and as good as lost");
+        assert_eq!(sender.stats(), Stats { sent: 200, lost: 40 });
+        // Nobody else pays for it.
+        comes_from("127.0.0.2", "127.0.0.2").await;
+        comes_from("::1", "127.0.0.1").await;
+    }
+    // A socket that has an address has no choice.
+    let one = bind("127.0.0.5:0");
+    let from = Some(IpAddr::from([127, 0, 0, 2]));
+    assert_eq!(one.try_send(&SendBatch { from, to: receiver.local_addr(), bytes: b"one", segment: 0 }), 3);
+    assert_eq!(receive(&receiver, 1).await.0[0].from, one.local_addr());
+}
+
+#[tokio::test]
+async fn addresses_that_came_and_went_are_forgotten() {
+    let (sender, receiver) = (bind("0.0.0.0:0"), bind("127.0.0.1:0"));
+    for n in 1..=100 {
+        let from = Some(IpAddr::from([127, 0, 1, n]));
+        assert_eq!(sender.try_send(&SendBatch { from, to: receiver.local_addr(), bytes: &[n], segment: 0 }), 1);
+        assert_eq!(receive(&receiver, 1).await.0[0].from.ip(), IpAddr::from([127, 0, 1, n]));
+    }
+    assert!(sender.sources.lock().expect("sound").len() <= MAX_SOURCES);
+}
+
+#[tokio::test]
 async fn a_train_arrives_over_ipv6() {
     if Socket::bind("[::1]:0".parse().expect("an address")).is_err() {
         println!("skipped: this host has no IPv6");
@@ -67,7 +121,8 @@ async fn a_train_arrives_over_ipv6() {
 async fn one_datagram_at_a_time_is_the_same() {
     let (sender, receiver) = (bind("127.0.0.1:0"), bind("127.0.0.1:0"));
     let bytes = train(10, 500, 3);
-    assert_eq!(sender.one_by_one(receiver.local_addr(), &bytes, 500), bytes.len());
+    let way = Way { state: &sender.state, from: None, destination: receiver.local_addr(), segment: 500 };
+    assert_eq!(sender.one_by_one(&way, &bytes), bytes.len());
     let (datagrams, _) = receive(&receiver, 10).await;
     let lengths = datagrams.iter().map(|datagram| datagram.packet.len()).collect::<Vec<_>>();
     assert_eq!(lengths, [500, 500, 500, 500, 500, 500, 500, 500, 500, 3]);
@@ -80,7 +135,7 @@ async fn long_batches_are_sent_in_parts() {
     let (sender, receiver) = (bind("127.0.0.1:0"), bind("127.0.0.1:0"));
     let bytes = train(200, 1200, 1200);
     let to = receiver.local_addr();
-    let batch = SendBatch { to, bytes: &bytes, segment: 1200 };
+    let batch = SendBatch { from: None, to, bytes: &bytes, segment: 1200 };
     let (sent, (datagrams, _)) = tokio::join!(sender.send(&batch), receive(&receiver, 100));
     sent.expect("sent");
     assert!(datagrams.iter().zip(0_u8..).all(|(datagram, index)| *datagram.packet == vec![index; 1200]));
@@ -91,11 +146,11 @@ async fn long_batches_are_sent_in_parts() {
 async fn a_dual_stack_socket_speaks_plain_ipv4() {
     let (any, v4) = (bind("[::]:0"), bind("127.0.0.1:0"));
     let to = SocketAddr::new("127.0.0.1".parse().expect("v4"), any.local_addr().port());
-    assert_eq!(v4.try_send(&SendBatch { to, bytes: b"ping", segment: 0 }), 4);
+    assert_eq!(v4.try_send(&SendBatch { from: None, to, bytes: b"ping", segment: 0 }), 4);
     let (datagrams, _) = receive(&any, 1).await;
     assert_eq!(datagrams[0].from, v4.local_addr(), "no mapped address");
     assert_eq!(datagrams[0].to, Some(to.ip()), "no mapped address");
-    assert_eq!(any.try_send(&SendBatch { to: datagrams[0].from, bytes: b"pong", segment: 0 }), 4);
+    assert_eq!(any.try_send(&SendBatch { from: None, to: datagrams[0].from, bytes: b"pong", segment: 0 }), 4);
     let (datagrams, _) = receive(&v4, 1).await;
     assert_eq!((datagrams[0].from, &*datagrams[0].packet), (to, &b"pong"[..]));
 }
@@ -109,7 +164,7 @@ async fn a_link_local_source_keeps_its_scope() {
     };
     let socket = bind("[::]:0");
     let to = local.with_port(socket.local_addr().port());
-    assert_eq!(socket.try_send(&SendBatch { to, bytes: b"self", segment: 0 }), 4);
+    assert_eq!(socket.try_send(&SendBatch { from: None, to, bytes: b"self", segment: 0 }), 4);
     assert_eq!(socket.stats().lost, 0);
     assert_eq!(receive(&socket, 1).await.0[0].from, to);
 }
@@ -120,14 +175,14 @@ async fn what_cannot_be_sent_is_lost_and_harms_nothing() {
     let lost = |to: &str, bytes: &[u8], segment| {
         let before = v4.stats().lost;
         let to = to.parse().expect("an address");
-        assert_eq!(v4.try_send(&SendBatch { to, bytes, segment }), bytes.len(), "{to}");
+        assert_eq!(v4.try_send(&SendBatch { from: None, to, bytes, segment }), bytes.len(), "{to}");
         v4.stats().lost - before
     };
     assert_eq!(lost("[2001:db8::1]:9", &[0; 250], 100), 3, "the other family");
     assert_eq!(lost("192.0.2.9:9", &[0; 250], 100), 3, "no way there from a loopback address");
     assert_eq!(lost("127.0.0.1:9", &[0; 65_600], 0), 1, "longer than UDP has");
     assert_eq!(lost("127.0.0.1:0", &[], 0), 0);
-    assert_eq!(v4.try_send(&SendBatch { to: receiver.local_addr(), bytes: b"still here", segment: 0 }), 10);
+    assert_eq!(v4.try_send(&SendBatch { from: None, to: receiver.local_addr(), bytes: b"still here", segment: 0 }), 10);
     assert_eq!(&*receive(&receiver, 1).await.0[0].packet, b"still here");
 }
 
@@ -147,7 +202,10 @@ async fn an_invalid_address_does_not_end_offload() {
         (&v4, "255.255.255.255:9"),
         (&v4, "224.0.0.1:9"),
     ] {
-        assert_eq!(socket.try_send(&SendBatch { to: to.parse().expect("an address"), bytes: b"?", segment: 0 }), 1);
+        assert_eq!(
+            socket.try_send(&SendBatch { from: None, to: to.parse().expect("an address"), bytes: b"?", segment: 0 }),
+            1
+        );
         assert_eq!(socket.max_segments(), segments, "{to}");
     }
 }
@@ -157,9 +215,9 @@ async fn a_refused_datagram_does_not_disturb_reading() {
     let (socket, peer) = (bind("127.0.0.1:0"), bind("127.0.0.1:0"));
     let nobody = bind("127.0.0.1:0").local_addr();
     for _ in 0..3 {
-        assert_eq!(socket.try_send(&SendBatch { to: nobody, bytes: b"anyone?", segment: 0 }), 7);
+        assert_eq!(socket.try_send(&SendBatch { from: None, to: nobody, bytes: b"anyone?", segment: 0 }), 7);
     }
-    peer.send(&SendBatch { to: socket.local_addr(), bytes: b"hello", segment: 0 }).await.expect("sent");
+    peer.send(&SendBatch { from: None, to: socket.local_addr(), bytes: b"hello", segment: 0 }).await.expect("sent");
     assert_eq!(&*receive(&socket, 1).await.0[0].packet, b"hello");
 }
 
@@ -169,8 +227,8 @@ async fn datagrams_of_no_use_are_passed_over() {
     let to = receiver.local_addr();
     let plain = UdpSocket::bind("127.0.0.1:0").expect("bound");
     plain.send_to(&[], to).expect("sent");
-    sender.send(&SendBatch { to, bytes: &[1; MAX_PACKET + 1], segment: 0 }).await.expect("sent");
-    sender.send(&SendBatch { to, bytes: &[2; MAX_PACKET], segment: 0 }).await.expect("sent");
+    sender.send(&SendBatch { from: None, to, bytes: &[1; MAX_PACKET + 1], segment: 0 }).await.expect("sent");
+    sender.send(&SendBatch { from: None, to, bytes: &[2; MAX_PACKET], segment: 0 }).await.expect("sent");
     let mut batch = batch();
     let mut datagrams = Vec::new();
     while datagrams.is_empty() {
@@ -187,7 +245,7 @@ async fn an_abandoned_receive_loses_nothing() {
     let mut batch = batch();
     assert!(timeout(Duration::from_millis(5), receiver.recv(&mut batch)).await.is_err());
     let bytes = train(3, 10, 10);
-    sender.send(&SendBatch { to: receiver.local_addr(), bytes: &bytes, segment: 10 }).await.expect("sent");
+    sender.send(&SendBatch { from: None, to: receiver.local_addr(), bytes: &bytes, segment: 10 }).await.expect("sent");
     timeout(SOON, receiver.recv(&mut batch)).await.expect("arrives").expect("received");
     assert_eq!(*batch.next().expect("the first").packet, [0; 10]);
     timeout(SOON, receiver.recv(&mut batch)).await.expect("at once").expect("received");

@@ -20,6 +20,8 @@ pub struct Sealed {
     ssrc: Ssrc,
     sealer: Sealer,
     opener: Opener,
+    /// What `opener` opens.
+    theirs: MasterKey,
     /// Of the next packet. It never goes back: a number is used once under a key.
     next: ExtSeq,
     /// The number that the same packet has in the stream; where it has none, the next packet that comes is the next.
@@ -36,14 +38,19 @@ impl Sealed {
             ssrc,
             sealer: Sealer::new(ours),
             opener: Opener::new(theirs),
+            theirs: theirs.clone(),
             next: ExtSeq((random & 0x7fff).into()),
             at: None,
             heard: ArrayVec::new(),
         }
     }
 
-    /// The player seals with this key from now on.
+    /// The player seals with this key from now on. What was heard under the same key is still not heard again.
     pub fn hear_with(&mut self, theirs: &MasterKey) {
+        if self.theirs == *theirs {
+            return;
+        }
+        self.theirs = theirs.clone();
         self.opener = Opener::new(theirs);
         self.heard.clear();
     }
@@ -279,8 +286,14 @@ mod tests {
         assert!(sealed.open(&forged).is_none() && sealed.open(&[0x80, 201, 0, 1, 0, 0, 0, 9]).is_none());
         let known = (0..9).filter(|source| sealed.open(&says(*source)).is_some()).count();
         assert_eq!(known, MAX_SOURCES - 1, "one was known");
+        sealed.hear_with(&key(2));
+        assert!(sealed.open(&first).is_none() && sealed.open(&second).is_none(), "again, and the key as well");
+        assert!(sealed.open(&says(9)).is_some(), "and it goes on");
         sealed.hear_with(&key(3));
         assert!(sealed.open(&says(9)).is_none(), "it has another key now");
+        let mut other = says(9)[..8].to_vec();
+        assert!(Sealer::new(&key(3)).seal_rtcp(&mut other, 0));
+        assert!(sealed.open(&other).is_some() && sealed.open(&other).is_none(), "and begins anew with it");
     }
 
     #[test]

@@ -38,6 +38,20 @@ fn each_fault_has_its_status() {
         if status == 551 {
             assert_eq!(reply.header("Unsupported"), Some("org.example.x"));
         }
+        for end in ["\n", "\r"] {
+            let (mut scene, message) = (Scene::new(), message.replace("\r\n", end));
+            let same = scene.raw(&message).expect(&message);
+            assert_eq!((same.text, scene.player.is_over()), (reply.text.clone(), over), "{message:?}");
+        }
+    }
+}
+
+#[test]
+fn a_call_is_told_by_any_of_its_lines() {
+    for end in ["\r\n", "\n", "\r"] {
+        let require = |feature: &str| ["OPTIONS * RTSP/1.0", feature, "CSeq: 1", "", ""].join(end);
+        assert!(is_for_a_call(require(&format!("require: {FEATURE}")).as_bytes()), "{end:?}");
+        assert!(!is_for_a_call(require("Require: org.example.x").as_bytes()), "{end:?}");
     }
 }
 
@@ -48,6 +62,23 @@ fn a_stream_that_flows_is_not_set_up_again() {
     assert_eq!(scene.in_session("PLAY", "").status, 200);
     assert_eq!(scene.setup("/video", TCP).status, 455);
     assert_eq!(scene.setup("/audio", TCP).status, 455);
+}
+
+#[test]
+fn what_is_about_a_session_names_it() {
+    let mut scene = Scene::new();
+    scene.setup("/video", UDP);
+    for named in ["", "Session: 12345678\r\n", "Session:\r\n"] {
+        for method in ["PLAY", "PAUSE", "TEARDOWN"] {
+            assert_eq!(scene.status(method, "", named), 454, "{method}, {named:?}");
+        }
+    }
+    assert!(!scene.player.is_over() && !scene.player.is_waiting());
+    for method in ["OPTIONS", "GET_PARAMETER", "SET_PARAMETER"] {
+        assert_eq!(scene.status(method, "", ""), 200, "{method}");
+    }
+    let session = scene.session().replace("\r\n", " ;timeout=60\r\n");
+    assert_eq!(scene.status("PLAY", "", &session), 200, "as it was told to the player");
 }
 
 #[test]

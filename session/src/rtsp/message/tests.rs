@@ -24,6 +24,20 @@ fn reads_what_it_writes() {
 }
 
 #[test]
+fn lines_end_with_either_half_of_cr_lf() {
+    let text = "SET_PARAMETER rtsp://h/call RTSP/1.0\r\nCSeq: 7\r\nX: a,\r\n b\r\nContent-Length: 7\r\n\r\n";
+    let body = "a\nb\r\n\r\n";
+    let expected = request(&format!("{text}{body}"));
+    assert_eq!((cseq(&expected), expected.body().as_slice()), (Ok(7), body.as_bytes()));
+    for end in ["\n", "\r"] {
+        assert_eq!(request(&format!("{}{body}", text.replace("\r\n", end))), expected, "{end:?}");
+        // Also where only one line does.
+        assert_eq!(request(&format!("{}{body}", text.replacen("\r\n", end, 1))), expected, "{end:?}");
+    }
+    assert!(parse(b"OPTIONS * RTSP/1.0\n").is_err(), "half a head");
+}
+
+#[test]
 fn a_name_is_not_taken_for_another_that_it_begins_with() {
     let read = request("OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nVisavis-Suites: a\r\nvisavis-call-id: b\r\n\r\n");
     assert_eq!(value(&read, name::SUITE), None);

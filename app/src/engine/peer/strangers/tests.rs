@@ -32,6 +32,29 @@ fn powers_cost_an_address_no_more_than_its_share_of_the_processor() {
     assert!((30..=34).contains(&spent), "{spent} powers in a minute");
 }
 
+#[test]
+fn who_shakes_hands_without_end_keeps_no_other_address_out() {
+    let start = clock::now();
+    let mut strangers = Strangers::new(std::iter::empty());
+    let (mut many, mut others) = (0, 0);
+    for ms in 0..60_000 {
+        let now = start + Duration::from_millis(ms);
+        many += usize::from(strangers.takes_tls(now, at(1)));
+        // Whoever is honest comes now and then, from elsewhere.
+        others += usize::from(ms % 500 == 0 && strangers.takes_tls(now, at(2)));
+    }
+    assert!((630..=634).contains(&many), "{many} in a minute");
+    assert_eq!(others, 120);
+    assert!(strangers.refused.due.is_some(), "and it is told");
+    // From many addresses, all of them together get so many.
+    let later = start + Duration::from_secs(120);
+    let taken = (0..10_000_u32).filter(|n| {
+        let [.., a, b] = n.to_be_bytes();
+        strangers.takes_tls(later + Duration::from_micros(100 * u64::from(*n)), SocketAddr::from(([198, 51, a, b], 1)))
+    });
+    assert!((355..=357).contains(&taken.count()), "in a second");
+}
+
 fn at(host: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, host], 8554))
 }

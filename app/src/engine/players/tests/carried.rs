@@ -12,6 +12,8 @@ use crate::profile::Profile;
 pub(super) struct Client {
     tls: ClientConnection,
     pub(super) heard: Vec<u8>,
+    /// The header that names its session.
+    session: Option<String>,
 }
 
 impl Client {
@@ -20,7 +22,7 @@ impl Client {
         let config = Trust::Anyone.config_with(&[version], none).expect("spoken");
         let name = ServerName::try_from("localhost").expect("a name");
         let tls = ClientConnection::new(config, name).expect("a client");
-        Self { tls, heard: Vec::new() }
+        Self { tls, heard: Vec::new(), session: None }
     }
 
     /// Lets both talk until neither has anything to say.
@@ -40,7 +42,7 @@ impl Client {
                 } else {
                     assert_eq!(bytes[0], FIRST_BYTE);
                     let framer = Framer::new();
-                    scene.players.accept(scene.now, id, place(2), framer, &bytes, true);
+                    scene.players.accept(scene.now, id, ends(place(2)), framer, &bytes, true);
                 }
             }
             let answer = scene.taken("tcp 2");
@@ -59,9 +61,13 @@ impl Client {
     }
 
     pub(super) fn ask(&mut self, scene: &mut Scene, method: &str, path: &str, headers: &str) {
-        let request = format!("{method} rtsps://a/door{path} RTSP/1.0\r\nCSeq: 3\r\n{headers}\r\n");
+        let session = self.session.as_deref().unwrap_or_default();
+        let request = format!("{method} rtsps://a/door{path} RTSP/1.0\r\nCSeq: 3\r\n{session}{headers}\r\n");
         self.tls.writer().write_all(request.as_bytes()).expect("written");
         self.talk(scene);
+        if method == "SETUP" {
+            self.session = session_of(&String::from_utf8_lossy(&self.heard));
+        }
     }
 
     pub(super) fn text(&mut self) -> String {
@@ -103,8 +109,33 @@ fn sound_and_pictures_go_through_tls() {
 #[test]
 fn what_is_no_tls_ends_the_connection() {
     let (_dir, mut scene) = secured();
-    scene.players.accept(scene.now, ConnId(2), place(2), Framer::new(), &[0x16, 3, 1, 0, 4, 1, 2, 3, 4], true);
+    scene.players.accept(scene.now, ConnId(2), ends(place(2)), Framer::new(), &[0x16, 3, 1, 0, 4, 1, 2, 3, 4], true);
     scene.settle();
     assert!(scene.players.is_empty());
     assert!(matches!(scene.happened.last(), Some(Happening::Close(_))));
+}
+
+#[test]
+fn handshakes_that_are_not_finished_make_room() {
+    let (_dir, mut scene) = secured();
+    // A record of the handshake, and nothing in it yet.
+    let begin = |scene: &mut Scene, conn: u64, from: [u8; 4]| {
+        let remote = SocketAddr::new(from.into(), 40_000 + conn as u16);
+        scene.players.accept(scene.now, ConnId(conn), ends(remote), Framer::new(), &[0x16, 3, 1, 2, 0], true);
+        scene.settle();
+    };
+    for n in 0..20 {
+        begin(&mut scene, 100 + n, [192, 168, 0, 2]);
+    }
+    assert_eq!(scene.players.viewers.len(), MAX_HANDSHAKES_OF_BLOCK, "the first ones went for the last");
+    assert!(scene.players.has(ConnId(119)) && !scene.players.has(ConnId(111)));
+    let mut client = Client::new(&rustls::version::TLS13);
+    client.ask(&mut scene, "SETUP", "/video", &format!("Transport: {TCP}\r\n"));
+    assert!(client.text().starts_with("RTSP/1.0 200"), "somebody else there gets in");
+    for n in 0..200 {
+        begin(&mut scene, 200 + n, [192, 168, 1, n as u8]);
+        begin(&mut scene, 500 + n, [192, 168, 0, 2]);
+    }
+    assert_eq!(scene.players.viewers.len(), MAX_HANDSHAKES + 1);
+    assert!(scene.players.has(ConnId(2)), "who is done is not counted");
 }
