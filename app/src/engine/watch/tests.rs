@@ -387,6 +387,7 @@ fn nobody_is_sent_around_for_ever_by_a_packet_each_time() {
 #[test]
 fn a_refused_password_is_not_tried_again_and_again() {
     let wrong = |scene: &mut Scene| {
+        scene.said.clear();
         scene.reach();
         scene.answers("OPTIONS", 200, "", "");
         for _ in 0..2 {
@@ -399,18 +400,46 @@ fn a_refused_password_is_not_tried_again_and_again() {
     // One that has played may be starting, and know nobody yet; it may also lock out who tries too often.
     let mut scene = Scene::new("rtsp://ana:secret@192.0.2.7/door", Some(Way::Tcp), Duration::MAX);
     scene.plays(TCP);
+    let loses = |scene: &mut Scene| {
+        let conn = scene.conn();
+        scene.watch.closed(scene.now, conn);
+        scene.settle();
+        scene.pass(Duration::from_secs(2));
+    };
+    let refuses = |scene: &mut Scene| {
+        scene.told();
+        wrong(scene);
+        assert!(scene.told().iter().any(|word| word.starts_with("lost: the camera refused the name or the password")));
+        let conns = scene.conns;
+        scene.pass(Duration::from_secs(20));
+        assert_eq!(scene.conns, conns);
+        scene.pass(Duration::from_secs(17));
+        assert_eq!(scene.conns, conns + 1);
+    };
+    loses(&mut scene);
+    // Twice in a row; being taken in between counts, being away does not.
+    for _ in 0..2 {
+        refuses(&mut scene);
+        refuses(&mut scene);
+        scene.said.clear();
+        scene.plays(TCP);
+        scene.pass(SETTLED);
+        loses(&mut scene);
+    }
+    refuses(&mut scene);
     let conn = scene.conn();
-    scene.watch.closed(scene.now, conn);
+    scene.watch.unreachable(scene.now, conn, "nobody there".to_owned());
     scene.settle();
-    scene.pass(Duration::from_secs(2));
-    scene.said.clear();
+    scene.pass(Duration::from_secs(37));
+    refuses(&mut scene);
+    scene.told();
     wrong(&mut scene);
-    assert!(scene.told().iter().any(|word| word.starts_with("lost: the camera refused the name or the password")));
+    let told = scene.told();
+    let end = "ended: the camera took the name and the password before and refuses them now";
+    assert!(told.contains(&"stops".to_owned()) && told.iter().any(|word| word.starts_with(end)), "{told:?}");
     let conns = scene.conns;
-    scene.pass(Duration::from_secs(20));
-    assert_eq!(scene.conns, conns);
-    scene.pass(Duration::from_secs(17));
-    assert_eq!(scene.conns, conns + 1);
+    scene.pass(Duration::from_secs(600));
+    assert!(scene.conns == conns && scene.watch.is_done());
 }
 
 #[test]
