@@ -255,6 +255,12 @@ impl<Step> Asker<Step> {
     }
 }
 
+/// Where the stream is instead, if that is what an answer says. RFC 2326 §11.3.
+pub(crate) fn elsewhere(response: &Response<Vec<u8>>) -> Option<&str> {
+    let status = u16::from(response.status());
+    matches!(status, 301..=303 | 307 | 308).then(|| message::value(response, "Location")).flatten()
+}
+
 /// Whether a list of methods has this one.
 fn names(list: &str, method: &str) -> bool {
     list.split([',', ' ']).any(|word| word.trim().eq_ignore_ascii_case(method))
