@@ -106,8 +106,12 @@ impl Scene {
 
     /// A packet comes on the connection.
     fn interleaves(&mut self) {
-        let mut frame = vec![b'$', 0, 0, RTP.len() as u8];
-        frame.extend_from_slice(RTP);
+        self.interleaves_this(RTP);
+    }
+
+    fn interleaves_this(&mut self, packet: &[u8]) {
+        let [high, low] = (packet.len() as u16).to_be_bytes();
+        let frame = [&[b'$', 0, high, low], packet].concat();
         let conn = self.conn();
         self.watch.tcp(self.now, conn, &frame, &self.pool);
         self.settle();
@@ -440,6 +444,27 @@ fn a_refused_password_is_not_tried_again_and_again() {
     let conns = scene.conns;
     scene.pass(Duration::from_secs(600));
     assert!(scene.conns == conns && scene.watch.is_done());
+}
+
+/// A packet of this source with this number and timestamp, and so many bytes of a picture.
+fn packet(ssrc: u8, seq: u16, time: u32, payload: usize) -> Vec<u8> {
+    let (seq, time) = (seq.to_be_bytes(), time.to_be_bytes());
+    [&[0x80, 0xe1][..], &seq, &time, &[0, 0, 0, ssrc], &[0x65], &vec![1; payload - 1]].concat()
+}
+
+#[test]
+fn long_packets_on_the_connection_are_taken() {
+    let mut scene = Scene::new("rtsp://192.0.2.7/door", Some(Way::Tcp), Duration::MAX);
+    scene.plays(TCP);
+    scene.outputs.clear();
+    for (seq, payload) in [(2, 8_000), (3, 65_535 - 12)] {
+        scene.interleaves_this(&packet(7, seq, 9, payload));
+        let [Output::Media(MediaOutput::Received(received))] = &scene.outputs[..] else {
+            panic!("{:?}", scene.outputs)
+        };
+        assert_eq!((received.payload.len(), received.payload[0]), (payload, 0x65));
+        scene.outputs.clear();
+    }
 }
 
 #[test]
