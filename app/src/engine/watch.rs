@@ -69,7 +69,7 @@ pub(super) struct Watch {
     /// When what was playing was lost.
     lost: Option<Instant>,
     key_asked: Option<Instant>,
-    /// The figures of streams that are over.
+    /// The figures of streams that are over, those of one kind together.
     before: Vec<ReceivedStats>,
     outputs: VecDeque<Output>,
 }
@@ -148,7 +148,7 @@ impl Watch {
     pub(super) fn stats(&self) -> Stats {
         let mut all = if let State::Talking(talk) = &self.state { talk.stats() } else { Vec::new() };
         for before in &self.before {
-            match all.iter_mut().find(|stats| stats.codec == before.codec) {
+            match all.iter_mut().find(|stats| stats.codec.kind() == before.codec.kind()) {
                 Some(stats) => add(stats, before),
                 None => all.push(*before),
             }
@@ -409,7 +409,7 @@ impl Watch {
         let State::Talking(mut talk) = std::mem::replace(&mut self.state, State::Over) else { return None };
         talk.end();
         for stats in talk.stats() {
-            match self.before.iter_mut().find(|before| before.codec == stats.codec) {
+            match self.before.iter_mut().find(|before| before.codec.kind() == stats.codec.kind()) {
                 Some(before) => add(before, &stats),
                 None => self.before.push(stats),
             }

@@ -356,7 +356,8 @@ impl Live {
                         outputs.push_back(Output::Media(MediaOutput::ClockMap { kind, time, ntp }));
                     }
                 }
-                outputs.push_back(Output::Media(MediaOutput::Received(arrival.received)));
+                let packets = arrival.into_packets();
+                outputs.extend(packets.map(|packet| Output::Media(MediaOutput::Received(packet))));
                 true
             }
             Err(error) => {

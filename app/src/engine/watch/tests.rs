@@ -453,6 +453,42 @@ fn packet(ssrc: u8, seq: u16, time: u32, payload: usize) -> Vec<u8> {
 }
 
 #[test]
+fn counts_never_fall_while_it_is_watched() {
+    let mut scene = Scene::new("rtsp://192.0.2.7/door", Some(Way::Tcp), Duration::MAX);
+    scene.plays(TCP);
+    let mut before = (0, 0, 0);
+    let mut look = |scene: &Scene| {
+        let received = scene.watch.stats().received;
+        let sum = |of: fn(&ReceivedStats) -> u64| received.iter().map(of).sum::<u64>();
+        let now = (sum(|stats| stats.packets), sum(|stats| stats.bytes), sum(|stats| stats.lost));
+        assert!(now.0 >= before.0 && now.1 >= before.1 && now.2 >= before.2, "{before:?} {now:?}");
+        before = now;
+        now
+    };
+    // Another source, the same one at other numbers, and the same one near by with another clock; ten packets are missing of each.
+    for (ssrc, seq, time) in [(8, 500, 7), (8, 30_500, 7), (8, 30_450, 90_000_000)] {
+        for n in [0, 1, 12, 13] {
+            scene.interleaves_this(&packet(ssrc, seq + n, time, 100));
+            look(&scene);
+        }
+    }
+    scene.pass(Duration::from_secs(1));
+    scene.interleaves_this(&packet(8, 30_464, 90_000_000, 100));
+    assert_eq!(look(&scene), (14, 4 + 13 * 100, 30));
+    let begun = scene.told().iter().filter(|word| word.starts_with("begins")).count();
+    assert_eq!(begun, 4);
+    // It goes, and comes again.
+    let conn = scene.conn();
+    scene.watch.closed(scene.now, conn);
+    scene.settle();
+    look(&scene);
+    scene.pass(Duration::from_secs(2));
+    scene.said.clear();
+    scene.plays(TCP);
+    assert_eq!(look(&scene).0, 15);
+}
+
+#[test]
 fn long_packets_on_the_connection_are_taken() {
     let mut scene = Scene::new("rtsp://192.0.2.7/door", Some(Way::Tcp), Duration::MAX);
     scene.plays(TCP);
