@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrayvec::ArrayVec;
@@ -12,6 +13,9 @@ use crate::rtp::extension::Extension;
 /// The largest packet we handle, in bytes: an Ethernet frame's worth of UDP payload and a little more.
 pub const MAX_PACKET: usize = 1500;
 
+/// Longer packets, which only a connection carries, take at most so much memory together: two of the largest pictures of H.264.
+pub const MAX_LONG: usize = 8 << 20;
+
 /// Packets of ours that no path fragments, sealed, in bytes. The narrowest is a DATAGRAM frame where QUIC finds no more than the
 /// 1,200 bytes that it needs: without a short header (29), the frame's head (9) and the flow identifier (1). With UDP and IPv6 below
 /// and a tunnel around it, an RTP packet fits the smallest usual MTU of 1,280.
@@ -21,7 +25,8 @@ pub const MAX_SEALED: usize = 1_200 - 29 - 9 - 1;
 /// four 64-byte tables of 8 bits need 8 + 4 + 4 + 256.
 pub const MAX_PAYLOAD_HEADER: usize = 272;
 
-type Memory = Box<[u8; MAX_PACKET]>;
+/// [`MAX_PACKET`] bytes, or the very length of a longer packet.
+type Memory = Box<[u8]>;
 
 /// A pool of packet buffers. Cheap to clone; clones share the buffers.
 ///
@@ -35,13 +40,16 @@ pub struct Pool {
 struct Shared {
     idle: Mutex<Vec<Memory>>,
     limit: usize,
+    /// Bytes of longer packets that are in use.
+    long: AtomicUsize,
 }
 
 impl Pool {
     /// An empty pool that will keep up to `limit` idle buffers.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { shared: Arc::new(Shared { idle: Mutex::new(Vec::with_capacity(limit)), limit }) }
+        let idle = Mutex::new(Vec::with_capacity(limit));
+        Self { shared: Arc::new(Shared { idle, limit, long: AtomicUsize::new(0) }) }
     }
 
     /// An empty packet, its memory reused where possible.
@@ -49,7 +57,7 @@ impl Pool {
     pub fn take(&self) -> PacketBuf {
         let memory = self.idle().pop();
         PacketBuf {
-            memory: Some(memory.unwrap_or_else(|| Box::new([0; MAX_PACKET]))),
+            memory: Some(memory.unwrap_or_else(|| Box::new([0_u8; MAX_PACKET]))),
             start: 0,
             len: 0,
             pool: self.clone(),
@@ -61,6 +69,18 @@ impl Pool {
     pub fn copy_of(&self, bytes: &[u8]) -> Option<PacketBuf> {
         let mut packet = self.take();
         packet.extend(bytes).then_some(packet)
+    }
+
+    /// As [`Self::copy_of`], of a packet of any length, which is freed when it is dropped; `None` where those that are longer than
+    /// [`MAX_PACKET`] would take more than [`MAX_LONG`] together.
+    #[must_use]
+    pub fn long_copy_of(&self, bytes: &[u8]) -> Option<PacketBuf> {
+        if bytes.len() <= MAX_PACKET {
+            return self.copy_of(bytes);
+        }
+        let more = |used: usize| used.checked_add(bytes.len()).filter(|used| *used <= MAX_LONG);
+        self.shared.long.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(PacketBuf { memory: Some(bytes.into()), start: 0, len: bytes.len(), pool: self.clone() })
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Memory>> {
@@ -75,7 +95,7 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// One packet of at most [`MAX_PACKET`] bytes in memory that goes back to its [`Pool`] when dropped.
+/// One packet in memory that goes back to its [`Pool`] when dropped: of at most [`MAX_PACKET`] bytes, unless it was made longer.
 pub struct PacketBuf {
     /// Taken out only by `drop`.
     memory: Option<Memory>,
@@ -89,7 +109,7 @@ impl PacketBuf {
     /// How many more bytes fit.
     #[must_use]
     pub fn room(&self) -> usize {
-        MAX_PACKET - self.start - self.len
+        self.memory().len() - self.start - self.len
     }
 
     /// Appends `bytes`, or changes nothing and returns `false` if they do not fit.
@@ -116,7 +136,11 @@ impl PacketBuf {
         self.len -= count;
     }
 
-    fn memory_mut(&mut self) -> &mut [u8; MAX_PACKET] {
+    fn memory(&self) -> &[u8] {
+        self.memory.as_ref().expect("a packet has its memory until it is dropped")
+    }
+
+    fn memory_mut(&mut self) -> &mut [u8] {
         self.memory.as_mut().expect("a packet has its memory until it is dropped")
     }
 }
@@ -125,8 +149,7 @@ impl Deref for PacketBuf {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        let memory = self.memory.as_ref().expect("a packet has its memory until it is dropped");
-        &memory[self.start..self.start + self.len]
+        &self.memory()[self.start..self.start + self.len]
     }
 }
 
@@ -140,6 +163,10 @@ impl DerefMut for PacketBuf {
 impl Drop for PacketBuf {
     fn drop(&mut self) {
         if let Some(memory) = self.memory.take() {
+            if memory.len() > MAX_PACKET {
+                self.pool.shared.long.fetch_sub(memory.len(), Ordering::Relaxed);
+                return;
+            }
             let mut idle = self.pool.idle();
             if idle.len() < self.pool.shared.limit {
                 idle.push(memory);
@@ -221,6 +248,22 @@ mod tests {
         assert!(!packet.extend(&[7]));
         assert_eq!(packet.len(), MAX_PACKET);
         assert!(pool.copy_of(&[0; MAX_PACKET + 1]).is_none());
+    }
+
+    #[test]
+    fn long_packets_take_so_much_memory_and_no_more() {
+        let pool = Pool::new(4);
+        let bytes = vec![7; 65_535];
+        let mut packets: Vec<_> = std::iter::from_fn(|| pool.long_copy_of(&bytes)).take(1_000).collect();
+        assert_eq!(packets.len(), MAX_LONG / 65_535);
+        assert!(pool.long_copy_of(&[7; MAX_PACKET]).is_some(), "others have their own");
+        let mut packet = packets.pop().expect("one");
+        assert!(*packet == *bytes && packet.room() == 0 && !packet.extend(&[7]));
+        drop(packet);
+        assert!(pool.long_copy_of(&bytes).is_some(), "what was freed is free");
+        drop(packets);
+        assert_eq!(pool.shared.long.load(Ordering::Relaxed), 0);
+        assert!(pool.idle().iter().all(|memory| memory.len() == MAX_PACKET), "none is kept");
     }
 
     #[test]

@@ -214,12 +214,7 @@ impl Gaps {
 
     /// Gives up what is too old, and when there is something to ask for, fills `ask` with it, in order.
     pub(crate) fn due(&mut self, now: Instant, round_trip: Option<Duration>, ask: &mut ArrayVec<ExtSeq, MAX_NACKED>) {
-        let before = self.missing.len();
-        self.missing.retain(|missing| {
-            now.saturating_duration_since(missing.since) < Self::GIVE_UP
-                && (missing.tries < Self::TRIES || missing.asked.is_none_or(|at| now < at + Self::repeat(round_trip)))
-        });
-        self.lost += (before - self.missing.len()) as u64;
+        self.give_up(now, round_trip);
         for index in 0..self.missing.len() {
             let missing = self.missing[index];
             if self.ask_at(&missing, round_trip).is_some_and(|at| at <= now) {
@@ -230,6 +225,16 @@ impl Gaps {
                 self.missing[index] = Missing { asked: Some(now), tries: missing.tries + 1, ..missing };
             }
         }
+    }
+
+    /// Gives up what is too old.
+    pub(crate) fn give_up(&mut self, now: Instant, round_trip: Option<Duration>) {
+        let before = self.missing.len();
+        self.missing.retain(|missing| {
+            now.saturating_duration_since(missing.since) < Self::GIVE_UP
+                && (missing.tries < Self::TRIES || missing.asked.is_none_or(|at| now < at + Self::repeat(round_trip)))
+        });
+        self.lost += (before - self.missing.len()) as u64;
     }
 
     /// When [`Self::due`] has something to do.

@@ -22,7 +22,7 @@ pub use self::reason::Reason;
 pub use self::types::{Config, Event, Track};
 use crate::error::PeerFault;
 pub use crate::rtsp::asker::ANSWER_LIMIT;
-use crate::rtsp::asker::{Asked, Asker, Denied, OPTIONS, Wording};
+use crate::rtsp::asker::{self, Asked, Asker, Denied, OPTIONS, Wording};
 use crate::rtsp::auth::Credentials;
 use crate::rtsp::headers;
 pub use crate::rtsp::headers::{Delivery, Way};
@@ -172,7 +172,7 @@ impl Camera {
             return self.challenged(now, &asked, response);
         }
         let ok = (200..300).contains(&status);
-        if let (301..=303 | 307 | 308, Some(location)) = (status, message::value(response, "Location")) {
+        if let Some(location) = asker::elsewhere(response) {
             return self.redirect(location);
         }
         match asked.step {

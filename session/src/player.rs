@@ -36,6 +36,7 @@ use crate::error::PeerFault;
 use crate::rtsp::auth::{Guard, Seen, Verdict};
 use crate::rtsp::client::track;
 use crate::rtsp::message::{self, Answer, FEATURE, Incoming};
+use crate::rtsp::wiped::Wiped;
 
 /// A player of which nothing is heard for so long is gone. RFC 2326 §12.37.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
@@ -83,7 +84,7 @@ pub struct Player {
     heard: Instant,
     faults: u32,
     faults_in_a_row: u32,
-    out: Vec<u8>,
+    out: Wiped,
     events: VecDeque<Event>,
     over: bool,
 }
@@ -121,7 +122,7 @@ impl Player {
             heard: now,
             faults: 0,
             faults_in_a_row: 0,
-            out: Vec::new(),
+            out: Wiped::default(),
             events: VecDeque::new(),
             over: false,
         }
@@ -164,9 +165,7 @@ impl Player {
 
     /// Takes what is to be sent to it.
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
-        let any = !self.out.is_empty();
-        out.append(&mut self.out);
-        any
+        self.out.take(out)
     }
 
     /// It gave a sign of life that is no request: a report on its reception, or that it read what was sent.
@@ -212,19 +211,19 @@ impl Player {
         let outcome = match self.admit(now, rng, guard, leave, &request, &head) {
             Ok(()) => self.answer(now, rng, leave, cseq, &request, &head),
             // To renew a nonce is no fault.
-            Err(Refusal { answer, stale: true }) => return self.out.extend_from_slice(&answer.write(cseq)),
+            Err(Refusal { answer, stale: true }) => return self.out.push(&answer.write(cseq)),
             Err(Refusal { answer, stale: false }) => Some(Err(answer)),
         };
         match outcome {
             Some(Ok(answer)) => {
-                self.out.extend_from_slice(&answer.write(cseq));
+                self.out.push(&answer.write(cseq));
                 // Methods are asked for by anybody, and as often as one likes.
                 if *request.method() != Method::Options {
                     self.faults_in_a_row = 0;
                 }
             }
             Some(Err(refusal)) => {
-                self.out.extend_from_slice(&refusal.write(cseq));
+                self.out.push(&refusal.write(cseq));
                 self.fault(Some(request.method()));
             }
             None => {}
@@ -356,7 +355,7 @@ impl Player {
         if !starts.is_empty() {
             answer = answer.header("RTP-Info", starts.iter().map(info).collect::<Vec<_>>().join(","));
         }
-        self.out.extend_from_slice(&answer.write(cseq));
+        self.out.push(&answer.write(cseq));
     }
 
     /// When [`Self::handle_timeout`] wants to be called next.
@@ -386,11 +385,11 @@ impl Player {
         let answer = Answer::new(status);
         match cseq {
             Some(cseq) => {
-                self.out.extend_from_slice(&answer.write(cseq));
+                self.out.push(&answer.write(cseq));
                 self.fault(None);
             }
             None => {
-                self.out.extend_from_slice(&answer.write_unnumbered());
+                self.out.push(&answer.write_unnumbered());
                 self.end(Reason::Fault(fault));
             }
         }
@@ -415,7 +414,7 @@ impl Player {
             _ => None,
         };
         if let Some(status) = status.filter(|_| !self.over) {
-            self.out.extend_from_slice(&Answer::new(status).write_unnumbered());
+            self.out.push(&Answer::new(status).write_unnumbered());
         }
         self.end(Reason::Fault(PeerFault::Malformed("RTSP framing")));
     }

@@ -20,7 +20,7 @@ pub use self::types::{Config, Event};
 use crate::error::PeerFault;
 use crate::player::{Choice, Known, Transport, description};
 pub use crate::rtsp::asker::ANSWER_LIMIT;
-use crate::rtsp::asker::{After, Asked, Asker, Denied, OPTIONS, Wording};
+use crate::rtsp::asker::{self, After, Asked, Asker, Denied, OPTIONS, Wording};
 use crate::rtsp::auth::Credentials;
 pub use crate::rtsp::headers::Way;
 use crate::rtsp::message::{self, Incoming, SDP};
@@ -190,7 +190,7 @@ impl Publisher {
             return self.challenged(now, &asked, response);
         }
         let ok = (200..300).contains(&status);
-        if let (301..=303 | 307 | 308, Some(location)) = (status, message::value(response, "Location")) {
+        if let Some(location) = asker::elsewhere(response) {
             return self.redirect(location);
         }
         if ok {

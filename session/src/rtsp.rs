@@ -8,3 +8,4 @@ pub(crate) mod message;
 pub(crate) mod server;
 pub(crate) mod transport;
 pub(crate) mod url;
+pub(crate) mod wiped;

@@ -40,3 +40,26 @@ pub fn config(identity: Identity) -> Config {
 pub fn dial() -> Dial {
     Dial { url_host: "bob.example:8554".into(), expected: None, weakest: None, purpose: Purpose::Call }
 }
+
+/// A request of ours, as a server reads it.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) url: String,
+    pub(crate) cseq: String,
+    pub(crate) text: String,
+}
+
+#[cfg(test)]
+impl Request {
+    /// The one that is all of what was said, its body included.
+    #[track_caller]
+    pub(crate) fn read(text: String) -> Self {
+        assert_eq!(text.matches(" RTSP/1.0\r\n").count(), 1, "one request: {text}");
+        let mut words = text.split([' ', '\r']).map(str::to_owned);
+        let (method, url) = (words.next().expect("a method"), words.next().expect("a URL"));
+        let cseq = text.split("CSeq: ").nth(1).and_then(|rest| rest.split('\r').next()).expect("a number").to_owned();
+        Self { method, url, cseq, text }
+    }
+}

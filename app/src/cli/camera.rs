@@ -102,6 +102,7 @@ pub(crate) const fn outcome(loss: &Loss, played: bool) -> Exit {
     match loss {
         Loss::Said(Reason::Ended) => Exit::Ended,
         Loss::Tls(TlsError::Untrusted(_) | TlsError::Name(_)) => Exit::Verification,
+        Loss::RefusedNow => Exit::Declined,
         Loss::Said(
             Reason::PasswordWanted
             | Reason::PasswordWrong

@@ -1,4 +1,4 @@
-//! When to try again what failed.
+//! When to try again what failed, and when to leave it.
 
 use std::time::Duration;
 
@@ -10,6 +10,9 @@ const FIRST: Duration = Duration::from_secs(1);
 pub(super) const LONGEST: Duration = Duration::from_secs(30);
 /// What lasted so long has worked: what comes after is a first failure.
 pub(super) const SETTLED: Duration = Duration::from_secs(10);
+
+/// A password is refused so often in a row, and then not tried any more: whoever goes on is locked out, by many after five.
+const MAX_REFUSALS: u8 = 3;
 
 /// Failures in a row.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,6 +31,23 @@ impl Backoff {
         let wait = FIRST.saturating_mul(1 << self.0.min(16)).min(LONGEST);
         self.0 = self.0.saturating_add(1);
         spread(wait, rng)
+    }
+}
+
+/// Times in a row that a password was refused.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Refusals(u8);
+
+impl Refusals {
+    /// Once more: whether to leave it at that. Who has only just started may know nobody yet, so once proves nothing.
+    pub(super) const fn refused(&mut self) -> bool {
+        self.0 = self.0.saturating_add(1);
+        self.0 >= MAX_REFUSALS
+    }
+
+    /// It was taken.
+    pub(super) const fn taken(&mut self) {
+        self.0 = 0;
     }
 }
 

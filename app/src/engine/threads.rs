@@ -77,7 +77,29 @@ enum Feed {
 /// A playing pipeline and the way to it.
 struct Player {
     feed: rtrb::Producer<Feed>,
+    /// The word for another stream that found no room. Whatever follows it waits for it, and is dropped meanwhile: it would be taken
+    /// for more of the stream before.
+    word: Option<Box<Stream>>,
     worker: Worker,
+}
+
+impl Player {
+    /// Hands it on; `false` if there is no room.
+    fn give(&mut self, feed: Feed) -> bool {
+        let feed = match feed {
+            Feed::Stream(stream) => {
+                self.word = Some(stream);
+                None
+            }
+            feed @ (Feed::Packet(_) | Feed::ClockMap(..)) => Some(feed),
+        };
+        if !self.feed.is_full()
+            && let Some(stream) = self.word.take()
+        {
+            let _ = self.feed.push(Feed::Stream(stream));
+        }
+        self.word.is_none() && feed.is_none_or(|feed| self.feed.push(feed).is_ok())
+    }
 }
 
 impl Media {
@@ -129,7 +151,7 @@ impl Media {
 
     fn feed(&mut self, kind: MediaKind, feed: Feed, wake: bool) {
         let Some(player) = &mut self.playing[kind as usize] else { return };
-        if player.feed.push(feed).is_err() {
+        if !player.give(feed) {
             self.figures.packets_dropped.fetch_add(1, Ordering::Relaxed);
         }
         if wake {
@@ -285,7 +307,7 @@ impl Media {
                 reporter.failed(&error);
             }
         })?;
-        Some(Player { feed, worker })
+        Some(Player { feed, word: None, worker })
     }
 }
 

@@ -18,7 +18,7 @@ use visavis_session::camera::{Config, Event as Said, Reason, RtspUrl, Way};
 
 use self::talk::Talk;
 pub use self::types::{Loss, Order, PortError, Ports, Seen};
-use super::backoff::{Backoff, LONGEST, SETTLED, spread};
+use super::backoff::{Backoff, LONGEST, Refusals, SETTLED, spread};
 use super::event::Event;
 use super::peer::{ConnId, Destination, MediaOutput, Output};
 
@@ -63,12 +63,13 @@ pub(super) struct Watch {
     /// What still says its last words.
     parting: Option<Box<Talk>>,
     backoff: Backoff,
+    refusals: Refusals,
     /// When a stream began to play for the first time.
     first_played: Option<Instant>,
     /// When what was playing was lost.
     lost: Option<Instant>,
     key_asked: Option<Instant>,
-    /// The figures of streams that are over.
+    /// The figures of streams that are over, those of one kind together.
     before: Vec<ReceivedStats>,
     outputs: VecDeque<Output>,
 }
@@ -97,6 +98,7 @@ impl Watch {
             state: State::Waiting(now),
             parting: None,
             backoff: Backoff::default(),
+            refusals: Refusals::default(),
             first_played: None,
             lost: None,
             key_asked: None,
@@ -146,7 +148,7 @@ impl Watch {
     pub(super) fn stats(&self) -> Stats {
         let mut all = if let State::Talking(talk) = &self.state { talk.stats() } else { Vec::new() };
         for before in &self.before {
-            match all.iter_mut().find(|stats| stats.codec == before.codec) {
+            match all.iter_mut().find(|stats| stats.codec.kind() == before.codec.kind()) {
                 Some(stats) => add(stats, before),
                 None => all.push(*before),
             }
@@ -364,6 +366,7 @@ impl Watch {
         let State::Talking(talk) = &self.state else { return };
         let (camera, after) = (self.seen_of(talk), self.lost.take().map(|at| now.saturating_duration_since(at)));
         self.first_played.get_or_insert(now);
+        self.refusals.taken();
         self.outputs.push_back(Output::Event(Event::CameraPlays { camera, after }));
     }
 
@@ -406,7 +409,7 @@ impl Watch {
         let State::Talking(mut talk) = std::mem::replace(&mut self.state, State::Over) else { return None };
         talk.end();
         for stats in talk.stats() {
-            match self.before.iter_mut().find(|before| before.codec == stats.codec) {
+            match self.before.iter_mut().find(|before| before.codec.kind() == stats.codec.kind()) {
                 Some(before) => add(before, &stats),
                 None => self.before.push(stats),
             }
@@ -438,7 +441,9 @@ impl Watch {
             self.backoff.lasted(now.saturating_duration_since(since));
         }
         let waited = self.lost.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        let gives_up = self.first_played.is_none() || waited >= self.patience || loss.is_the_owners();
+        let refused = loss == Loss::Said(Reason::PasswordWrong) && self.refusals.refused();
+        let loss = if refused { Loss::RefusedNow } else { loss };
+        let gives_up = self.first_played.is_none() || waited >= self.patience || refused || loss.is_the_owners();
         if gives_up {
             if self.first_played.is_some() {
                 self.outputs.push_back(Output::Media(MediaOutput::StopReceiving));

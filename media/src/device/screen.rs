@@ -3,10 +3,12 @@
 //! Pictures come over the connection, not by shared memory: that takes code that only promises to be safe, and a copy costs less than
 //! what is done with it after.
 
+mod looks;
+
 use std::env;
 use std::fmt;
+use std::sync::LazyLock;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use x11rb::connection::{Connection, RequestConnection};
@@ -16,6 +18,7 @@ use x11rb::protocol::xfixes::ConnectionExt as _;
 use x11rb::protocol::xproto::{ConnectionExt as _, ImageFormat, ImageOrder, Screen as Root};
 use x11rb::rust_connection::RustConnection;
 
+use self::looks::Looks;
 use super::camera::{Camera, Driver, Layout, PROOF, Raw};
 use super::video::Captured;
 use super::y4m::FrameRate;
@@ -78,16 +81,14 @@ impl fmt::Debug for Screen {
     }
 }
 
-/// What names each monitor in a specification, the desktop's first one first.
+/// What names each monitor in a specification, the desktop's first one first; of a display that hangs, what it had before.
 pub(super) fn names() -> Vec<String> {
-    let (say, said) = mpsc::sync_channel(1);
-    let look = move || {
+    static LOOKS: LazyLock<Looks> = LazyLock::new(Looks::default);
+    LOOKS.names(PATIENCE, || {
         let found = connect().and_then(|(connection, root)| monitors(&connection, &root));
-        let _ = say.send(found.unwrap_or_default());
-    };
-    let started = thread::Builder::new().name("screens".into()).spawn(look);
-    let found = started.ok().and_then(|_| said.recv_timeout(PATIENCE).ok()).unwrap_or_default();
-    found.into_iter().map(|monitor| VideoSourceSpec::Screen(Some(monitor.name)).to_string()).collect()
+        let name = |monitor: Monitor| VideoSourceSpec::Screen(Some(monitor.name)).to_string();
+        found.unwrap_or_default().into_iter().map(name).collect()
+    })
 }
 
 /// A monitor and where it is on the display, in pixels.

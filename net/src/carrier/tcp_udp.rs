@@ -67,9 +67,19 @@ pub struct Framer {
     /// The length of the plain message at `start`, once its head is known.
     message: Option<usize>,
     fault: Option<FrameError>,
-    /// Frames of media that are longer than our packets are passed over, and how many were.
-    patient: bool,
+    long: Long,
+    /// Frames of media that were.
     passed_over: u64,
+}
+
+/// What becomes of frames of media that are longer than [`MAX_PACKET`]. RTSP allows them (RFC 2326 §10.12).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Long {
+    /// They are a fault: no visavis sends them.
+    #[default]
+    Refused,
+    PassedOver,
+    Taken,
 }
 
 impl Framer {
@@ -79,10 +89,15 @@ impl Framer {
         Self::default()
     }
 
-    /// From now on, frames of media that are longer than [`MAX_PACKET`] are passed over: RTSP allows them (RFC 2326 §10.12), though nobody has
-    /// a use for them here.
+    /// From now on, frames of media that are longer than [`MAX_PACKET`] are passed over, and no fault: nobody has a use for them here.
     pub const fn pass_over_long_media(&mut self) {
-        self.patient = true;
+        self.long = Long::PassedOver;
+    }
+
+    /// From now on they are taken, as long as a frame can be: some cameras cut their pictures into pieces of 8,000 bytes and more where
+    /// no datagram has to hold them. What [`Pool::long_copy_of`] has no memory for is passed over.
+    pub const fn take_long_media(&mut self) {
+        self.long = Long::Taken;
     }
 
     /// How many frames were passed over.
@@ -149,23 +164,22 @@ impl Framer {
         let len = usize::from(u16::from_be_bytes([high, low]));
         let limit = if channel == CONTROL_CHANNEL { MAX_CONTROL } else { MAX_PACKET };
         let long = len > limit;
-        if long && (!self.patient || channel == CONTROL_CHANNEL) {
+        if long && (self.long == Long::Refused || channel == CONTROL_CHANNEL) {
             return Err(FrameError::TooLong { channel, len, limit });
         }
         let Some(body) = rest.get(..len) else { return Ok(None) };
-        if long {
-            self.start += FRAME_HEAD + len;
+        let frame = if channel == CONTROL_CHANNEL {
+            Some(Frame::Control(body.to_vec()))
+        } else {
+            let packet = if long && self.long == Long::PassedOver { None } else { pool.long_copy_of(body) };
+            packet.map(|packet| Frame::Media { channel, packet })
+        };
+        self.start += FRAME_HEAD + len;
+        if frame.is_none() {
             self.passed_over += 1;
             return self.take(pool);
         }
-        let frame = if channel == CONTROL_CHANNEL {
-            Frame::Control(body.to_vec())
-        } else {
-            let packet = pool.copy_of(body).ok_or(FrameError::TooLong { channel, len, limit })?;
-            Frame::Media { channel, packet }
-        };
-        self.start += FRAME_HEAD + len;
-        Ok(Some(frame))
+        Ok(frame)
     }
 
     fn plain(&mut self) -> Result<Option<Frame>, FrameError> {

@@ -1,6 +1,7 @@
 //! One stream of a sender that knows nothing but RTP, such as a camera: nothing is sealed or repaired, nobody agreed on a source, and
 //! the stream may begin anew at any moment. RFC 3550.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use super::codec::Codec;
@@ -17,6 +18,9 @@ use crate::rtcp::{self, Packet, ReportBlock};
 const MAX_DROPOUT: u16 = 3000;
 /// How far a packet may have been overtaken, likewise.
 const MAX_MISORDER: u16 = 100;
+/// How far the clock of a stream may be from where its numbers are, in seconds: one that restarts may choose numbers near those of
+/// before, but hardly timestamps as well. Pictures may be sent in another order than they are shown in; that is a fraction of a second.
+const MAX_CLOCK_STEP: i32 = 10;
 
 /// The receiving end of one stream.
 #[derive(Debug)]
@@ -27,11 +31,33 @@ pub struct Receiver {
     /// A fixed moment that arrivals are counted from.
     epoch: Instant,
     stream: Option<Incoming>,
+    /// The timestamp of its newest packet.
+    newest: RtpTime,
+    total: Total,
     /// A report of a source of which no packet has come yet: senders begin with one.
     early: Option<(Ssrc, RtpTime, NtpTime)>,
-    /// A packet of another source, or far from the last one, has come: one with this number proves that the stream goes on there. A
-    /// single one proves nothing: it may be late, damaged, or of somebody else.
-    elsewhere: Option<(Ssrc, SeqNo)>,
+    elsewhere: Option<Elsewhere>,
+}
+
+/// A packet of another source, or far from the last one: the one that follows it proves that the stream goes on there. A single one
+/// proves nothing: it may be late, damaged, or of somebody else. It is kept, since a picture to begin with may begin with it.
+#[derive(Debug)]
+struct Elsewhere {
+    /// The source and the number of what follows it.
+    next: (Ssrc, SeqNo),
+    arrival: Instant,
+    packet: PacketBuf,
+}
+
+/// What came since the first packet, however often the stream began anew. None of it ever falls.
+#[derive(Debug, Default)]
+struct Total {
+    packets: u64,
+    bytes: u64,
+    /// Given up, of this stream and those before it; one that comes after all was of no use any more.
+    lost: u64,
+    /// Of those before it.
+    lost_before: u64,
 }
 
 /// A packet of media.
@@ -39,15 +65,25 @@ pub struct Receiver {
 pub struct Arrival {
     /// Whether the stream begins with it, for the first time or anew: its numbers and timestamps have nothing to do with those before.
     pub begins: bool,
+    /// The packet before it, if the two of them only proved that the stream begins anew.
+    pub held: Option<Received>,
     /// The packet.
     pub received: Received,
+}
+
+impl Arrival {
+    /// All that came, in order.
+    pub fn into_packets(self) -> impl Iterator<Item = Received> {
+        self.held.into_iter().chain([self.received])
+    }
 }
 
 impl Receiver {
     /// Nothing has come yet. `payload_type` is what the sender gives this codec, 0 to 127; `ours` is the source that our reports are from.
     #[must_use]
-    pub const fn new(epoch: Instant, codec: Codec, payload_type: u8, ours: Ssrc) -> Self {
-        Self { codec, payload_type, ours, epoch, stream: None, early: None, elsewhere: None }
+    pub fn new(epoch: Instant, codec: Codec, payload_type: u8, ours: Ssrc) -> Self {
+        let (newest, total) = (RtpTime(0), Total::default());
+        Self { codec, payload_type, ours, epoch, stream: None, newest, total, early: None, elsewhere: None }
     }
 
     /// What its payloads are.
@@ -60,22 +96,49 @@ impl Receiver {
     ///
     /// # Errors
     /// It gave nothing, and the stream goes on as if it had not come: all of [`ReceiveError`] but what is about seals.
-    pub fn rtp(&mut self, now: Instant, mut packet: PacketBuf) -> Result<Arrival, ReceiveError> {
+    pub fn rtp(&mut self, now: Instant, packet: PacketBuf) -> Result<Arrival, ReceiveError> {
         let (header, _) = Header::parse(&packet).ok_or(ReceiveError::Malformed)?;
         if header.payload_type != self.payload_type {
             return Err(ReceiveError::PayloadType { got: header.payload_type, expected: self.payload_type });
         }
         let range = header::payload(&packet).ok_or(ReceiveError::Malformed)?;
-        let extension = header::extension(&packet);
         let begins = !self.goes_on(&header);
+        let mut held = None;
         if begins && self.stream.is_some() {
-            let next = (header.ssrc, SeqNo(header.seq.0.wrapping_add(1)));
-            if self.elsewhere.replace(next) != Some((header.ssrc, header.seq)) {
+            let proven = self.elsewhere.take().filter(|before| before.next == (header.ssrc, header.seq));
+            let Some(before) = proven else {
+                let next = (header.ssrc, SeqNo(header.seq.0.wrapping_add(1)));
+                self.elsewhere = Some(Elsewhere { next, arrival: now, packet });
                 return Err(ReceiveError::UnknownSource(header.ssrc));
-            }
-            self.stream = None;
+            };
+            self.end();
+            let (first, _) = Header::parse(&before.packet).ok_or(ReceiveError::Malformed)?;
+            let range = header::payload(&before.packet).ok_or(ReceiveError::Malformed)?;
+            held = Some(self.take(before.arrival, &first, range, before.packet)?);
         }
         self.elsewhere = None;
+        let received = self.take(now, &header, range, packet)?;
+        Ok(Arrival { begins, held, received })
+    }
+
+    /// What comes from now on is of another stream.
+    fn end(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            let lost = self.total.lost_before + stream.lost() + stream.gaps.waiting() as u64;
+            self.total.lost = self.total.lost.max(lost);
+            self.total.lost_before = self.total.lost;
+        }
+    }
+
+    /// Takes a packet of the stream, or the first one of another, with its payload in this place.
+    fn take(
+        &mut self,
+        now: Instant,
+        header: &Header,
+        range: Range<usize>,
+        mut packet: PacketBuf,
+    ) -> Result<Received, ReceiveError> {
+        let extension = header::extension(&packet);
         let stream = self.stream.get_or_insert_with(|| Incoming::new(plan(self.codec, header.ssrc)));
         if let Some((_, time, ntp)) = self.early.take_if(|(ssrc, ..)| *ssrc == header.ssrc) {
             stream.sender_report(now, time, ntp);
@@ -84,10 +147,16 @@ impl Receiver {
         if !stream.window.is_fresh(seq.0) {
             return Err(ReceiveError::Replayed);
         }
-        stream.record(now, self.epoch, seq, header.time, range.len(), None);
+        if stream.record(now, self.epoch, seq, header.time, range.len(), None).newest {
+            self.newest = header.time;
+        }
+        stream.gaps.give_up(now, None);
+        self.total.packets += 1;
+        self.total.bytes += range.len() as u64;
+        self.total.lost = self.total.lost.max(self.total.lost_before + stream.lost());
         packet.truncate(range.end);
         packet.advance(range.start);
-        let received = Received {
+        Ok(Received {
             ssrc: header.ssrc,
             codec: self.codec,
             seq,
@@ -97,8 +166,7 @@ impl Receiver {
             repaired: false,
             extension,
             payload: packet,
-        };
-        Ok(Arrival { begins, received })
+        })
     }
 
     /// Whether a packet is near the last one of the stream. RFC 3550 appendix A.1.
@@ -106,7 +174,10 @@ impl Receiver {
         let Some(highest) = self.stream.as_ref().filter(|stream| stream.plan.ssrc == header.ssrc) else { return false };
         let Some(highest) = highest.highest() else { return false };
         let ahead = header.seq.0.wrapping_sub(highest.seq().0);
-        !(MAX_DROPOUT..=u16::MAX - MAX_MISORDER).contains(&ahead)
+        let (later, step) = (header.time.since(self.newest), MAX_CLOCK_STEP * self.codec.clock_rate().0.cast_signed());
+        // A stream may pause, so that its clock is far ahead; but not before the pause.
+        let too_late = later >= step && ahead > u16::MAX / 2;
+        !(MAX_DROPOUT..=u16::MAX - MAX_MISORDER).contains(&ahead) && later > -step && !too_late
     }
 
     /// Takes a packet of RTCP. Returns what its clock read when, if it says that.
@@ -153,11 +224,11 @@ impl Receiver {
         true
     }
 
-    /// Its figures at this moment, once a packet has come.
+    /// Its figures at this moment, once a packet has come. Counts go on where the stream begins anew.
     #[must_use]
     pub fn stats(&self) -> Option<ReceivedStats> {
-        let stream = self.stream.as_ref()?;
-        Some(ReceivedStats { lost: stream.expected().saturating_sub(stream.packets), ..stream.stats() })
+        let Total { packets, bytes, lost, .. } = self.total;
+        Some(ReceivedStats { packets, bytes, lost, ..self.stream.as_ref()?.stats() })
     }
 }
 

@@ -2,7 +2,7 @@ use visavis_net::rtp::codec::MediaKind;
 use visavis_net::testing::moment;
 
 use super::*;
-use crate::testing::rng;
+use crate::testing::{Request, rng};
 
 mod descriptions;
 mod dialogues;
@@ -28,15 +28,6 @@ struct Scene {
     now: Instant,
 }
 
-/// What was asked.
-#[derive(Debug)]
-struct Request {
-    method: String,
-    url: String,
-    cseq: String,
-    text: String,
-}
-
 impl Scene {
     fn new(url: &str, way: Way) -> Self {
         let (url, credentials) = RtspUrl::parse(url).expect("a URL");
@@ -54,12 +45,7 @@ impl Scene {
     /// The one request that was made since.
     #[track_caller]
     fn request(&mut self) -> Request {
-        let text = self.said();
-        assert_eq!(text.matches("\r\n\r\n").count(), 1, "one request: {text}");
-        let mut words = text.split([' ', '\r']).map(str::to_owned);
-        let (method, url) = (words.next().expect("a method"), words.next().expect("a URL"));
-        let cseq = text.split("CSeq: ").nth(1).and_then(|rest| rest.split('\r').next()).expect("a number").to_owned();
-        Request { method, url, cseq, text }
+        Request::read(self.said())
     }
 
     fn say(&mut self, text: &str) {

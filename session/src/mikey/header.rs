@@ -1,6 +1,7 @@
 //! Where RTSP has the messages: the `KeyMgmt` header, and `a=key-mgmt` in a description. RFC 4567 §3.1, §3.2.
 
 use data_encoding::BASE64;
+use zeroize::Zeroizing;
 
 use super::{CryptoSession, Given, KeyFault, MAX_MESSAGE, Message, parse};
 use crate::base64;
@@ -40,13 +41,18 @@ pub fn read(value: &str) -> Result<Given, KeyFault> {
 }
 
 /// The header of an answer about the stream at `url`.
-pub(crate) fn write(message: &Message, session: CryptoSession, url: &str) -> String {
-    format!("prot=mikey;uri=\"{url}\";data=\"{}\"", BASE64.encode(&message.write(session)))
+pub(crate) fn write(message: &Message, session: CryptoSession, url: &str) -> Zeroizing<String> {
+    let data = encoded(message, session);
+    Zeroizing::new(["prot=mikey;uri=\"", url, "\";data=\"", &data, "\""].concat())
 }
 
 /// The value of `a=key-mgmt` in a description.
-pub(crate) fn attribute(message: &Message, session: CryptoSession) -> String {
-    format!("mikey {}", BASE64.encode(&message.write(session)))
+pub(crate) fn attribute(message: &Message, session: CryptoSession) -> Zeroizing<String> {
+    Zeroizing::new(["mikey ", &encoded(message, session)].concat())
+}
+
+fn encoded(message: &Message, session: CryptoSession) -> Zeroizing<String> {
+    Zeroizing::new(BASE64.encode(&message.write(session)))
 }
 
 /// The parts between separators that are not in quotes: a URI may have any of them.

@@ -4,6 +4,7 @@ use data_encoding::BASE64;
 use sdp_types::{AddrType, Attribute, Connection, Media, MediaType, NetType, Origin, Session, Time, TransportProto};
 use visavis_net::payload::jpeg::MAX_COUNTED_SIDE;
 use visavis_net::rtp::codec::{Codec, MediaKind};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::{Choice, Known, Pending, Player, Waiting, talk};
 use crate::mikey;
@@ -37,7 +38,7 @@ impl Player {
         };
         let description = write(choice, known, id, v6, talk, key);
         let answer = Answer::ok().header("Content-Base", base).body(SDP, description);
-        self.out.extend_from_slice(&answer.write(cseq));
+        self.out.push(&answer.write(cseq));
     }
 }
 
@@ -50,7 +51,7 @@ pub(crate) fn write(
     session_id: u32,
     v6: bool,
     talk: bool,
-    key: impl Fn(Codec) -> Option<String>,
+    key: impl Fn(Codec) -> Option<Zeroizing<String>>,
 ) -> Vec<u8> {
     let (family, nowhere) = if v6 { (AddrType::Ip6, "::") } else { (AddrType::Ip4, "0.0.0.0") };
     let origin = Origin::new(session_id, 1, NetType::In, family.clone(), nowhere);
@@ -65,13 +66,15 @@ pub(crate) fn write(
     if talk {
         session.add_media(talk::describe());
     }
-    let mut out = Vec::with_capacity(512);
+    // Room for all of it, and nothing of a key left in the parts.
+    let mut out = Vec::with_capacity(4096);
     // Writing to memory does not fail.
     let _ = session.write(&mut out);
+    session.medias.iter_mut().flat_map(|media| &mut media.attributes).for_each(|attribute| attribute.value.zeroize());
     out
 }
 
-fn describe(codec: Codec, known: &Known, key: Option<String>) -> Media {
+fn describe(codec: Codec, known: &Known, key: Option<Zeroizing<String>>) -> Media {
     let payload_type = codec.payload_type().get();
     let kind = match codec.kind() {
         MediaKind::Audio => MediaType::Audio,
@@ -91,7 +94,7 @@ fn describe(codec: Codec, known: &Known, key: Option<String>) -> Media {
         media.add_attribute(Attribute::with_value("x-dimensions", format!("{width},{height}")));
     }
     if let Some(key) = key {
-        media.add_attribute(Attribute::with_value("key-mgmt", key));
+        media.add_attribute(Attribute::with_value("key-mgmt", key.as_str()));
     }
     media.add_attribute(Attribute::with_value("control", track(codec.kind())));
     media

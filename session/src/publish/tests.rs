@@ -5,7 +5,7 @@ use visavis_net::testing::moment;
 use super::*;
 use crate::auth::ChallengeError;
 use crate::player::Ports;
-use crate::testing::rng;
+use crate::testing::{Request, rng};
 
 mod dialogues;
 mod garbage;
@@ -31,15 +31,6 @@ struct Scene {
     now: Instant,
 }
 
-/// What was asked.
-#[derive(Debug)]
-struct Request {
-    method: String,
-    url: String,
-    cseq: String,
-    text: String,
-}
-
 impl Scene {
     fn new(url: &str, way: Way) -> Self {
         Self::with(url, config(way))
@@ -61,12 +52,7 @@ impl Scene {
     /// The one request that was made since.
     #[track_caller]
     fn request(&mut self) -> Request {
-        let text = self.said();
-        assert_eq!(text.matches(" RTSP/1.0\r\n").count(), 1, "one request: {text}");
-        let mut words = text.split([' ', '\r']).map(str::to_owned);
-        let (method, url) = (words.next().expect("a method"), words.next().expect("a URL"));
-        let cseq = text.split("CSeq: ").nth(1).and_then(|rest| rest.split('\r').next()).expect("a number").to_owned();
-        Request { method, url, cseq, text }
+        Request::read(self.said())
     }
 
     fn say(&mut self, text: &str) {

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRng, SeedableRng};
 use rtsp_types::{Method, Request, Response, StatusCode};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::auth::{Answerer, ChallengeError, Credentials};
 use super::headers;
 use super::message::{self, Answer};
+use super::wiped::Wiped;
 use crate::error::printable;
 
 /// A request that is not answered for so long is not answered at all.
@@ -75,7 +76,7 @@ pub(crate) struct Asker<Step> {
     session: Option<(String, Duration)>,
     /// The word that keeps the session.
     pub(crate) keep_alive: &'static str,
-    out: Zeroizing<Vec<u8>>,
+    out: Wiped,
 }
 
 impl<Step: Copy> Asker<Step> {
@@ -90,7 +91,7 @@ impl<Step: Copy> Asker<Step> {
             waiting: None,
             session: None,
             keep_alive: OPTIONS,
-            out: Zeroizing::default(),
+            out: Wiped::default(),
         }
     }
 
@@ -101,10 +102,7 @@ impl<Step: Copy> Asker<Step> {
 
     /// Takes what is to be sent. It may hold a password in the clear if the connection is inside of TLS: wipe it.
     pub(crate) fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
-        let any = !self.out.is_empty();
-        out.extend_from_slice(&self.out);
-        self.out.zeroize();
-        any
+        self.out.take(out)
     }
 
     /// Asks; once more, with a name, if it was `challenged`.
@@ -134,17 +132,9 @@ impl<Step: Copy> Asker<Step> {
         }
         parts.extend([headers, "\r\n"]);
         let head = Zeroizing::new(parts.concat());
-        self.send(head.as_bytes());
-        self.send(body);
+        self.out.push(head.as_bytes());
+        self.out.push(body);
         self.cseq
-    }
-
-    /// Puts bytes behind those that wait; those move to where all have room, and are wiped where they were.
-    fn send(&mut self, bytes: &[u8]) {
-        let mut out = Zeroizing::new(Vec::with_capacity(self.out.len() + bytes.len()));
-        out.extend_from_slice(&self.out);
-        out.extend_from_slice(bytes);
-        self.out = out;
     }
 
     /// The request that this answers, and its status; `None` if it answers nothing, or is not the last word on it.
@@ -213,7 +203,7 @@ impl<Step: Copy> Asker<Step> {
             return None;
         }
         let Ok(cseq) = message::cseq(request) else {
-            self.send(&Answer::new(StatusCode::BadRequest).write_unnumbered());
+            self.out.push(&Answer::new(StatusCode::BadRequest).write_unnumbered());
             return Some(After::Nothing);
         };
         let (answer, after) = self.answer(request, methods);
@@ -221,7 +211,7 @@ impl<Step: Copy> Asker<Step> {
             Some((name, _)) => answer.header(SESSION, name.as_str()),
             None => answer,
         };
-        self.send(&answer.write(cseq));
+        self.out.push(&answer.write(cseq));
         Some(after)
     }
 
@@ -263,6 +253,12 @@ impl<Step> Asker<Step> {
     pub(crate) fn capacity(&self) -> usize {
         self.out.capacity()
     }
+}
+
+/// Where the stream is instead, if that is what an answer says. RFC 2326 §11.3.
+pub(crate) fn elsewhere(response: &Response<Vec<u8>>) -> Option<&str> {
+    let status = u16::from(response.status());
+    matches!(status, 301..=303 | 307 | 308).then(|| message::value(response, "Location")).flatten()
 }
 
 /// Whether a list of methods has this one.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use rtsp_types::headers::{CONTENT_TYPE, CSEQ};
 use rtsp_types::{HeaderName, Headers, Message, Method, Request, Response, StatusCode, Url, Version};
 use visavis_net::carrier::tcp_udp::{head_len, lines};
+use zeroize::Zeroizing;
 
 use crate::error::PeerFault;
 
@@ -170,9 +171,9 @@ impl Ask {
     }
 }
 
-/// An answer under construction, and lines of headers that it has several of.
+/// An answer under construction, and the lines that the grammar crate does not write.
 #[derive(Debug)]
-pub(crate) struct Answer(Response<Vec<u8>>, Vec<String>);
+pub(crate) struct Answer(Response<Vec<u8>>, Vec<Zeroizing<String>>);
 
 impl Answer {
     pub(crate) fn new(status: StatusCode) -> Self {
@@ -201,8 +202,13 @@ impl Answer {
 
     /// One more header of a name that it may have already, on a line of its own: the grammar crate would write both on one, which not
     /// every player takes apart.
-    pub(crate) fn append(mut self, name: &'static str, value: &str) -> Self {
-        self.1.push(format!("{name}: {value}\r\n"));
+    pub(crate) fn append(self, name: &'static str, value: &str) -> Self {
+        self.secret(name, value)
+    }
+
+    /// A header whose value nobody is to find in memory afterwards.
+    pub(crate) fn secret(mut self, name: &'static str, value: &str) -> Self {
+        self.1.push(Zeroizing::new([name, ": ", value, "\r\n"].concat()));
         self
     }
 
@@ -212,19 +218,24 @@ impl Answer {
         Self(response, self.1)
     }
 
-    /// Numbers it as the request was and writes it out.
-    pub(crate) fn write(mut self, cseq: u32) -> Vec<u8> {
+    /// Numbers it as the request was and writes it out. It may have a key in it.
+    pub(crate) fn write(mut self, cseq: u32) -> Zeroizing<Vec<u8>> {
         self.0.insert_header(CSEQ, cseq.to_string());
         self.write_unnumbered()
     }
 
     /// Writes it out for a request that had no number that could be read.
-    pub(crate) fn write_unnumbered(self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(512);
-        let _ = self.0.write(&mut out);
+    pub(crate) fn write_unnumbered(self) -> Zeroizing<Vec<u8>> {
+        let lines = self.1.iter().map(|line| line.len()).sum::<usize>();
+        // Room for all of it: what grows leaves a copy behind.
+        let mut out = Zeroizing::new(Vec::with_capacity(1024 + lines + self.0.body().len()));
+        let _ = self.0.write(&mut *out);
         if let Some(status) = out.windows(2).position(|window| window == b"\r\n") {
-            out.splice(status + 2..status + 2, self.1.concat().into_bytes());
+            for line in self.1.iter().rev() {
+                out.splice(status + 2..status + 2, line.bytes());
+            }
         }
+        let _wiped = self.0.map_body(Zeroizing::new);
         out
     }
 }

@@ -63,6 +63,7 @@ fn what_helps_is_named() {
     assert!(over(&Loss::Said(Reason::PasswordWanted)).ends_with("--password-file."));
     assert!(over(&Loss::Said(Reason::NoDatagrams)).contains("Leave --transport udp out"));
     assert_eq!(outcome(&Loss::Said(Reason::PasswordWrong), false), Exit::Declined);
+    assert_eq!(outcome(&Loss::RefusedNow, true), Exit::Declined, "as at the first time");
     assert_eq!(outcome(&Loss::Unreachable("no".to_owned()), false), Exit::Unreachable);
     assert_eq!(outcome(&Loss::Unreachable("no".to_owned()), true), Exit::Lost);
     assert_eq!(outcome(&Loss::Said(Reason::Ended), true), Exit::Ended);

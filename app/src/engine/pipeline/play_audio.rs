@@ -109,7 +109,7 @@ impl Play for PlayAudio {
             tracing::debug!(%error, "sound packet refused");
             return;
         }
-        // The word for it may have been lost where too much was to be played.
+        // Of several streams of one kind, the one that flows is played.
         if received.ssrc != self.stream.ssrc || received.codec != self.stream.codec {
             let stream = Stream { ssrc: received.ssrc, codec: received.codec, ..self.stream.clone() };
             if self.renew(stream).is_err() {

@@ -149,7 +149,7 @@ impl Play for PlayVideo {
     }
 
     fn push(&mut self, received: Received) {
-        // The word for it may have been lost where too much was to be played.
+        // Of several streams of one kind, the one that flows is played.
         if received.ssrc != self.stream.ssrc || received.codec != self.stream.codec {
             let stream = Stream { ssrc: received.ssrc, codec: received.codec, ..self.stream.clone() };
             if self.renew(stream).is_err() {

@@ -15,7 +15,7 @@ use visavis_session::publish::{self, Event, Publisher, Reason, RtspUrl, Way};
 use super::talk::Talk;
 use super::viewer::Viewer;
 use super::{Ends, Happening, Players};
-use crate::engine::backoff::{Backoff, SETTLED};
+use crate::engine::backoff::{Backoff, Refusals, SETTLED};
 use crate::engine::peer::ConnId;
 use crate::engine::tls::{Tls, TlsError};
 
@@ -67,6 +67,8 @@ pub enum Trouble {
     Tls(TlsError),
     /// The conversation is over.
     Said(Reason),
+    /// The name and the password, several times in a row: they are not tried again.
+    Refused,
 }
 
 impl Trouble {
@@ -77,6 +79,7 @@ impl Trouble {
             Self::Unreachable(_) => false,
             Self::Tls(TlsError::Untrusted(_) | TlsError::Name(_) | TlsError::Unusable(_)) => true,
             Self::Tls(TlsError::Protocol(_)) => false,
+            Self::Refused => true,
             Self::Said(reason) => reason.is_final(),
         }
     }
@@ -90,7 +93,7 @@ impl Trouble {
                 Some(Fault::Network)
             }
             _ if self.is_final() => Some(Fault::Settings),
-            Self::Tls(_) | Self::Said(_) => Some(Fault::Server),
+            Self::Tls(_) | Self::Said(_) | Self::Refused => Some(Fault::Server),
         }
     }
 }
@@ -101,6 +104,9 @@ impl fmt::Display for Trouble {
             Self::Unreachable(error) => f.write_str(error),
             Self::Tls(error) => error.fmt(f),
             Self::Said(reason) => reason.fmt(f),
+            Self::Refused => f.write_str(
+                "the server refuses the name or the password again and again; they are not tried any more, since many servers lock who does; check both, and begin anew",
+            ),
         }
     }
 }
@@ -137,6 +143,8 @@ pub enum Stage {
     Up(Duration),
     /// After a failure, the next attempt is made in so long.
     Waiting(Duration),
+    /// There is none: the server refuses us.
+    GivenUp,
     /// We have ended it.
     Ended,
 }
@@ -149,6 +157,7 @@ enum State {
     Dialling(ConnId),
     /// There is one, and since when the server takes the stream.
     Talking(ConnId, Option<Instant>),
+    GivenUp,
     Ended,
 }
 
@@ -165,6 +174,7 @@ pub(super) struct Publishing {
     way: Way,
     state: State,
     backoff: Backoff,
+    refusals: Refusals,
     failures: u64,
     /// What ended before it was told why.
     trouble: Option<Trouble>,
@@ -182,6 +192,7 @@ impl Publishing {
             redirects: 0,
             state: State::Waiting(now),
             backoff: Backoff::default(),
+            refusals: Refusals::default(),
             failures: 0,
             trouble: None,
             skipped: 0,
@@ -196,7 +207,7 @@ impl Publishing {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             State::Waiting(until) => Some(until),
-            State::Dialling(_) | State::Talking(..) | State::Ended => None,
+            State::Dialling(_) | State::Talking(..) | State::GivenUp | State::Ended => None,
         }
     }
 
@@ -352,6 +363,7 @@ impl Players {
         }
         if let Some(publishing) = &mut self.publishing {
             publishing.state = State::Talking(conn, Some(now));
+            publishing.refusals.taken();
         }
         self.happenings.extend(self.published_now(now).map(Happening::Publishing));
     }
@@ -370,11 +382,17 @@ impl Players {
         let ended = trouble == Trouble::Said(Reason::Ended);
         let lasted = match publishing.state {
             State::Talking(_, since) => since.map(|since| now.saturating_duration_since(since)),
-            State::Waiting(_) | State::Dialling(_) | State::Ended => None,
+            State::Waiting(_) | State::Dialling(_) | State::GivenUp | State::Ended => None,
         };
+        let refused = trouble == Trouble::Said(Reason::PasswordWrong) && publishing.refusals.refused();
+        let trouble = if refused { Trouble::Refused } else { trouble };
         let url = publishing.config.url.to_string();
         let again = if ended {
             publishing.state = State::Ended;
+            None
+        } else if refused {
+            publishing.failures += 1;
+            publishing.state = State::GivenUp;
             None
         } else {
             Some(publishing.fail(now, &trouble, &mut self.rng))
@@ -396,7 +414,7 @@ impl Players {
                 publishing.state = State::Ended;
                 self.happenings.push_back(Happening::Close(conn));
             }
-            State::Waiting(_) | State::Ended => publishing.state = State::Ended,
+            State::Waiting(_) | State::GivenUp | State::Ended => publishing.state = State::Ended,
         }
     }
 
@@ -405,12 +423,13 @@ impl Players {
         let publishing = self.publishing.as_ref()?;
         let viewer = match publishing.state {
             State::Talking(conn, _) => self.viewers.get(&conn),
-            State::Waiting(_) | State::Dialling(_) | State::Ended => None,
+            State::Waiting(_) | State::Dialling(_) | State::GivenUp | State::Ended => None,
         };
         let stage = match publishing.state {
             State::Talking(_, Some(since)) => Stage::Up(now.saturating_duration_since(since)),
             State::Talking(_, None) | State::Dialling(_) => Stage::Connecting,
             State::Waiting(until) => Stage::Waiting(until.saturating_duration_since(now)),
+            State::GivenUp => Stage::GivenUp,
             State::Ended => Stage::Ended,
         };
         let interleaved = viewer.map_or(publishing.way == Way::Tcp, |viewer| {

@@ -8,7 +8,7 @@ use visavis_net::quota::Rate;
 use visavis_net::rtp::broadcast::{Burst, Train};
 use visavis_net::rtp::codec::{Codec, MediaKind};
 use visavis_session::player::{Choice, Reason, Transport};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::Ends;
 use super::copies::Copies;
@@ -84,7 +84,7 @@ pub(super) struct Viewer {
     /// When its next request is looked at, while it asks too fast.
     pub(super) resume_at: Option<Instant>,
     /// Plain bytes for the connection, in order, that have not been handed on.
-    outbox: Vec<u8>,
+    outbox: Zeroizing<Vec<u8>>,
     /// Bytes that the shell has not got rid of.
     unsent: usize,
     /// Since when it has not read any of them.
@@ -120,7 +120,7 @@ impl Viewer {
             requests: None,
             keys: None,
             resume_at: None,
-            outbox: Vec::new(),
+            outbox: Zeroizing::default(),
             unsent: 0,
             stuck_since: None,
             watching_since: None,
@@ -359,8 +359,13 @@ impl Viewer {
 
     /// Says something to it after all that was said before: its conversation and reports share one order.
     pub(super) fn say(&mut self, bytes: impl FnOnce(&mut Vec<u8>)) {
-        self.talk.poll_transmit(&mut self.outbox);
-        bytes(&mut self.outbox);
+        let (mut said, mut more) = (Zeroizing::new(Vec::new()), Vec::new());
+        self.talk.poll_transmit(&mut said);
+        bytes(&mut more);
+        // In one go: what grows by itself leaves a copy behind, and a server may have been told a password, a player a key.
+        if !said.is_empty() || !more.is_empty() {
+            self.outbox = Zeroizing::new([&self.outbox[..], &said, &more].concat());
+        }
     }
 
     /// Hands what is to be said over to `out`, sealed where that is agreed.
@@ -368,7 +373,6 @@ impl Viewer {
         self.say(|_| {});
         write(self.tls.as_mut(), out, |plain| {
             plain.extend_from_slice(&self.outbox);
-            // Inside of TLS a server may have been told a password.
             self.outbox.zeroize();
         });
     }

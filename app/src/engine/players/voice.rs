@@ -172,7 +172,8 @@ impl Players {
                 ceiling: None,
             })));
         }
-        self.happenings.push_back(Happening::Talk(MediaOutput::Received(arrival.received)));
+        let packets = arrival.into_packets().map(|packet| Happening::Talk(MediaOutput::Received(packet)));
+        self.happenings.extend(packets);
     }
 
     fn begin_voice(&mut self, now: Instant, conn: ConnId) {

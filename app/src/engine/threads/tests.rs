@@ -1,5 +1,7 @@
 use std::sync::mpsc::{Sender, channel};
 
+use visavis_net::rtp::ids::Ssrc;
+
 use super::*;
 
 /// A thread that hangs until the sender is dropped, and runs.
@@ -43,4 +45,38 @@ fn a_thread_waits_for_the_one_before_it() {
     drop(release);
     tell.recv().expect("now it runs");
     drop(second);
+}
+
+#[test]
+fn the_word_for_another_stream_is_never_lost() {
+    let (feed, mut fed) = rtrb::RingBuffer::new(2);
+    let worker = Worker::spawn("play", &Retired::default(), |_| {}).expect("a thread");
+    let mut player = Player { feed, word: None, worker };
+    let word = |ssrc| {
+        Feed::Stream(Box::new(Stream {
+            ssrc: Ssrc(ssrc),
+            codec: Codec::H264,
+            parameter_sets: Vec::new(),
+            size: None,
+            ceiling: None,
+        }))
+    };
+    let map = |n| Feed::ClockMap(RtpTime(n), NtpTime(0));
+    assert_eq!([1, 2, 3].map(|n| player.give(map(n))), [true, true, false]);
+    // The same source begins anew twice while nobody takes anything.
+    assert_eq!([word(7), map(4), word(8), map(5)].map(|feed| player.give(feed)), [false; 4]);
+    let mut taken = Vec::new();
+    let mut take = || {
+        taken.extend(fed.pop().map(|feed| match feed {
+            Feed::Stream(stream) => format!("stream {}", stream.ssrc.0),
+            Feed::ClockMap(time, _) => format!("{}", time.0),
+            Feed::Packet(_) => unreachable!("none was given"),
+        }));
+    };
+    take();
+    assert!(!player.give(map(6)), "the word has taken the room");
+    take();
+    assert!(player.give(map(9)), "and what comes after it is of that stream");
+    (0..3).for_each(|_| take());
+    assert_eq!(taken, ["1", "2", "stream 8", "9"]);
 }

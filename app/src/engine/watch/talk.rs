@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
 use rustls::ClientConfig;
-use visavis_net::buf::{PacketBuf, Pool};
+use visavis_net::buf::{MAX_PACKET, PacketBuf, Pool};
 use visavis_net::carrier::tcp_udp::{Frame, Framer};
 use visavis_net::rtp::broadcast;
 use visavis_net::rtp::codec::{Codec, MediaKind};
@@ -41,7 +41,7 @@ pub(super) struct Talk {
     report_at: Option<Instant>,
     /// RTCP on its way, as datagrams or in frames on the connection.
     reports: VecDeque<(Destination, Vec<u8>)>,
-    /// It was said that frames of media are too long to be taken.
+    /// It was said that frames of media were too long to be taken.
     told_long: bool,
     /// TLS has said that nothing follows.
     closed: bool,
@@ -74,7 +74,7 @@ impl Talk {
             }
         };
         let mut framer = Framer::new();
-        framer.pass_over_long_media();
+        framer.take_long_media();
         Ok(Self {
             conn,
             remote,
@@ -152,7 +152,7 @@ impl Talk {
         }
         if self.framer.passed_over() > 0 && !std::mem::replace(&mut self.told_long, true) {
             tracing::warn!(
-                "the camera sends packets of more than 1,500 bytes on the connection, which are passed over"
+                "the camera sends longer packets on the connection than there is room for: some are passed over"
             );
         }
         false
@@ -332,6 +332,10 @@ impl Live {
     /// Takes a packet of its; whether media came.
     fn take(&mut self, now: Instant, is_rtp: bool, packet: PacketBuf, outputs: &mut VecDeque<Output>) -> bool {
         let kind = self.track.codec.kind();
+        if kind == MediaKind::Audio && packet.len() > MAX_PACKET {
+            tracing::trace!("packet refused: there is no such sound");
+            return false;
+        }
         if !is_rtp {
             if let Some((time, ntp)) = self.receiver.rtcp(now, &packet) {
                 outputs.push_back(Output::Media(MediaOutput::ClockMap { kind, time, ntp }));
@@ -352,7 +356,8 @@ impl Live {
                         outputs.push_back(Output::Media(MediaOutput::ClockMap { kind, time, ntp }));
                     }
                 }
-                outputs.push_back(Output::Media(MediaOutput::Received(arrival.received)));
+                let packets = arrival.into_packets();
+                outputs.extend(packets.map(|packet| Output::Media(MediaOutput::Received(packet))));
                 true
             }
             Err(error) => {

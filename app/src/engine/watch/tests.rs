@@ -106,8 +106,12 @@ impl Scene {
 
     /// A packet comes on the connection.
     fn interleaves(&mut self) {
-        let mut frame = vec![b'$', 0, 0, RTP.len() as u8];
-        frame.extend_from_slice(RTP);
+        self.interleaves_this(RTP);
+    }
+
+    fn interleaves_this(&mut self, packet: &[u8]) {
+        let [high, low] = (packet.len() as u16).to_be_bytes();
+        let frame = [&[b'$', 0, high, low], packet].concat();
         let conn = self.conn();
         self.watch.tcp(self.now, conn, &frame, &self.pool);
         self.settle();
@@ -387,6 +391,7 @@ fn nobody_is_sent_around_for_ever_by_a_packet_each_time() {
 #[test]
 fn a_refused_password_is_not_tried_again_and_again() {
     let wrong = |scene: &mut Scene| {
+        scene.said.clear();
         scene.reach();
         scene.answers("OPTIONS", 200, "", "");
         for _ in 0..2 {
@@ -399,18 +404,103 @@ fn a_refused_password_is_not_tried_again_and_again() {
     // One that has played may be starting, and know nobody yet; it may also lock out who tries too often.
     let mut scene = Scene::new("rtsp://ana:secret@192.0.2.7/door", Some(Way::Tcp), Duration::MAX);
     scene.plays(TCP);
+    let loses = |scene: &mut Scene| {
+        let conn = scene.conn();
+        scene.watch.closed(scene.now, conn);
+        scene.settle();
+        scene.pass(Duration::from_secs(2));
+    };
+    let refuses = |scene: &mut Scene| {
+        scene.told();
+        wrong(scene);
+        assert!(scene.told().iter().any(|word| word.starts_with("lost: the camera refused the name or the password")));
+        let conns = scene.conns;
+        scene.pass(Duration::from_secs(20));
+        assert_eq!(scene.conns, conns);
+        scene.pass(Duration::from_secs(17));
+        assert_eq!(scene.conns, conns + 1);
+    };
+    loses(&mut scene);
+    // Twice in a row; being taken in between counts, being away does not.
+    for _ in 0..2 {
+        refuses(&mut scene);
+        refuses(&mut scene);
+        scene.said.clear();
+        scene.plays(TCP);
+        scene.pass(SETTLED);
+        loses(&mut scene);
+    }
+    refuses(&mut scene);
+    let conn = scene.conn();
+    scene.watch.unreachable(scene.now, conn, "nobody there".to_owned());
+    scene.settle();
+    scene.pass(Duration::from_secs(37));
+    refuses(&mut scene);
+    scene.told();
+    wrong(&mut scene);
+    let told = scene.told();
+    let end = "ended: the camera took the name and the password before and refuses them now";
+    assert!(told.contains(&"stops".to_owned()) && told.iter().any(|word| word.starts_with(end)), "{told:?}");
+    let conns = scene.conns;
+    scene.pass(Duration::from_secs(600));
+    assert!(scene.conns == conns && scene.watch.is_done());
+}
+
+/// A packet of this source with this number and timestamp, and so many bytes of a picture.
+fn packet(ssrc: u8, seq: u16, time: u32, payload: usize) -> Vec<u8> {
+    let (seq, time) = (seq.to_be_bytes(), time.to_be_bytes());
+    [&[0x80, 0xe1][..], &seq, &time, &[0, 0, 0, ssrc], &[0x65], &vec![1; payload - 1]].concat()
+}
+
+#[test]
+fn counts_never_fall_while_it_is_watched() {
+    let mut scene = Scene::new("rtsp://192.0.2.7/door", Some(Way::Tcp), Duration::MAX);
+    scene.plays(TCP);
+    let mut before = (0, 0, 0);
+    let mut look = |scene: &Scene| {
+        let received = scene.watch.stats().received;
+        let sum = |of: fn(&ReceivedStats) -> u64| received.iter().map(of).sum::<u64>();
+        let now = (sum(|stats| stats.packets), sum(|stats| stats.bytes), sum(|stats| stats.lost));
+        assert!(now.0 >= before.0 && now.1 >= before.1 && now.2 >= before.2, "{before:?} {now:?}");
+        before = now;
+        now
+    };
+    // Another source, the same one at other numbers, and the same one near by with another clock; ten packets are missing of each.
+    for (ssrc, seq, time) in [(8, 500, 7), (8, 30_500, 7), (8, 30_450, 90_000_000)] {
+        for n in [0, 1, 12, 13] {
+            scene.interleaves_this(&packet(ssrc, seq + n, time, 100));
+            look(&scene);
+        }
+    }
+    scene.pass(Duration::from_secs(1));
+    scene.interleaves_this(&packet(8, 30_464, 90_000_000, 100));
+    assert_eq!(look(&scene), (14, 4 + 13 * 100, 30));
+    let begun = scene.told().iter().filter(|word| word.starts_with("begins")).count();
+    assert_eq!(begun, 4);
+    // It goes, and comes again.
     let conn = scene.conn();
     scene.watch.closed(scene.now, conn);
     scene.settle();
+    look(&scene);
     scene.pass(Duration::from_secs(2));
     scene.said.clear();
-    wrong(&mut scene);
-    assert!(scene.told().iter().any(|word| word.starts_with("lost: the camera refused the name or the password")));
-    let conns = scene.conns;
-    scene.pass(Duration::from_secs(20));
-    assert_eq!(scene.conns, conns);
-    scene.pass(Duration::from_secs(17));
-    assert_eq!(scene.conns, conns + 1);
+    scene.plays(TCP);
+    assert_eq!(look(&scene).0, 15);
+}
+
+#[test]
+fn long_packets_on_the_connection_are_taken() {
+    let mut scene = Scene::new("rtsp://192.0.2.7/door", Some(Way::Tcp), Duration::MAX);
+    scene.plays(TCP);
+    scene.outputs.clear();
+    for (seq, payload) in [(2, 8_000), (3, 65_535 - 12)] {
+        scene.interleaves_this(&packet(7, seq, 9, payload));
+        let [Output::Media(MediaOutput::Received(received))] = &scene.outputs[..] else {
+            panic!("{:?}", scene.outputs)
+        };
+        assert_eq!((received.payload.len(), received.payload[0]), (payload, 0x65));
+        scene.outputs.clear();
+    }
 }
 
 #[test]

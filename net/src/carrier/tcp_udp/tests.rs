@@ -118,6 +118,37 @@ fn limits_are_exact() {
 }
 
 #[test]
+fn long_media_is_taken_as_long_as_a_frame_can_be() {
+    let frames = [(0, 8_000), (254, 3), (0, MAX_PACKET + 1), (2, 65_535)];
+    let body = |len: usize| (0..len).map(|n| (n % 251) as u8).collect::<Vec<_>>();
+    let wire: Vec<u8> = frames.iter().flat_map(|(channel, len)| Seen::Media(*channel, body(*len)).wire()).collect();
+    let mut framer = Framer::new();
+    framer.take_long_media();
+    let mut seen = Vec::new();
+    for piece in wire.chunks(60_000) {
+        framer.push(piece);
+        seen.extend(drain(&mut framer).expect("frames"));
+    }
+    let expected = [
+        Seen::Media(0, body(8_000)),
+        Seen::Control(body(3)),
+        Seen::Media(0, body(1_501)),
+        Seen::Media(2, body(65_535)),
+    ];
+    assert!(seen == expected && framer.passed_over() == 0);
+    // Where nobody takes them out of memory, no more of it is taken.
+    let (pool, mut kept) = (pool(), Vec::new());
+    let frame = Seen::Media(0, body(65_535)).wire();
+    for _ in 0..200 {
+        framer.push(&frame);
+        kept.extend(framer.next(&pool).expect("a frame"));
+    }
+    assert_eq!((kept.len() as u64, kept.len() as u64 + framer.passed_over()), (128, 200));
+    framer.push(&[b'$', CONTROL_CHANNEL, 0xff, 0xff]);
+    assert!(matches!(framer.next(&pool), Err(FrameError::TooLong { .. })), "control messages are ours");
+}
+
+#[test]
 fn content_length_is_one_number() {
     let with = |lines: &str| all_of(format!("OPTIONS * RTSP/1.0\r\n{lines}\r\nabc").as_bytes());
     assert_eq!(with("Content-Length: 3\r\nContent-Length: 3\r\n").map(|frames| frames.len()), Ok(1));

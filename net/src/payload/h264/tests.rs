@@ -220,3 +220,11 @@ proptest! {
         prop_assert_eq!(got, [byte_stream(&all)]);
     }
 }
+
+#[test]
+fn a_nal_unit_may_be_as_long_as_a_connection_carries() {
+    let packets = [SEQUENCE.to_vec(), PICTURE.to_vec(), idr(8_000), slice(65_535 - 12)];
+    let packets: Vec<_> = (0..).zip(packets).map(|(n, nal_unit)| single(n, nal_unit)).collect();
+    let units = Depacketizer::new().give_all(&packets);
+    assert!(units == [key_unit(8_000), byte_stream(&[slice(65_535 - 12)])]);
+}

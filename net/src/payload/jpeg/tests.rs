@@ -93,3 +93,24 @@ fn tables_of_a_quality_are_libjpegs() {
         assert_eq!(parse::parse(&jpeg).expect("parses").tables, Tables::of_quality(quality as u8), "quality {quality}");
     }
 }
+
+#[test]
+fn fragments_may_be_longer_than_a_datagram() {
+    let picture = encode(640, 480, Subsamp::Sub2x2, 95, Restarts::None, 3);
+    // As GStreamer cuts them with mtu=8000: what follows the first header of each is one piece of the scan.
+    let mut long: Vec<Packet> = Vec::new();
+    for packet in packets(0, std::slice::from_ref(&picture)).remove(0) {
+        match long.last_mut().filter(|last| last.payload.len() + packet.payload.len() <= 8_000) {
+            Some(last) => {
+                last.payload.extend_from_slice(&packet.payload[8..]);
+                last.marker = packet.marker;
+            }
+            None => long.push(Packet { seq: ExtSeq(long.len() as u64), ..packet }),
+        }
+    }
+    assert!(long.len() > 1 && long[0].payload.len() > 6_500, "{}", long.len());
+    let mut depacketizer = Depacketizer::new();
+    let frames: Vec<_> = long.iter().filter_map(|packet| depacketizer.give(packet).expect("sound")).collect();
+    assert_eq!(frames.len(), 1);
+    assert!(decode(&frames[0].jpeg) == decode(&picture));
+}

@@ -6,6 +6,8 @@ use super::*;
 use crate::buf::Pool;
 use crate::rtp::ids::ExtSeq;
 
+mod restart;
+
 const OURS: Ssrc = Ssrc(0x0a0b_0c0d);
 const THEIRS: Ssrc = Ssrc(7);
 
@@ -13,20 +15,29 @@ struct Scene {
     pool: Pool,
     epoch: Instant,
     receiver: Receiver,
+    /// Packets that were held back and came after all.
+    held: u64,
+    /// The number and the timestamp of the last one that was sent.
+    last: (u16, u32),
 }
 
 impl Scene {
     fn new() -> Self {
         let epoch = crate::testing::moment();
-        Self { pool: Pool::new(4), epoch, receiver: Receiver::new(epoch, Codec::Pcma, 8, OURS) }
+        Self { pool: Pool::new(4), epoch, receiver: Receiver::new(epoch, Codec::Pcma, 8, OURS), held: 0, last: (0, 0) }
     }
 
     fn at(&self, ms: u64) -> Instant {
         self.epoch + Duration::from_millis(ms)
     }
 
+    /// On a clock that goes with the numbers, 20 ms each.
+    fn time(&self, seq: u16) -> u32 {
+        self.last.1.wrapping_add_signed(i32::from(seq.wrapping_sub(self.last.0).cast_signed()) * 160)
+    }
+
     fn packet(&self, ssrc: Ssrc, seq: u16, payload_type: u8) -> PacketBuf {
-        let header = Header { marker: false, payload_type, seq: SeqNo(seq), time: RtpTime(u32::from(seq) * 160), ssrc };
+        let header = Header { marker: false, payload_type, seq: SeqNo(seq), time: RtpTime(self.time(seq)), ssrc };
         let mut bytes = Vec::new();
         header.write(None, &mut bytes);
         bytes.extend_from_slice(b"sound");
@@ -36,9 +47,18 @@ impl Scene {
     /// Whether a stream begins with this packet, and its whole number; `None` if it is dropped.
     fn take(&mut self, ssrc: Ssrc, seq: u16) -> Option<(bool, u64)> {
         let packet = self.packet(ssrc, seq, 8);
+        self.last = (seq, self.time(seq));
         let arrival = self.receiver.rtp(self.at(20 * u64::from(seq)), packet).ok()?;
         assert_eq!(&*arrival.received.payload, b"sound");
+        let held = arrival.held.as_ref().map(|held| (held.seq.0 + 1, held.arrival < arrival.received.arrival));
+        assert!(held.is_none_or(|held| held == (arrival.received.seq.0, true)), "{held:?}");
+        self.held += u64::from(held.is_some());
         Some((arrival.begins, arrival.received.seq.0))
+    }
+
+    /// Packets, bytes and losses so far.
+    fn totals(&self) -> (u64, u64, u64) {
+        self.receiver.stats().map(|stats| (stats.packets, stats.bytes, stats.lost)).expect("a stream")
     }
 
     /// A report as the one who sends the stream reads it.
@@ -80,6 +100,59 @@ fn a_stream_begins_anew_where_two_packets_in_a_row_are_elsewhere() {
         scene.take(Ssrc(9), 40_000);
         scene.take(Ssrc(9), 40_001);
     }
+    assert_eq!(scene.held, 4, "nothing of a beginning is missing");
+}
+
+#[test]
+fn counts_never_fall() {
+    let mut scene = Scene::new();
+    let mut before = (0, 0, 0);
+    let packets = [
+        (7, 1),
+        (7, 2),
+        (7, 5),
+        (7, 40),
+        (7, 4),
+        (7, 41),
+        (8, 9_000),
+        (8, 9_001),
+        (8, 9_030),
+        (7, 30_000),
+        (7, 30_001),
+    ];
+    for (ssrc, seq) in packets {
+        scene.take(Ssrc(ssrc), seq);
+        let totals = scene.totals();
+        assert!(totals.0 >= before.0 && totals.1 >= before.1 && totals.2 >= before.2, "{before:?} {totals:?}");
+        before = totals;
+    }
+    // Of the first source 3 and 6 to 39; of the second one 28; none between two streams.
+    assert_eq!(before, (11, 11 * 5, 63));
+}
+
+#[test]
+fn a_stream_that_begins_anew_near_its_last_number_is_told_by_its_clock() {
+    // Behind, ahead, and at the very next number; with a clock from before, and from after.
+    for (seq, hours) in [(4_950_u16, -1_i32), (4_950, 1), (5_500, -1), (5_001, -1)] {
+        let mut scene = Scene::new();
+        (4_800..=5_000).for_each(|seq| assert!(scene.take(THEIRS, seq).is_some()));
+        let mut arrivals = Vec::new();
+        for n in 0..4_u16 {
+            let mut packet = scene.packet(THEIRS, seq + n, 8);
+            let time = scene.time(seq + n).wrapping_add_signed(hours * 3_600 * 8_000);
+            packet[4..8].copy_from_slice(&time.to_be_bytes());
+            let arrival = scene.receiver.rtp(scene.at(200_000 + u64::from(n)), packet);
+            arrivals.push(arrival.ok().map(|arrival| (arrival.begins, arrival.held.is_some())));
+        }
+        assert_eq!(arrivals, [None, Some((true, true)), Some((false, false)), Some((false, false))], "{seq} {hours}");
+        assert_eq!(scene.totals().2, 0, "nothing was lost");
+    }
+    // After a pause, sound goes on with the next number and a clock that did not stop.
+    let mut scene = Scene::new();
+    scene.take(THEIRS, 1);
+    let mut packet = scene.packet(THEIRS, 2, 8);
+    packet[4..8].copy_from_slice(&(60 * 8_000_u32).to_be_bytes());
+    assert!(scene.receiver.rtp(scene.at(60_000), packet).is_ok_and(|arrival| !arrival.begins));
 }
 
 #[test]
@@ -107,7 +180,9 @@ fn a_report_says_what_is_missing() {
     assert_eq!((block.last_report, block.delay), (0, 0), "no report of theirs has come");
     scene.take(THEIRS, 13);
     assert_eq!(scene.report(500).map(|block| block.cumulative_lost), Some(1), "it was only late");
-    assert_eq!(scene.receiver.stats().map(|stats| (stats.packets, stats.lost)), Some((7, 1)));
+    assert_eq!(scene.totals(), (7, 35, 0), "what is missing may still come");
+    scene.take(THEIRS, 40);
+    assert_eq!(scene.totals(), (8, 40, 1), "not after so long");
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn a_player_gives_its_own_key() {
     let mut scene = scene();
     let theirs = Message::new(WallClock { at: scene.now, unix: Duration::ZERO }.ntp(scene.now), &mut scene.rng);
     let header = write(&theirs, CryptoSession { ssrc: Ssrc(9), rollover: 0 }, "rtsps://a/door/srtp/video");
-    assert_eq!(setup(&mut scene, "/srtp/video", TCP, &format!("KeyMgmt: {header}\r\n")).status, 200);
+    assert_eq!(setup(&mut scene, "/srtp/video", TCP, &format!("KeyMgmt: {}\r\n", *header)).status, 200);
     let keys = keys(&mut scene).expect("keys");
     assert_eq!(&keys.theirs, theirs.key());
     assert!(keys.ours != keys.theirs);

@@ -13,7 +13,7 @@ async fn bytes_leave_in_order_and_all_of_them_before_the_end() {
     let (ours, (mut theirs, _)) = (dialled.expect("connected"), accepted.expect("accepted"));
     let (news, mut heard) = mpsc::channel(256);
     let mut tasks = JoinSet::new();
-    let connection = Connection::new(ConnId(1), ours, &news, &mut tasks);
+    let connection = Connection::new(ConnId(1), ours, false, &news, &mut tasks);
 
     let mut sent = Vec::new();
     let mut read = Vec::new();
@@ -44,7 +44,7 @@ async fn who_goes_on_talking_is_cut_off() {
     let (stream, _) = listener.accept().await.expect("connected");
     let (news, mut inbox) = mpsc::channel(16);
     let mut tasks = JoinSet::new();
-    let connection = Connection::new(ConnId(1), stream, &news, &mut tasks);
+    let connection = Connection::new(ConnId(1), stream, true, &news, &mut tasks);
     stranger.write_all(b"words").await.expect("connected");
     assert!(matches!(inbox.recv().await, Some((ConnId(1), News::Data(bytes))) if bytes == b"words"));
 

@@ -208,6 +208,45 @@ fn what_a_person_has_to_mend_is_tried_once_a_minute() {
 }
 
 #[test]
+fn a_refused_password_is_not_tried_again_and_again() {
+    let digest = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n";
+    let refuses = |server: &mut Published| {
+        server.connect();
+        server.answer("OPTIONS", 401, digest);
+        server.answer("OPTIONS", 401, digest);
+        let news = server.news();
+        news.into_iter().filter(|news| !news.starts_with("close")).collect::<Vec<_>>()
+    };
+    let mut server = Published::new("rtsp://ana:secret@media.example/live", Way::Tcp);
+    server.scene.plays(2, "/video", UDP);
+    // What it takes in between is a beginning.
+    for _ in 0..2 {
+        for _ in 0..2 {
+            assert_eq!(refuses(&mut server), ["failed Said(PasswordWrong) in 60 s"]);
+            server.wait();
+        }
+        server.taken(Way::Tcp);
+        server.scene.players.closed(server.scene.now, server.conn);
+        server.news();
+        server.wait();
+    }
+    for _ in 0..2 {
+        refuses(&mut server);
+        server.wait();
+    }
+    assert_eq!(refuses(&mut server), ["failed Refused never"]);
+    assert_eq!(Trouble::Refused.fault(), Some(Fault::Settings));
+    server.scene.pass(Duration::from_secs(600));
+    assert_eq!(server.dials(), None);
+    let published = server.scene.players.published_now(server.scene.now).expect("a server");
+    assert_eq!((published.stage, published.failures), (Stage::GivenUp, 9));
+    server.scene.frame(Codec::H264, true, &[100]);
+    assert!(server.scene.taken("rtp 192.168.0.2:5000").len() >= 112, "who watches here goes on");
+    server.scene.players.unpublish(server.scene.now);
+    assert_eq!(server.scene.players.published_now(server.scene.now).expect("a server").stage, Stage::Ended);
+}
+
+#[test]
 fn a_server_that_does_not_read_misses_pictures_and_nobody_else_does() {
     let mut server = Published::new("rtsp://media.example/live", Way::Tcp);
     server.scene.plays(2, "/video", UDP);
