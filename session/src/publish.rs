@@ -162,8 +162,15 @@ impl Publisher {
     /// Announces the stream, with what pictures have told so far: the answer to [`Event::Describe`].
     pub fn describe(&mut self, now: Instant, known: &Known) {
         if self.describing.take().is_some() {
-            self.description =
-                description::write(self.config.choice, known, self.session_id, self.url.is_v6(), false, |_| None);
+            self.description = description::write(
+                self.config.choice,
+                known,
+                self.session_id,
+                self.url.is_v6(),
+                false,
+                |_| None,
+                |number, _| setup::name(number),
+            );
             self.ask(now, Step::Announce, false);
         }
     }

@@ -359,7 +359,7 @@ pub(crate) struct Receiving {
 #[derive(Debug, Args)]
 #[command(next_help_heading = MEDIA)]
 pub(crate) struct Keeping {
-    /// Record their sound and pictures as they are received; the file must not exist. The other side is told
+    /// Record their sound and pictures as they are received; the file must not exist. A peer is told, a camera is not
     #[arg(long, value_name = "FILE.mkv")]
     pub(crate) record: Option<PathBuf>,
     /// Write their first picture to this file, in place of what is there; `watch` leaves then, unless it has --duration or

@@ -332,7 +332,7 @@ impl Desk {
                 let does = if *on { "records what you send" } else { "has stopped recording you" };
                 self.screen.line(&sentence(&format!("{} {does}", self.described(peer))));
             }
-            Event::Recording { by: None, on: true } => self.screen.line("Recording. The other side is told."),
+            Event::Recording { by: None, on: true } => self.recording_begins(),
             Event::Recording { by: None, on: false } => {}
             Event::SnapshotWritten { path } => {
                 self.screen.line(&format!("The picture is in {}.", path.display()));

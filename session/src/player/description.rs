@@ -36,7 +36,7 @@ impl Player {
             let keying = self.keyings[codec.kind() as usize].as_ref().filter(|_| choice.srtp)?;
             Some(mikey::attribute(&keying.message, keying.session(self.program.ssrc(codec))))
         };
-        let description = write(choice, known, id, v6, talk, key);
+        let description = write(choice, known, id, v6, talk, key, |_, codec| track(codec.kind()).to_owned());
         let answer = Answer::ok().header("Content-Base", base).body(SDP, description);
         self.out.push(&answer.write(cseq));
     }
@@ -44,7 +44,7 @@ impl Player {
 
 /// Writes the description of one choice of formats. Without the parameter sets of H.264 a player has to wait for them in the stream;
 /// without the size of large Motion JPEG most cannot show it. `key` gives the key of a track that is sealed by itself, as RFC 4567 §3.1
-/// has it; `talk` adds the way back.
+/// has it; `name` is what a track, by its number, is called behind the address; `talk` adds the way back.
 pub(crate) fn write(
     choice: Choice,
     known: &Known,
@@ -52,6 +52,7 @@ pub(crate) fn write(
     v6: bool,
     talk: bool,
     key: impl Fn(Codec) -> Option<Zeroizing<String>>,
+    name: impl Fn(usize, Codec) -> String,
 ) -> Vec<u8> {
     let (family, nowhere) = if v6 { (AddrType::Ip6, "::") } else { (AddrType::Ip4, "0.0.0.0") };
     let origin = Origin::new(session_id, 1, NetType::In, family.clone(), nowhere);
@@ -60,8 +61,8 @@ pub(crate) fn write(
     session.add_time(Time::new(0, 0));
     session.add_attribute(Attribute::with_value("control", "*"));
     session.add_attribute(Attribute::with_value("range", "npt=now-"));
-    for codec in choice.codecs() {
-        session.add_media(describe(codec, known, key(codec)));
+    for (number, codec) in choice.codecs().enumerate() {
+        session.add_media(describe(codec, known, key(codec), name(number, codec)));
     }
     if talk {
         session.add_media(talk::describe());
@@ -74,7 +75,7 @@ pub(crate) fn write(
     out
 }
 
-fn describe(codec: Codec, known: &Known, key: Option<Zeroizing<String>>) -> Media {
+fn describe(codec: Codec, known: &Known, key: Option<Zeroizing<String>>, name: String) -> Media {
     let payload_type = codec.payload_type().get();
     let kind = match codec.kind() {
         MediaKind::Audio => MediaType::Audio,
@@ -96,7 +97,7 @@ fn describe(codec: Codec, known: &Known, key: Option<Zeroizing<String>>) -> Medi
     if let Some(key) = key {
         media.add_attribute(Attribute::with_value("key-mgmt", key.as_str()));
     }
-    media.add_attribute(Attribute::with_value("control", track(codec.kind())));
+    media.add_attribute(Attribute::with_value("control", name));
     media
 }
 

@@ -8,7 +8,6 @@ use visavis_net::rtp::codec::{Codec, MediaKind};
 use super::{Publisher, Reason, Step, Way};
 use crate::error::PeerFault;
 use crate::player::Transport;
-use crate::rtsp::client::track;
 use crate::rtsp::headers::{self, Delivery};
 use crate::rtsp::message;
 use crate::rtsp::url::resolve;
@@ -16,6 +15,11 @@ use crate::rtsp::url::resolve;
 /// The channels of RTP and RTCP that we ask for.
 const fn channels(number: usize) -> (u8, u8) {
     if number == 0 { (0, 1) } else { (2, 3) }
+}
+
+/// What a track is called behind the address. Any name would do (RFC 2326 §C.1.1), but there are servers that have only met ffmpeg.
+pub(super) fn name(number: usize) -> String {
+    format!("streamid={number}")
 }
 
 impl Publisher {
@@ -26,8 +30,7 @@ impl Publisher {
     /// What the description calls the track, behind the address. Servers put it there as a path or behind a query, as players of
     /// cameras do.
     pub(super) fn track_url(&self, number: usize) -> String {
-        let control = self.codec(number).map_or("", |codec| track(codec.kind()));
-        resolve(self.url.as_str(), control)
+        resolve(self.url.as_str(), &name(number))
     }
 
     /// Asks for the next track, or for all to flow.

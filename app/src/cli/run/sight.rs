@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Desk, GLANCE};
+use super::{Desk, GLANCE, Goal};
 use crate::cli::camera;
 use crate::engine::command::Command;
 use crate::engine::watch::{Loss, Order, Seen};
@@ -43,6 +43,12 @@ impl Desk {
         self.deadline = self.deadline.take().filter(|_| self.stopping);
         self.exit.get_or_insert(outcome);
         self.stop();
+    }
+
+    /// We record. A peer is told, and a camera has no ears for it.
+    pub(super) fn recording_begins(&mut self) {
+        let told = if matches!(self.goal, Goal::Camera { .. }) { "" } else { " The other side is told." };
+        self.screen.line(&format!("Recording.{told}"));
     }
 
     /// The exit status that the end of a camera's stream means.

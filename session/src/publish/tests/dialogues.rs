@@ -27,8 +27,8 @@ fn as_gstreamers_server_has_it() {
         "c=IN IP4 0.0.0.0",
         "m=video 0 RTP/AVP 97",
         "a=fmtp:97 packetization-mode=1;profile-level-id=42C01F;sprop-parameter-sets=Z0LAH9k=,aM48gA==",
-        "a=control:video",
-        "a=control:audio",
+        "a=control:streamid=0",
+        "a=control:streamid=1",
     ] {
         assert!(body.lines().any(|other| other == line), "{line}: {body}");
     }
@@ -40,7 +40,7 @@ fn as_gstreamers_server_has_it() {
         200,
         "Transport: RTP/AVP;unicast;client_port=8554-8555;server_port=40000-40001;ssrc=1A2B3C4D;mode=\"RECORD\"\r\nSession: Q0vfX-7s;timeout=60\r\n",
     );
-    assert_eq!(video.url, "rtsp://192.0.2.7:8554/live/video");
+    assert_eq!(video.url, "rtsp://192.0.2.7:8554/live/streamid=0");
     assert!(video.text.contains("\r\nTransport: RTP/AVP;unicast;client_port=8554-8555;mode=record\r\n"));
     assert!(video.text.contains("Authorization: Digest"), "each request says who we are");
     let audio = scene.answer(
@@ -77,7 +77,7 @@ fn as_mediamtx_has_it() {
     assert!(second.text.contains("Authorization: Basic YW5hOnNlY3JldA=="));
     let session = "Server: gortsplib\r\nSession: 9c1185a5c5e9fc54612808977ee8f548;timeout=60\r\n";
     let video = scene.answer(200, &format!("{session}Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"));
-    assert_eq!(video.url, "rtsps://media.example:8322/door?x=1/video", "behind the query, as ffmpeg has it");
+    assert_eq!(video.url, "rtsps://media.example:8322/door?x=1/streamid=0", "behind the query, as ffmpeg has it");
     assert!(video.text.contains("Transport: RTP/AVP/TCP;unicast;interleaved=0-1;mode=record\r\n"), "not beside TLS");
     scene.answer(200, &format!("{session}Transport: RTP/AVP/TCP;unicast;interleaved=2-3\r\n"));
     let record = scene.answer(200, "Server: gortsplib\r\nSession: 9c1185a5c5e9fc54612808977ee8f548\r\n");
@@ -111,14 +111,14 @@ fn all_datagrams_of_mediamtx_go_to_one_port() {
 
 #[test]
 fn pictures_or_sound_alone_are_one_track() {
-    for (words, track) in [("silent", "video"), ("", "audio")] {
-        let choice = Choice::read(words).expect("words").of_what_there_is(track == "video", true);
+    for (words, pictures) in [("silent", true), ("", false)] {
+        let choice = Choice::read(words).expect("words").of_what_there_is(pictures, true);
         let mut scene = Scene::with(URL, Config { choice, ..config(Way::Tcp) });
         scene.answer(200, "");
         scene.describe();
         assert_eq!(announced(&scene.answer(200, "").text).1.matches("m=").count(), 1);
         let setup = scene.answer(200, "Session: a\r\n");
-        assert_eq!(setup.url, format!("{URL}/{track}"));
+        assert_eq!(setup.url, format!("{URL}/streamid=0"));
         assert!(setup.text.contains("interleaved=0-1"));
         assert_eq!(scene.answer(200, "").method, "RECORD");
     }
