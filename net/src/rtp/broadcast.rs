@@ -67,9 +67,12 @@ impl Broadcast {
             let off = time.since(clock.time_at(frame.captured, rate));
             if off.unsigned_abs() > rate.0 || time.since(clock.newest()) < 0 {
                 self.offset = self.offset.wrapping_sub(off as u32);
-                // It was captured before that moment, as far as jitter lets one know.
-                let back = clock.newest().since(frame.time.add(self.offset)).max(0);
-                self.offset = self.offset.wrapping_add(back as u32);
+                if clock.is_after(frame.captured) {
+                    // It was captured before that moment, as far as jitter lets one know. (Of one that was captured later RTP times say
+                    // nothing: after hours without viewers they have gone round by half.)
+                    let back = clock.newest().since(frame.time.add(self.offset)).max(0);
+                    self.offset = self.offset.wrapping_add(back as u32);
+                }
             }
         }
         burst.bytes.clear();

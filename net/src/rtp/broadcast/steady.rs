@@ -39,6 +39,11 @@ impl Steady {
         self.at.time
     }
 
+    /// Whether the newest frame stands for a moment after this one.
+    pub(super) fn is_after(&self, moment: Instant) -> bool {
+        self.at.captured > moment
+    }
+
     /// What the stream's clock reads at that moment.
     pub(super) fn time_at(&self, now: Instant, rate: ClockRate) -> RtpTime {
         self.at.time_at(now, rate)
@@ -47,6 +52,10 @@ impl Steady {
     /// Takes the next frame, which is not older than the newest one.
     pub(super) fn follow(&mut self, frame: Latest, rate: ClockRate) {
         let passed = rate.duration(frame.time.0.wrapping_sub(self.at.time.0));
+        // While nobody watched for hours, RTP time has gone round.
+        let round = rate.duration(u32::MAX);
+        let more = frame.captured.saturating_duration_since(self.at.captured + passed) + round / 2;
+        let passed = passed + round * (more.as_secs() / round.as_secs()) as u32;
         let expected = self.at.captured + passed;
         let off = nanoseconds(frame.captured.saturating_duration_since(expected))
             - nanoseconds(expected.saturating_duration_since(frame.captured));

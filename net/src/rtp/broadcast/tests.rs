@@ -88,6 +88,31 @@ fn the_clock_runs_on_when_an_encoder_begins_anew() {
 }
 
 #[test]
+fn the_clock_runs_on_after_hours_without_viewers() {
+    let hour = Duration::from_secs(3600);
+    // RTP time of pictures has gone round by half after 6.6 hours, and by all after 13.3.
+    for (codec, hours) in
+        [Codec::H264, Codec::Opus].into_iter().flat_map(|codec| [6, 8, 14, 20, 30].map(|hours| (codec, hours)))
+    {
+        for goes_on in [true, false] {
+            let rate = codec.clock_rate();
+            let (mut stream, mut burst) = (Broadcast::new(codec, SOURCE, 7), Burst::default());
+            let begin = moment();
+            stream.fill(&OutFrame::empty(codec, RtpTime(0), begin), &mut burst);
+            let first = burst.time();
+            for number in 0..200 {
+                let later = Duration::from_millis(40) * number;
+                let idle = u64::from(rate.0) * 3600 * hours;
+                let time = RtpTime(if goes_on { idle as u32 } else { 0 }).add(rate.ticks(later));
+                stream.fill(&OutFrame::empty(codec, time, begin + hour * hours as u32 + later), &mut burst);
+                let expected = first.add(idle as u32).add(rate.ticks(later));
+                assert_eq!(burst.time(), expected, "{codec:?} {hours} h, {goes_on}, {number}");
+            }
+        }
+    }
+}
+
+#[test]
 fn trains_have_one_length_and_an_end() {
     let trains = |lens: &[usize]| {
         let burst = burst(lens);
