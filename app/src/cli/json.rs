@@ -232,7 +232,6 @@ fn published(published: &Published) -> Value {
         Stage::Connecting => ("connecting", None, None),
         Stage::Up(since) => ("up", Some(since), None),
         Stage::Waiting(again) => ("waiting", None, Some(again)),
-        Stage::GivenUp => ("given-up", None, None),
         Stage::Ended => ("ended", None, None),
     };
     let seconds = |time: Option<Duration>| time.map(|time| rounded(time.as_secs_f64()));

@@ -86,7 +86,6 @@ pub(crate) fn stage(published: &Published) -> String {
         Stage::Up(_) if published.loss >= 0.01 => format!("server: loss {:.0} %", published.loss * 100.0),
         Stage::Up(_) => "server takes it".to_owned(),
         Stage::Waiting(again) => format!("no server, again in {:.0} s", again.as_secs_f64()),
-        Stage::GivenUp => "server refuses our password, given up".to_owned(),
         Stage::Ended => "server let go".to_owned(),
     }
 }

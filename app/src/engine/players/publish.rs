@@ -15,12 +15,15 @@ use visavis_session::publish::{self, Event, Publisher, Reason, RtspUrl, Way};
 use super::talk::Talk;
 use super::viewer::Viewer;
 use super::{Ends, Happening, Players};
-use crate::engine::backoff::{Backoff, Refusals, SETTLED};
+use crate::engine::backoff::{Backoff, Refusals, SETTLED, spread};
 use crate::engine::peer::ConnId;
 use crate::engine::tls::{Tls, TlsError};
 
 /// Where only a person can mend it. A box that nobody sits at has to come back when it was mended elsewhere.
 const FINAL_PAUSE: Duration = Duration::from_secs(60);
+/// The same for a password that was refused again and again: seldom enough that nobody is locked out for it. A server that asks another
+/// one who we are refuses everybody while that is away.
+const REFUSED_PAUSE: Duration = Duration::from_secs(3600);
 /// Addresses in a row that servers send us to.
 const MAX_REDIRECTS: u8 = 3;
 
@@ -105,7 +108,7 @@ impl fmt::Display for Trouble {
             Self::Tls(error) => error.fmt(f),
             Self::Said(reason) => reason.fmt(f),
             Self::Refused => f.write_str(
-                "the server refuses the name or the password again and again; they are not tried any more, since many servers lock who does; check both, and begin anew",
+                "the server refuses the name or the password again and again, and locks us out, as many do, if we go on; check both. They are tried once an hour from now on",
             ),
         }
     }
@@ -143,8 +146,6 @@ pub enum Stage {
     Up(Duration),
     /// After a failure, the next attempt is made in so long.
     Waiting(Duration),
-    /// There is none: the server refuses us.
-    GivenUp,
     /// We have ended it.
     Ended,
 }
@@ -157,7 +158,6 @@ enum State {
     Dialling(ConnId),
     /// There is one, and since when the server takes the stream.
     Talking(ConnId, Option<Instant>),
-    GivenUp,
     Ended,
 }
 
@@ -207,7 +207,7 @@ impl Publishing {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             State::Waiting(until) => Some(until),
-            State::Dialling(_) | State::Talking(..) | State::GivenUp | State::Ended => None,
+            State::Dialling(_) | State::Talking(..) | State::Ended => None,
         }
     }
 
@@ -224,7 +224,11 @@ impl Publishing {
     fn fail(&mut self, now: Instant, trouble: &Trouble, rng: &mut ChaCha20Rng) -> Duration {
         self.settle(now);
         let pause = self.backoff.fail(rng);
-        let pause = if trouble.is_final() { FINAL_PAUSE } else { pause };
+        let pause = match trouble {
+            Trouble::Refused => spread(REFUSED_PAUSE, rng),
+            _ if trouble.is_final() => FINAL_PAUSE,
+            _ => pause,
+        };
         self.failures += 1;
         (self.url, self.redirects) = (self.config.url.clone(), 0);
         self.state = State::Waiting(now + pause);
@@ -382,17 +386,13 @@ impl Players {
         let ended = trouble == Trouble::Said(Reason::Ended);
         let lasted = match publishing.state {
             State::Talking(_, since) => since.map(|since| now.saturating_duration_since(since)),
-            State::Waiting(_) | State::Dialling(_) | State::GivenUp | State::Ended => None,
+            State::Waiting(_) | State::Dialling(_) | State::Ended => None,
         };
         let refused = trouble == Trouble::Said(Reason::PasswordWrong) && publishing.refusals.refused();
         let trouble = if refused { Trouble::Refused } else { trouble };
         let url = publishing.config.url.to_string();
         let again = if ended {
             publishing.state = State::Ended;
-            None
-        } else if refused {
-            publishing.failures += 1;
-            publishing.state = State::GivenUp;
             None
         } else {
             Some(publishing.fail(now, &trouble, &mut self.rng))
@@ -414,7 +414,7 @@ impl Players {
                 publishing.state = State::Ended;
                 self.happenings.push_back(Happening::Close(conn));
             }
-            State::Waiting(_) | State::GivenUp | State::Ended => publishing.state = State::Ended,
+            State::Waiting(_) | State::Ended => publishing.state = State::Ended,
         }
     }
 
@@ -423,13 +423,12 @@ impl Players {
         let publishing = self.publishing.as_ref()?;
         let viewer = match publishing.state {
             State::Talking(conn, _) => self.viewers.get(&conn),
-            State::Waiting(_) | State::Dialling(_) | State::GivenUp | State::Ended => None,
+            State::Waiting(_) | State::Dialling(_) | State::Ended => None,
         };
         let stage = match publishing.state {
             State::Talking(_, Some(since)) => Stage::Up(now.saturating_duration_since(since)),
             State::Talking(_, None) | State::Dialling(_) => Stage::Connecting,
             State::Waiting(until) => Stage::Waiting(until.saturating_duration_since(now)),
-            State::GivenUp => Stage::GivenUp,
             State::Ended => Stage::Ended,
         };
         let interleaved = viewer.map_or(publishing.way == Way::Tcp, |viewer| {
