@@ -199,7 +199,7 @@ impl Camera {
 
     /// It asks who we are.
     fn challenged(&mut self, now: Instant, asked: &Asked<Step>, response: &Response<Vec<u8>>) {
-        match self.asker.challenged(asked, response, self.url.is_secure()) {
+        match self.asker.challenged(asked, response, self.url.is_secure() || self.config.in_clear) {
             Ok(()) => self.ask(now, asked.step, true),
             // Few guard that, and those who do may not guard the rest.
             Err(Denied::Wanted) if asked.step == Step::Options => self.ask(now, Step::Describe, false),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use visavis_session::auth::ChallengeError;
 use visavis_session::camera::{Reason, Way};
 
 use super::args::{Cameras, Transport};
@@ -52,7 +53,8 @@ pub(crate) fn order(address: &str, args: &Cameras) -> Result<Order, CameraError>
         Transport::Udp => Way::Udp,
         Transport::Tcp => Way::Tcp,
     });
-    Ok(Order { url, credentials, way, tls, ceiling: args.max_latency.unwrap_or(CEILING) })
+    let (in_clear, ceiling) = (args.password_in_clear, args.max_latency.unwrap_or(CEILING));
+    Ok(Order { url, credentials, in_clear, way, tls, ceiling })
 }
 
 /// What a camera plays, in words.
@@ -89,6 +91,9 @@ pub(crate) fn over(loss: &Loss) -> String {
         ),
         Loss::Said(Reason::PasswordWanted) => {
             format!("{} Better than in the address: --password-file.", sentence(&loss.to_string()))
+        }
+        Loss::Said(Reason::Challenge(ChallengeError::InTheClear)) => {
+            format!("{} If nobody on the way is to be feared: --password-in-clear.", sentence(&loss.to_string()))
         }
         Loss::Said(Reason::NoDatagrams | Reason::TransportRefused) => {
             format!("{} Leave --transport udp out.", sentence(&loss.to_string()))

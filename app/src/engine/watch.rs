@@ -238,6 +238,7 @@ impl Watch {
             way: self.way,
             agent: self.agent.clone(),
             ports: ports.0,
+            in_clear: self.order.in_clear,
         };
         let credentials = self.order.credentials.clone().filter(|_| self.known_there);
         match Talk::new(now, conn, remote, &self.url, credentials, config, self.order.tls.as_ref(), &mut self.rng) {

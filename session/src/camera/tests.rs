@@ -19,7 +19,7 @@ const SDP_BOTH: &str = "v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\
 
 fn config(way: Way) -> Config {
     let agent = "visavis".to_owned();
-    Config { want_video: true, want_audio: true, way, agent, ports: [(5000, 5001), (5002, 5003)] }
+    Config { want_video: true, want_audio: true, way, agent, ports: [(5000, 5001), (5002, 5003)], in_clear: false }
 }
 
 /// A camera, of which the tests play the other end.
@@ -30,9 +30,13 @@ struct Scene {
 
 impl Scene {
     fn new(url: &str, way: Way) -> Self {
+        Self::with(url, config(way))
+    }
+
+    fn with(url: &str, config: Config) -> Self {
         let (url, credentials) = RtspUrl::parse(url).expect("a URL");
         let now = moment();
-        Self { camera: Camera::new(now, url, credentials, config(way), &mut rng(7)), now }
+        Self { camera: Camera::new(now, url, credentials, config, &mut rng(7)), now }
     }
 
     /// Everything that was said since.

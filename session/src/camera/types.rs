@@ -17,6 +17,8 @@ pub struct Config {
     pub agent: String,
     /// Our ports for RTP and RTCP, of pictures and of sound; not looked at with [`Way::Tcp`].
     pub ports: [(u16, u16); 2],
+    /// Whether it may be told the password as it is, outside of TLS, where it offers Basic alone.
+    pub in_clear: bool,
 }
 
 impl Config {

@@ -60,8 +60,8 @@ pub(super) fn camera(data: &[u8]) {
     let now = clock::now();
     let (url, credentials) = RtspUrl::parse("rtsp://ana:secret@192.0.2.7/door?a=b").expect("a URL");
     let ports = [(5000, 5001), (5002, 5003)];
-    let config =
-        camera::Config { want_video: true, want_audio: true, way: Way::Udp, agent: "visavis".to_owned(), ports };
+    let agent = "visavis".to_owned();
+    let config = camera::Config { want_video: true, want_audio: true, way: Way::Udp, agent, ports, in_clear: false };
     let mut camera = Camera::new(now, url, credentials, config, &mut rng());
     let (mut framer, pool, mut out) = (Framer::new(), Pool::new(4), Vec::new());
     framer.push(data);

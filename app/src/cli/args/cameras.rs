@@ -17,6 +17,10 @@ pub(crate) struct Cameras {
     /// address, other users of this machine can see them
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
+    /// Tell the camera the password as it is where it asks for no proof of it (Basic alone), also over rtsp://: whoever is on the
+    /// way can read it
+    #[arg(long)]
+    pub(crate) password_in_clear: bool,
     /// How packets are to come [default: udp, and tcp where that does not pass]
     #[arg(long, value_enum, value_name = "WAY")]
     pub(crate) transport: Option<Transport>,
@@ -36,6 +40,7 @@ impl Cameras {
     pub(crate) fn given(&self) -> Option<&'static str> {
         let options = [
             ("--password-file", self.password_file.is_some()),
+            ("--password-in-clear", self.password_in_clear),
             ("--transport", self.transport.is_some()),
             ("--max-latency", self.max_latency.is_some()),
             ("--fingerprint", self.fingerprint.is_some()),

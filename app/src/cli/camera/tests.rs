@@ -8,7 +8,14 @@ use crate::engine::snapshot::Flow;
 use crate::engine::tls::{CertificateHash, Untrusted};
 
 fn cameras() -> Cameras {
-    Cameras { password_file: None, transport: None, max_latency: None, fingerprint: None, insecure: false }
+    Cameras {
+        password_file: None,
+        password_in_clear: false,
+        transport: None,
+        max_latency: None,
+        fingerprint: None,
+        insecure: false,
+    }
 }
 
 fn seen() -> Seen {
@@ -57,6 +64,8 @@ fn the_password_is_in_one_place() {
 #[test]
 fn what_helps_is_named() {
     let hash = "a".repeat(64).parse::<CertificateHash>().expect("a hash");
+    let clear = over(&Loss::Said(Reason::Challenge(ChallengeError::InTheClear)));
+    assert!(clear.ends_with("--password-in-clear."), "{clear}");
     let loss = Loss::Tls(TlsError::Untrusted(Untrusted { hash, reason: "it is self-signed".to_owned() }));
     assert!(over(&loss).ends_with(&format!("--fingerprint {hash}")), "{}", over(&loss));
     assert_eq!(outcome(&loss, false), Exit::Verification);

@@ -560,7 +560,8 @@ async fn a_status_knows_what_was_told_of_a_camera() {
     use visavis_session::camera::{Reason, RtspUrl};
 
     let (url, _) = RtspUrl::parse("rtsp://192.0.2.7/door").expect("a URL");
-    let order = Order { url, credentials: None, way: None, tls: None, ceiling: Duration::from_millis(400) };
+    let order =
+        Order { url, credentials: None, in_clear: false, way: None, tls: None, ceiling: Duration::from_millis(400) };
     let mut scene = Scene::new(Goal::Camera { order, glance: false }, Options::default());
     scene.wants("Watch").await;
     let camera = Seen {

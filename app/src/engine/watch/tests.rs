@@ -27,7 +27,7 @@ impl Scene {
     fn new(url: &str, way: Option<Way>, patience: Duration) -> Self {
         let now = clock::now();
         let (url, credentials) = RtspUrl::parse(url).expect("a URL");
-        let order = Order { url, credentials, way, tls: None, ceiling: Duration::from_millis(400) };
+        let order = Order { url, credentials, in_clear: false, way, tls: None, ceiling: Duration::from_millis(400) };
         let watch = Watch::new(now, order, (true, true), patience, ChaCha20Rng::seed_from_u64(5));
         let mut scene = Self {
             watch,

@@ -19,6 +19,8 @@ pub struct Order {
     pub url: RtspUrl,
     /// Who we are to it.
     pub credentials: Option<Credentials>,
+    /// Whether it may be told the password as it is where it asks for no proof, outside of TLS.
+    pub in_clear: bool,
     /// How packets are to come: as datagrams, or on the connection where they do not, if `None`.
     pub way: Option<Way>,
     /// Whose certificates are trusted; nobody's if `None`.

@@ -139,6 +139,17 @@ fn a_challenge_that_cannot_be_answered_says_why() {
 }
 
 #[test]
+fn a_password_is_told_in_the_clear_where_that_is_wanted_and_no_proof_is() {
+    const BASIC: &str = "WWW-Authenticate: Basic realm=\"r\"\r\n";
+    for (challenge, scheme) in [(BASIC, "Basic "), (&*format!("{BASIC}{DIGEST}"), "Digest ")] {
+        let mut scene = Scene::with(ANA, Config { in_clear: true, ..config(Way::Tcp) });
+        scene.answer(401, challenge, "");
+        let again = scene.request();
+        assert!(again.text.contains(&format!("Authorization: {scheme}")), "{again:?}");
+    }
+}
+
+#[test]
 fn a_redirect_is_followed_but_not_into_the_clear() {
     let redirect = |url: &str, location: &str| {
         let mut scene = Scene::until(url, Way::Tcp, "DESCRIBE");
