@@ -56,8 +56,6 @@ struct Total {
     bytes: u64,
     /// Given up, of this stream and those before it; one that comes after all was of no use any more.
     lost: u64,
-    /// Of those before it.
-    lost_before: u64,
 }
 
 /// A packet of media.
@@ -124,9 +122,7 @@ impl Receiver {
     /// What comes from now on is of another stream.
     fn end(&mut self) {
         if let Some(stream) = self.stream.take() {
-            let lost = self.total.lost_before + stream.lost() + stream.gaps.waiting() as u64;
-            self.total.lost = self.total.lost.max(lost);
-            self.total.lost_before = self.total.lost;
+            self.total.lost += stream.gaps.waiting() as u64;
         }
     }
 
@@ -139,21 +135,25 @@ impl Receiver {
         mut packet: PacketBuf,
     ) -> Result<Received, ReceiveError> {
         let extension = header::extension(&packet);
+        let early = self.early.take_if(|(ssrc, ..)| *ssrc == header.ssrc && self.stream.is_none());
         let stream = self.stream.get_or_insert_with(|| Incoming::new(plan(self.codec, header.ssrc)));
-        if let Some((_, time, ntp)) = self.early.take_if(|(ssrc, ..)| *ssrc == header.ssrc) {
+        if let Some((_, time, ntp)) = early {
             stream.sender_report(now, time, ntp);
         }
         let seq = stream.extend(header.seq);
         if !stream.window.is_fresh(seq.0) {
             return Err(ReceiveError::Replayed);
         }
+        // One that was given up and comes after all is taken back there, and would hide one that is lost later.
+        let lost = stream.lost();
         if stream.record(now, self.epoch, seq, header.time, range.len(), None).newest {
             self.newest = header.time;
         }
+        let recorded = stream.lost();
         stream.gaps.give_up(now, None);
+        self.total.lost += recorded.saturating_sub(lost) + stream.lost().saturating_sub(recorded);
         self.total.packets += 1;
         self.total.bytes += range.len() as u64;
-        self.total.lost = self.total.lost.max(self.total.lost_before + stream.lost());
         packet.truncate(range.end);
         packet.advance(range.start);
         Ok(Received {
@@ -193,6 +193,11 @@ impl Receiver {
                 Some(stream) => {
                     stream.sender_report(now, info.time, info.ntp);
                     map = stream.clock_map;
+                    let step = MAX_CLOCK_STEP * self.codec.clock_rate().0.cast_signed();
+                    if info.time.since(self.newest).saturating_abs() > step {
+                        // Perhaps of a stream that begins anew with the next packets.
+                        self.early = Some((info.ssrc, info.time, info.ntp));
+                    }
                 }
                 None => self.early = Some((info.ssrc, info.time, info.ntp)),
             }
