@@ -127,7 +127,7 @@ fn an_address_gets_few_handshakes_of_tls_and_others_get_theirs() {
     };
     let of_one = |target: &mut Target, from| (0..50).filter(|_| begins(target, from)).count();
     assert_eq!(of_one(&mut target, v4(1)), 32);
-    assert_eq!(target.open.len(), 8, "unfinished at a time");
+    assert_eq!(target.open.len(), 16, "unfinished at a time");
     assert_eq!(of_one(&mut target, v4(2)), 32, "from elsewhere");
     target.pass(Duration::from_secs(1));
     assert_eq!(of_one(&mut target, v4(1)), 10);

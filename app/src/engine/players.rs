@@ -50,7 +50,7 @@ const MAX_IDLE: usize = 128;
 const MAX_IDLE_OF_BLOCK: usize = 16;
 /// Of these, handshakes of TLS that are not done.
 const MAX_HANDSHAKES: usize = 64;
-const MAX_HANDSHAKES_OF_BLOCK: usize = 8;
+const MAX_HANDSHAKES_OF_BLOCK: usize = 16;
 /// A format is encoded for so long after nobody needs it: who looks and then watches finds its camera open.
 const LINGER: Duration = Duration::from_secs(5);
 

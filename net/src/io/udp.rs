@@ -30,7 +30,7 @@ const READS: usize = 8;
 const READ_LEN: usize = 64 * 1024;
 
 /// Addresses of ours of which it is known at once what the kernel does with trains from there: a host's, and those that it had lately.
-const MAX_SOURCES: usize = 32;
+const MAX_SOURCES: usize = 512;
 
 /// A bound UDP socket.
 #[derive(Debug)]

@@ -14,9 +14,10 @@ pub(super) struct Head<'a>(Vec<(&'a str, &'a str)>);
 impl<'a> Head<'a> {
     /// Reads the headers of a whole message; `None` if there are too many. What is no text is passed over.
     pub(super) fn read(message: &'a [u8]) -> Option<Self> {
-        let lines = lines(message).skip(1).map(<[u8]>::trim_ascii_end);
+        // A line of blanks is none of those that end a head.
+        let lines = lines(message).skip(1).take_while(|line| !line.is_empty());
         let mut found = Vec::new();
-        for line in lines.take_while(|line| !line.is_empty()) {
+        for line in lines.map(<[u8]>::trim_ascii_end) {
             if found.len() >= MAX_HEADERS {
                 return None;
             }

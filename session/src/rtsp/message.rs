@@ -89,15 +89,16 @@ fn with_crlf(message: &[u8]) -> Cow<'_, [u8]> {
     let Some((head, body)) = head_len(message).and_then(|head| message.split_at_checked(head)) else {
         return Cow::Borrowed(message);
     };
+    let alone = |pair: &[u8]| matches!(pair, [first, second] if (*first == b'\r') != (*second == b'\n'));
+    if !head.starts_with(b"\n") && !head.windows(2).any(alone) {
+        return Cow::Borrowed(message);
+    }
     let mut out = Vec::with_capacity(message.len() + 2 * lines(head).count());
     for line in lines(head).take_while(|line| !line.is_empty()) {
         out.extend_from_slice(line);
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");
-    if out == head {
-        return Cow::Borrowed(message);
-    }
     out.extend_from_slice(body);
     Cow::Owned(out)
 }

@@ -1,5 +1,6 @@
 //! One look after another at what may hang.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -32,7 +33,8 @@ impl Looks {
         if last.look == Look::None {
             let looks = self.clone();
             let work = move || {
-                let names = look();
+                // Where one fails, the next one may not.
+                let names = catch_unwind(AssertUnwindSafe(look)).unwrap_or_default();
                 *looks.last() = Last { look: Look::None, names };
                 looks.0.1.notify_all();
             };
