@@ -145,21 +145,28 @@ case_players_negatives() {
 
 # An intercom: GStreamer watches and says a tone, which is in the recording of the loudspeaker.
 case_players_talk() {
-    local number=0 way url hz missing
+    local number=0 hz=400 way url missing status
     missing=$(/usr/bin/python3 tests/e2e/talk.py check 2>&1) || { skip "nobody can talk back: $missing; run ./scripts/install test"; return; }
     serve ben "$p" --allow-players loopback --talk-back --audio-out "$dir/heard.wav"
     explains ben "whoever may watch may speak into this room"
     for way in udp tcp rtsps; do
-        number=$((number + 1)) hz=$((400 + 200 * number)) url=rtsp://127.0.0.1:$p/stream
+        hz=$((hz + 200)) url=rtsp://127.0.0.1:$p/stream
         [ "$way" != rtsps ] || url=rtsps${url#rtsp}
-        timeout 30 /usr/bin/python3 tests/e2e/talk.py say "$url" "${way/rtsps/tcp}" 4 "$hz" >"$dir/$way.said" 2>&1 ||
-            fail "$way: GStreamer cannot talk: $(tail -n 1 "$dir/$way.said")"
+        for _ in 1 2 3; do
+            status=0
+            timeout 30 /usr/bin/python3 tests/e2e/talk.py say "$url" "${way/rtsps/tcp}" 4 "$hz" >"$dir/$way.said" 2>&1 || status=$?
+            # GStreamer 1.22 is aborted by itself now and then, while it writes into TLS from two of its threads.
+            grep -q 'Bail out! GStreamer-RTSP' "$dir/$way.said" || break
+            sees ben player-left "$(count ben player-joined)"
+        done
+        [ "$status" = 0 ] || fail "$way: GStreamer cannot talk: $(tail -n 1 "$dir/$way.said")"
+        number=$(count ben talk-started)
         tells_of talk-started "$number" '"agent":"GStreamer' '"talks":true' \
             "\"secure\":$([ "$way" = rtsps ] && echo true || echo false)" \
             "\"transport\":\"$([ "$way" = udp ] && echo udp || echo tcp)\""
         # It goes with a word, and is heard no longer.
         tells_of talk-ended "$number" '"duration_s":[34]\.' '"talks":false'
-        sees ben player-left "$number"
+        sees ben player-left "$(count ben player-joined)"
         sleep 1
         /usr/bin/python3 tests/e2e/talk.py heard "$dir/heard.wav" 4 "$hz" >"$dir/$way.heard" 2>&1 ||
             fail "$way: $(tail -n 1 "$dir/$way.heard")"
