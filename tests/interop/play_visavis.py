@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import numpy
 from frames import FPS, HEIGHT, LUMA, PICTURE, WIDTH, Clip, Pictures, make_clip
@@ -47,7 +47,7 @@ def main():
             # In an argument, where whoever lists processes reads it, visavis warns of it.
             names = folder / "passwords"
             names.touch(0o600)
-            names.write_text(who + "\n")
+            names.write_text(unquote(who) + "\n")
             command += ["--password-file", str(names)]
         command.append(url.replace(who + at, "", 1))
         command += ["--video-out", f"{pipe}@{2 * FPS}", "--audio-out", str(wav), "--record", str(mkv)]
