@@ -2,11 +2,13 @@
 
 pub mod heap;
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// Some moment to count from, with room before it.
-#[expect(clippy::disallowed_methods, reason = "any instant will do, and there is no other way to get one")]
+/// Some moment to count from, with room before it: always the same one, or time that passes would be in what a test simulates.
 #[must_use]
 pub fn moment() -> Instant {
-    Instant::now() + Duration::from_secs(3600)
+    #[expect(clippy::disallowed_methods, reason = "any instant will do, and there is no other way to get one")]
+    static MOMENT: LazyLock<Instant> = LazyLock::new(|| Instant::now() + Duration::from_secs(3600));
+    *MOMENT
 }

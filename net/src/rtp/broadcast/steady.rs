@@ -108,7 +108,8 @@ mod tests {
     struct Reports {
         stream: Broadcast,
         rate: ClockRate,
-        due: Instant,
+        begin: Instant,
+        due: Duration,
         said: Vec<i64>,
         /// The presentation times that a player works out as ffmpeg does: by the newest report.
         shown: Vec<i64>,
@@ -120,19 +121,22 @@ mod tests {
     impl Reports {
         fn of(codec: Codec) -> Self {
             let stream = Broadcast::new(codec, Ssrc(1), u64::from(OFFSET) << 32);
-            Self { stream, rate: codec.clock_rate(), due: moment(), said: Vec::new(), shown: Vec::new() }
+            let (rate, begin) = (codec.clock_rate(), moment());
+            Self { stream, rate, begin, due: Duration::ZERO, said: Vec::new(), shown: Vec::new() }
         }
 
-        fn frame(&mut self, time: u32, captured: Instant) {
+        /// One frame, captured so long after the beginning.
+        fn frame(&mut self, time: u32, at: Duration) {
+            let captured = self.begin + at;
             let codec = self.stream.codec;
             let mut burst = Burst::default();
             self.stream.fill(&OutFrame::empty(codec, RtpTime(time), captured), &mut burst);
             assert_eq!(burst.time(), RtpTime(OFFSET + time), "samples are counted as ever");
-            if captured >= self.due {
+            if at >= self.due {
                 self.due += Duration::from_secs(1);
                 // A report goes out whenever it likes.
                 let now = captured + Duration::from_micros(1234 * u64::from(time % 7));
-                let clock = WallClock { at: moment(), unix: Duration::from_secs(1_700_000_000) };
+                let clock = WallClock { at: self.begin, unix: Duration::from_secs(1_700_000_000) };
                 let mut out = Vec::new();
                 assert!(self.stream.report(now, &clock, "x", &mut out));
                 let Some(Packet::SenderReport(info, _)) = rtcp::packets(&out).next() else { panic!("no report") };
@@ -158,7 +162,7 @@ mod tests {
         let (mut reports, mut rng) = (Reports::of(Codec::H264), ChaCha20Rng::seed_from_u64(1));
         for n in 0..1800 {
             let at = Duration::from_millis(33 * n) + late(&mut rng, 30);
-            reports.frame(ClockRate::VIDEO.ticks(at), moment() + at);
+            reports.frame(ClockRate::VIDEO.ticks(at), at);
         }
         let tick = ClockRate::VIDEO.duration(3);
         assert!(reports.said.len() > 50 && reports.jump(0) <= tick, "{:?}", reports.jump(0));
@@ -177,7 +181,7 @@ mod tests {
                 let busy = n % 500 > 350;
                 let captured = at + late(&mut rng, if busy { 60 } else { 3 });
                 raw.push(nanoseconds(captured));
-                reports.frame(n * 960, moment() + captured);
+                reports.frame(n * 960, captured);
             }
             let drift = Duration::from_micros(ppm.unsigned_abs());
             assert!(reports.jump(2) <= drift + Duration::from_millis(1), "{:?} at {ppm} ppm", reports.jump(2));
@@ -196,7 +200,7 @@ mod tests {
             // 80 ms were never captured, which is too short to be seen as a gap.
             let gone = Duration::from_millis(if n < 500 { 0 } else { 80 });
             let at = Duration::from_millis(20) * n + gone;
-            reports.frame(n * 960, moment() + at + late(&mut rng, 5));
+            reports.frame(n * 960, at + late(&mut rng, 5));
         }
         let [before, after] = [reports.said[8], *reports.said.last().expect("reports")];
         assert!((after - before - 80_000_000).abs() < 6_000_000, "{before} and then {after}");
