@@ -11,7 +11,7 @@ pub(super) const LONGEST: Duration = Duration::from_secs(30);
 /// What lasted so long has worked: what comes after is a first failure.
 pub(super) const SETTLED: Duration = Duration::from_secs(10);
 
-/// A password is refused so often in a row, and then not tried any more: whoever goes on is locked out, by many after five.
+/// A password is refused so often in a row, and then not tried again soon: whoever goes on is locked out, by many after five.
 const MAX_REFUSALS: u8 = 3;
 
 /// Failures in a row.
@@ -39,7 +39,7 @@ impl Backoff {
 pub(super) struct Refusals(u8);
 
 impl Refusals {
-    /// Once more: whether to leave it at that. Who has only just started may know nobody yet, so once proves nothing.
+    /// Once more: whether that is often enough. Who has only just started may know nobody yet, so once proves nothing.
     pub(super) const fn refused(&mut self) -> bool {
         self.0 = self.0.saturating_add(1);
         self.0 >= MAX_REFUSALS

@@ -185,7 +185,7 @@ pub enum Event {
         url: String,
         /// Why.
         trouble: Trouble,
-        /// When the next attempt is made; `None` if none is: we have ended it, or [`Trouble::Refused`].
+        /// When the next attempt is made; `None` if we have ended it.
         again: Option<Duration>,
     },
     /// It did, and does not any more.
@@ -196,7 +196,7 @@ pub enum Event {
         trouble: Trouble,
         /// For how long it did.
         lasted: Duration,
-        /// When the next attempt is made; `None` if none is: we have ended it, or [`Trouble::Refused`].
+        /// When the next attempt is made; `None` if we have ended it.
         again: Option<Duration>,
     },
     /// The call or stream is over.

@@ -115,16 +115,16 @@ impl Clock {
 
     /// Where a frame is that would be at `at`: behind those that are earlier by the stream's own clock.
     fn in_order(&mut self, time: RtpTime, at: Nanos) -> Nanos {
-        match self.newest {
-            Some((newest, place)) if time.since(newest) <= 0 && at < place => at,
-            Some((newest, place)) if time.since(newest) > 0 && at < place => {
-                self.newest = Some((time, place.saturating_add(APART)));
+        let at = match self.newest {
+            Some((newest, place)) if at < place => {
+                if time.since(newest) <= 0 {
+                    return at;
+                }
                 place.saturating_add(APART)
             }
-            _ => {
-                self.newest = Some((time, at));
-                at
-            }
-        }
+            _ => at,
+        };
+        self.newest = Some((time, at));
+        at
     }
 }

@@ -68,7 +68,7 @@ pub struct Framer {
     message: Option<usize>,
     fault: Option<FrameError>,
     long: Long,
-    /// Frames of media that were.
+    /// How many frames of media nobody got.
     passed_over: u64,
 }
 

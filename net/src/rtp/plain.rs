@@ -174,10 +174,15 @@ impl Receiver {
         let Some(highest) = self.stream.as_ref().filter(|stream| stream.plan.ssrc == header.ssrc) else { return false };
         let Some(highest) = highest.highest() else { return false };
         let ahead = header.seq.0.wrapping_sub(highest.seq().0);
-        let (later, step) = (header.time.since(self.newest), MAX_CLOCK_STEP * self.codec.clock_rate().0.cast_signed());
+        let (later, step) = (header.time.since(self.newest), self.clock_step());
         // A stream may pause, so that its clock is far ahead; but not before the pause.
         let too_late = later >= step && ahead > u16::MAX / 2;
         !(MAX_DROPOUT..=u16::MAX - MAX_MISORDER).contains(&ahead) && later > -step && !too_late
+    }
+
+    /// [`MAX_CLOCK_STEP`] in ticks.
+    const fn clock_step(&self) -> i32 {
+        MAX_CLOCK_STEP * self.codec.clock_rate().0.cast_signed()
     }
 
     /// Takes a packet of RTCP. Returns what its clock read when, if it says that.
@@ -193,8 +198,7 @@ impl Receiver {
                 Some(stream) => {
                     stream.sender_report(now, info.time, info.ntp);
                     map = stream.clock_map;
-                    let step = MAX_CLOCK_STEP * self.codec.clock_rate().0.cast_signed();
-                    if info.time.since(self.newest).saturating_abs() > step {
+                    if info.time.since(self.newest).saturating_abs() > self.clock_step() {
                         // Perhaps of a stream that begins anew with the next packets.
                         self.early = Some((info.ssrc, info.time, info.ntp));
                     }
@@ -232,7 +236,7 @@ impl Receiver {
     /// Its figures at this moment, once a packet has come. Counts go on where the stream begins anew.
     #[must_use]
     pub fn stats(&self) -> Option<ReceivedStats> {
-        let Total { packets, bytes, lost, .. } = self.total;
+        let Total { packets, bytes, lost } = self.total;
         Some(ReceivedStats { packets, bytes, lost, ..self.stream.as_ref()?.stats() })
     }
 }

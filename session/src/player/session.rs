@@ -73,7 +73,7 @@ impl Player {
             let keying = self.keying(now, rng, kind);
             keys = Some(keying.keys(theirs));
             let session = keying.session(ssrc);
-            answer = answer.secret(KEY_MGMT, &mikey::write(&keying.message, session, url));
+            answer = answer.append(KEY_MGMT, &mikey::write(&keying.message, session, url));
         }
         self.events.push_back(Event::Setup { codec, transport, keys });
         Ok(answer)

@@ -16,14 +16,14 @@ pub enum Way {
     Tcp,
 }
 
-/// How the packets of one track come, as the camera says.
+/// How the packets of one track come or go, as the server says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
     /// Datagrams to our ports of that kind.
     Udp {
-        /// The camera's port for RTP.
+        /// The server's port for RTP.
         server_rtp: Option<u16>,
-        /// The camera's port for RTCP.
+        /// The server's port for RTCP.
         server_rtcp: Option<u16>,
         /// Where it sends from, if that is to be another address than the connection's: its word alone, so nothing is to be sent there.
         source: Option<IpAddr>,
@@ -37,7 +37,7 @@ pub enum Delivery {
     },
 }
 
-/// Unless a camera says something else. RFC 2326 §12.37.
+/// Unless a server says something else. RFC 2326 §12.37.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 /// No session is taken to last longer without a word of ours, in seconds.
 const MAX_TIMEOUT: u64 = 24 * 60 * 60;

@@ -201,14 +201,9 @@ impl Answer {
         self
     }
 
-    /// One more header of a name that it may have already, on a line of its own: the grammar crate would write both on one, which not
-    /// every player takes apart.
-    pub(crate) fn append(self, name: &'static str, value: &str) -> Self {
-        self.secret(name, value)
-    }
-
-    /// A header whose value nobody is to find in memory afterwards.
-    pub(crate) fn secret(mut self, name: &'static str, value: &str) -> Self {
+    /// A header on a line of its own, of a name that it may have already: the grammar crate would write both on one, which not every
+    /// player takes apart. Its value is wiped, which that does not do either.
+    pub(crate) fn append(mut self, name: &'static str, value: &str) -> Self {
         self.1.push(Zeroizing::new([name, ": ", value, "\r\n"].concat()));
         self
     }

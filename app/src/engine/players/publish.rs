@@ -70,7 +70,7 @@ pub enum Trouble {
     Tls(TlsError),
     /// The conversation is over.
     Said(Reason),
-    /// The name and the password, several times in a row: they are not tried again.
+    /// The name and the password were refused several times in a row: they are tried seldom from now on.
     Refused,
 }
 

@@ -134,7 +134,7 @@ proptest! {
 
 #[test]
 fn an_answer_with_a_key_in_it_is_written_in_one_place() {
-    let answer = Answer::ok().secret("KeyMgmt", &"x".repeat(300)).body(SDP, vec![b'v'; 3000]);
+    let answer = Answer::ok().append("KeyMgmt", &"x".repeat(300)).body(SDP, vec![b'v'; 3000]);
     let written = answer.write(7);
     assert!(written.starts_with(b"RTSP/1.0 200 OK\r\nKeyMgmt: xxx") && written.ends_with(b"vvv"));
     assert_eq!(written.capacity(), 1024 + "KeyMgmt: \r\n".len() + 300 + 3000, "it did not grow");
