@@ -53,9 +53,11 @@ class GStreamer:
     # Whatever it warns of, but two things: that it resamples by interpolation, and that a branch waits for its stream, which it
     # also says while the other stream's pad is being added. A branch that stays without is noticed by what it lacks.
     complaint = re.compile(r"^(?!.*([Dd]elayed linking|audio-resampler)).*(^ERROR|^WARNING: from|\bERROR +\S|\bWARN +\S)")
+    # Which track is whose, the depacketisers say. Caps between would be an element that gst-launch puts there in two steps, and while
+    # both tracks begin at once, sound that comes between them ends that track.
     video = {
-        "h264": "encoding-name=H264 ! rtph264depay ! h264parse ! avdec_h264",
-        "mjpeg": "encoding-name=JPEG ! rtpjpegdepay ! jpegdec",
+        "h264": "rtph264depay ! h264parse ! avdec_h264",
+        "mjpeg": "rtpjpegdepay ! jpegdec",
     }
     audio = {"opus": "rtpopusdepay ! opusdec", "pcmu": "rtppcmudepay ! mulawdec"}
 
@@ -66,10 +68,10 @@ class GStreamer:
         full = "video/x-raw,format=BGRx ! videoconvert ! "
         full += f"video/x-raw,format=I420,colorimetry=1:4:0:0,width={WIDTH},height={HEIGHT}"
         text = f"rtspsrc name=source location={url} protocols={protocol} tls-validation-flags=0"
-        text += f" source. ! application/x-rtp,media=video,{cls.video[video]} ! queue ! videoconvert ! {full} ! fdsink async=false fd={fds[0]}"
+        text += f" source. ! {cls.video[video]} ! queue ! videoconvert ! {full} ! fdsink async=false fd={fds[0]}"
         if audio != "none":
             pcm = f"audio/x-raw,format=S16LE,rate={RATE},channels=1"
-            text += f" source. ! application/x-rtp,media=audio ! {cls.audio[audio]} ! queue ! audioconvert ! audioresample"
+            text += f" source. ! {cls.audio[audio]} ! queue ! audioconvert ! audioresample"
             text += f" ! {pcm} ! fdsink async=false fd={fds[1]}"
         return ["gst-launch-1.0", "-e", *text.split()], {"GST_DEBUG": "2", "GST_DEBUG_NO_COLOR": "1"}
 

@@ -34,7 +34,7 @@ def ffmpeg(url, transport, fd):
 def gstreamer(url, transport, video, fd):
     protocol = "udp" if transport == "udp" else "tcp"
     text = f"rtspsrc location={url} protocols={protocol} tls-validation-flags=0 latency=0"
-    text += f" ! application/x-rtp,media=video,{GStreamer.video[video].replace('avdec_h264', 'avdec_h264 max-threads=1')}"
+    text += f" ! {GStreamer.video[video].replace('avdec_h264', 'avdec_h264 max-threads=1')}"
     text += f" ! videoconvert ! video/x-raw,format=I420,width={WIDTH},height={HEIGHT} ! fdsink sync=false fd={fd}"
     return ["gst-launch-1.0", "-q", *text.split()]
 
