@@ -244,6 +244,38 @@ def judge(cell, outcome, seconds, cannot, share=None):
     return "ok, though it was thought to be unable" if expected else "ok"
 
 
+class Verdicts(list):
+    """One verdict for each cell."""
+
+    def __init__(self, again):
+        self.again, self.twice = again, 0
+
+    def take(self, attempt):
+        """Makes an attempt, which prints its row, and another if the first one failed and `again` was asked for: the last one counts."""
+        verdict = attempt("")
+        if self.again and verdict.startswith("FAILED"):
+            self.twice += 1
+            verdict = attempt("-again")
+        self.append(verdict)
+
+    @property
+    def failed(self):
+        return sum(verdict.startswith("FAILED") for verdict in self)
+
+    def summary(self, what):
+        unable = sum(verdict.startswith("cannot") for verdict in self)
+        parts = [f"{len(self) - self.failed - unable} ok", f"{self.failed} failed"]
+        if unable:
+            parts.append(f"{unable} that a client cannot do")
+        if self.twice:
+            parts.append(f"{self.twice} tried again")
+        return f"{len(self)} {what}: {', '.join(parts)}"
+
+
+def again_option(parser):
+    parser.add_argument("--again", action="store_true", help="try what failed once more; the row of its failure stays")
+
+
 def row(cell, outcome, verdict):
     pictures = outcome.pictures
     figures = [f"{pictures.got}/{pictures.expected}", f"{100 * pictures.share:.1f}", f"{pictures.ssim:.3f}"]
@@ -269,6 +301,7 @@ def main():
     parser.add_argument("--only", action="append", metavar="PEER,TRANSPORT,VIDEO,AUDIO", help="these cells only, by shell patterns")
     parser.add_argument("--quick", action="store_true", help="each client once by each transport")
     parser.add_argument("--server", choices=("visavis", "gst", "live555"), default="visavis", help="which server (%(default)s)")
+    again_option(parser)
     parser.add_argument("--password", action="store_true", help="the server asks for a name and a password")
     options = parser.parse_args()
     if options.password and options.server != "visavis":
@@ -298,30 +331,33 @@ def main():
         return
     server = Server(options.server, files, out, options.password)
     server.start()
-    verdicts = []
+    verdicts = Verdicts(options.again)
     print(f"Server: {options.server}, {seconds:g} s of pictures for each cell\n")
     print("| client | transport | video | audio | got/expected | % | SSIM | sound, s | |")
     print("| --- | --- | --- | --- | ---: | ---: | ---: | ---: | --- |", flush=True)
     try:
         for cell in chosen:
-            server.start()
-            outcome = clients.run(clients.PEERS[cell[0]], server.url(cell), cell, seconds, clip, out / ("-".join(cell) + ".log"))
-            verdict = judge(cell, outcome, seconds, cannot)
-            if server.process.poll() is not None:
-                verdict = f"FAILED the server ended with status {server.process.returncode}: {verdict}"
-            verdicts.append(verdict)
-            print(row(cell, outcome, verdict), flush=True)
+
+            def attempt(suffix, cell=cell):
+                server.start()
+                log = out / f"{'-'.join(cell)}{suffix}.log"
+                outcome = clients.run(clients.PEERS[cell[0]], server.url(cell), cell, seconds, clip, log)
+                verdict = judge(cell, outcome, seconds, cannot)
+                if server.process.poll() is not None:
+                    verdict = f"FAILED the server ended with status {server.process.returncode}: {verdict}"
+                print(row(cell, outcome, verdict), flush=True)
+                return verdict
+
+            verdicts.take(attempt)
     finally:
         status = server.stop()
-    failed = sum(verdict.startswith("FAILED") for verdict in verdicts)
-    unable = sum(verdict.startswith("cannot") for verdict in verdicts)
-    print(f"\n{len(verdicts)} cells: {len(verdicts) - failed - unable} ok, {failed} failed, {unable} that a client cannot do")
+    print(f"\n{verdicts.summary('cells')}")
     faults = list(server.faults())
     if status != 0:
         faults.append(f"the server ended with status {status}")
     for fault in faults:
         print(f"FAILED {fault}")
-    if failed or faults:
+    if verdicts.failed or faults:
         print(f"interop: what clients and server said is in {out}", file=sys.stderr)
         sys.exit(1)
 

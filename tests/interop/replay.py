@@ -21,7 +21,7 @@ from pathlib import Path
 import clients
 from dialogue import dialogues, track_name
 from frames import ENCODERS, Clip, encoder, make_clip
-from matrix import judge, row
+from matrix import Verdicts, again_option, judge, row
 
 HERE = Path(__file__).resolve().parent
 DIALOGUES = [HERE / "dialogues", HERE.parent.parent / "session/src/camera/tests/dialogues"]
@@ -246,6 +246,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=5, help="of pictures, for each (%(default)s)")
     parser.add_argument("--only", action="append", metavar="NAME", help="these dialogues only")
     parser.add_argument("--dialogues", action="append", metavar="DIR", help="the dialogues of this folder, such as of cameras of your own")
+    again_option(parser)
     options = parser.parse_args()
     if not shutil.which(clients.PROGRAM):
         sys.exit(f"interop: there is no {clients.PROGRAM}: cargo build --release --package visavis, or say where with VISAVIS")
@@ -256,34 +257,37 @@ def main():
     out = folder / "replay"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
-    verdicts = []
+
+    def attempt(dialogue, suffix):
+        camera, log = Camera(dialogue, files, sets, out), out / f"{dialogue.name}{suffix}.log"
+        share = f"{100 * dialogue.recorded // dialogue.lines} % recorded" if dialogue.seen else "written"
+        who = f"visavis of {dialogue.name}, {share}"
+        if dialogue.refused:
+            verdict = refusal(camera, log)
+            camera.stop()
+            print("| " + " | ".join([who, dialogue.transport, "none", "none", *["–"] * 4, verdict]) + " |", flush=True)
+            return verdict
+        cell = ("visavis", dialogue.transport, "any", "any")
+        outcome = clients.run(clients.PEERS["visavis"], camera.url(), cell, options.seconds, clip, log)
+        camera.stop()
+        codecs = {track.kind: track.codec for track in camera.tracks}
+        cell = (dialogue.transport, codecs.get("video", "none"), codecs.get("audio", "none"))
+        verdict = judge(("visavis", *cell), outcome, options.seconds, [], SHOWN)
+        if camera.faults:
+            verdict = f"FAILED {camera.faults[0]}"
+        print(row((who, *cell), outcome, verdict), flush=True)
+        return verdict
+
+    verdicts = Verdicts(options.again)
     print("| client | transport | video | audio | got/expected | % | SSIM | sound, s | |")
     print("| --- | --- | --- | --- | ---: | ---: | ---: | ---: | --- |", flush=True)
     for dialogue in dialogues(options.dialogues or DIALOGUES):
         if options.only and dialogue.name not in options.only:
             continue
-        camera = Camera(dialogue, files, sets, out)
-        share = f"{100 * dialogue.recorded // dialogue.lines} % recorded" if dialogue.seen else "written"
-        if dialogue.refused:
-            verdicts.append(refusal(camera, out / f"{dialogue.name}.log"))
-            camera.stop()
-            cell = (f"visavis of {dialogue.name}, {share}", dialogue.transport, "none", "none")
-            print("| " + " | ".join([*cell, *["–"] * 4, verdicts[-1]]) + " |", flush=True)
-            continue
-        cell = ("visavis", dialogue.transport, "any", "any")
-        outcome = clients.run(clients.PEERS["visavis"], camera.url(), cell, options.seconds, clip, out / f"{dialogue.name}.log")
-        camera.stop()
-        codecs = {track.kind: track.codec for track in camera.tracks}
-        cell = (f"visavis of {dialogue.name}, {share}", dialogue.transport, codecs.get("video", "none"), codecs.get("audio", "none"))
-        verdict = judge(("visavis", *cell[1:]), outcome, options.seconds, [], SHOWN)
-        if camera.faults:
-            verdict = f"FAILED {camera.faults[0]}"
-        verdicts.append(verdict)
-        print(row(cell, outcome, verdict), flush=True)
-    failed = sum(verdict.startswith("FAILED") for verdict in verdicts)
-    print(f"\n{len(verdicts)} dialogues: {len(verdicts) - failed} ok, {failed} failed")
-    if failed or not verdicts:
-        print(f"interop: what was said is in {out}" if failed else "interop: no dialogue has that name", file=sys.stderr)
+        verdicts.take(lambda suffix, dialogue=dialogue: attempt(dialogue, suffix))
+    print(f"\n{verdicts.summary('dialogues')}")
+    if verdicts.failed or not verdicts:
+        print(f"interop: what was said is in {out}" if verdicts.failed else "interop: no dialogue has that name", file=sys.stderr)
         sys.exit(1)
 
 

@@ -161,11 +161,11 @@ def options_of(cell, port, fingerprint):
     return [*options, "--publish-transport", transport]
 
 
-def plain_cell(cell, seconds, folder, files, clip, fingerprint):
+def plain_cell(cell, seconds, folder, files, clip, fingerprint, suffix):
     """One way and one pair of formats: the figures and a verdict."""
     port = matrix.free_ports()[0]
-    server = Server(cell, port, folder, clip)
-    visavis = Visavis(folder, files, "visavis-" + "-".join(cell), options_of(cell, port, fingerprint))
+    server = Server(cell, port, folder, clip, f"server{suffix}")
+    visavis = Visavis(folder, files, f"visavis{suffix}-{'-'.join(cell)}", options_of(cell, port, fingerprint))
     server.wait_for(0.1, START)
     server.wait_for(seconds, 1.2 * seconds + 3)
     status = visavis.stop()
@@ -239,6 +239,7 @@ def main():
     parser = argparse.ArgumentParser(prog="run", description="visavis pushes its stream to servers of others.")
     parser.add_argument("--seconds", type=float, help="of pictures, for each case (15; 4 with --quick)")
     parser.add_argument("--quick", action="store_true", help="only H.264 and Opus over TCP and over UDP")
+    matrix.again_option(parser)
     options = parser.parse_args()
     seconds = options.seconds or (4 if options.quick else 15)
     if seconds < 3:
@@ -252,22 +253,25 @@ def main():
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     fingerprint = certificate(folder)
-    verdicts = []
+    verdicts = matrix.Verdicts(options.again)
     print(f"{seconds:g} s of pictures for each case\n")
     print("| server | transport | video | audio | got/expected | % | SSIM | sound, s | |")
     print("| --- | --- | --- | --- | ---: | ---: | ---: | ---: | --- |", flush=True)
     for cell in CELLS[:2] if options.quick else CELLS:
-        outcome, verdict = plain_cell(cell, seconds, folder, files, clip, fingerprint)
-        verdicts.append(verdict)
-        print(matrix.row(cell, outcome, verdict), flush=True)
+
+        def attempt(suffix, cell=cell):
+            outcome, verdict = plain_cell(cell, seconds, folder, files, clip, fingerprint, suffix)
+            print(matrix.row(cell, outcome, verdict), flush=True)
+            return verdict
+
+        verdicts.take(attempt)
     if not options.quick:
         outcome, viewer, verdict, lines = survives(seconds, folder, files, clip)
         verdicts.append(verdict)
         print(matrix.row(("viewer meanwhile", "tcp", "h264", "opus"), viewer, verdict))
         print("\n" + "\n".join(lines))
-    failed = sum(verdict.startswith("FAILED") for verdict in verdicts)
-    print(f"\n{len(verdicts)} cases: {len(verdicts) - failed} ok, {failed} failed")
-    if failed:
+    print(f"\n{verdicts.summary('cases')}")
+    if verdicts.failed:
         print(f"publish: what all said is in {folder}", file=sys.stderr)
         sys.exit(1)
 
