@@ -109,7 +109,8 @@ case_datagrams_lost() {
 # What an eavesdropper sees: before the call is accepted no media at all, afterwards nothing that can be read.
 case_wire() {
     local accepted
-    tcpdump -Z root --immediate-mode -i lo -w "$dir/call.pcap" -U -s 0 "port $p" 2>"$dir/tcpdump.log" &
+    # At once, each packet takes as much of the buffer as the largest would, and the usual one has room for some thirty.
+    tcpdump -Z root --immediate-mode -B 65536 -i lo -w "$dir/call.pcap" -U -s 0 "port $p" 2>"$dir/tcpdump.log" &
     local tcpdump=$!
     await "$dir/tcpdump.log" listening 10 || fail "tcpdump: $(cat "$dir/tcpdump.log")"
     answer ben "$p" --once --carrier tcp
