@@ -152,8 +152,10 @@ impl Moving {
 
     /// Where the machine cannot keep up, goes on with the newest key picture, or waits for one.
     fn catch_up(&mut self, screen: &mut Screen, now: Instant, sound: Option<PlayPoint>) {
-        let next = self.waiting.iter().find(|unit| !is_late(screen, unit.picture.time));
-        if next.is_none_or(|unit| self.due(screen, &unit.picture, sound) + screen.longest() >= now) {
+        let next = self.waiting.iter().map(|unit| &unit.picture).find(|picture| !is_late(screen, picture.time));
+        // Those that came long after they were due are decoded unseen: only what waits here says that it is this machine.
+        let since = |picture: &Waiting| self.due(screen, picture, sound).max(picture.arrival);
+        if next.is_none_or(|picture| since(picture) + screen.longest() >= now) {
             return;
         }
         let newest = self.waiting.iter().rposition(|unit| unit.key);
@@ -163,12 +165,12 @@ impl Moving {
         self.broken |= newest.is_none();
     }
 
-    /// Drops what refers to something that is missing.
     /// Whether what comes is of no use before the next key picture.
     pub(super) const fn is_broken(&self) -> bool {
         self.broken
     }
 
+    /// Drops what refers to something that is missing.
     fn wait_for_key(&mut self, screen: &mut Screen) {
         while self.waiting.front().is_some_and(|unit| !unit.key) {
             self.discard(screen);

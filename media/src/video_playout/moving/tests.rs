@@ -169,6 +169,27 @@ fn the_ceiling_is_kept_when_two_seconds_come_at_once() {
 }
 
 #[test]
+fn what_a_stalled_path_brings_late_is_not_waited_for_but_decoded() {
+    let camera = Camera::new(90, &[]);
+    // The sound has passed over what came late, so that the pictures of that time are long due.
+    let (mut playout, sound) = (playout(), Some(camera.sound(Duration::from_millis(90))));
+    let mut seen = Vec::new();
+    for n in 0..90 {
+        let come = match n {
+            30..55 => 0..0,
+            55 => 30..56,
+            _ => n..n + 1,
+        };
+        come.for_each(|number| camera.push(&mut playout, number, camera.at(n)));
+        seen.extend(counter(playout.step(camera.at(n), sound)));
+        assert!(!playout.wants_key());
+    }
+    // Three frames after they were captured.
+    assert_eq!(seen, (0..30).chain(52..87).collect::<Vec<_>>());
+    assert_eq!(playout.stats().damaged, 0);
+}
+
+#[test]
 fn a_machine_that_cannot_keep_up_goes_on_with_the_newest_key() {
     let camera = Camera::new(80, &[30, 60]);
     let mut playout = playout();
