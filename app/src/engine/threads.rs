@@ -55,8 +55,23 @@ pub(super) struct Media {
     microphone: Option<Worker>,
     camera: Camera,
     playing: [Option<Player>; 2],
+    pictures: Completion,
     keeping: Keeping,
     retired: Retired,
+}
+
+/// Which packet may complete a picture. RFC 6184 §5.1, RFC 2435 §3.1: the marker says so, but some cameras set none.
+#[derive(Default)]
+struct Completion {
+    /// The timestamp of the newest packet, if it had no marker.
+    open: Option<RtpTime>,
+}
+
+impl Completion {
+    fn may_come_with(&mut self, time: RtpTime, marker: bool) -> bool {
+        let before = if marker { self.open.take() } else { self.open.replace(time) };
+        marker || before.is_some_and(|before| before != time)
+    }
 }
 
 /// The camera, which is closed while its owner does not want to be seen.
@@ -112,8 +127,8 @@ impl Media {
     ) -> Self {
         let keeping = Keeping::new(config.keep.clone(), clock, news.clone());
         let (microphone, camera, sending) = (None, Camera::default(), None);
-        let (playing, retired) = ([None, None], Retired::default());
-        Self { config, clock, figures, frames, news, sending, microphone, camera, playing, keeping, retired }
+        let (playing, pictures, retired) = ([None, None], Completion::default(), Retired::default());
+        Self { config, clock, figures, frames, news, sending, microphone, camera, playing, pictures, keeping, retired }
     }
 
     /// Does what the peer says.
@@ -137,8 +152,10 @@ impl Media {
             MediaOutput::Mute { kind: MediaKind::Video, muted } => self.mute_camera(muted),
             MediaOutput::Received(received) => {
                 // A picture is worth waking for when it may be complete; sound is played by the sink's clock.
-                let wake = received.codec.kind() == MediaKind::Video && (received.marker || received.repaired);
-                self.feed(received.codec.kind(), Feed::Packet(received), wake);
+                let kind = received.codec.kind();
+                let wake = kind == MediaKind::Video
+                    && (self.pictures.may_come_with(received.time, received.marker) || received.repaired);
+                self.feed(kind, Feed::Packet(received), wake);
             }
             MediaOutput::ClockMap { kind, time, ntp } => self.feed(kind, Feed::ClockMap(time, ntp), false),
         }

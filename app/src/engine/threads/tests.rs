@@ -80,3 +80,16 @@ fn the_word_for_another_stream_is_never_lost() {
     (0..3).for_each(|_| take());
     assert_eq!(taken, ["1", "2", "stream 8", "9"]);
 }
+
+#[test]
+fn a_picture_is_complete_at_its_marker_or_where_the_next_one_begins() {
+    let mut pictures = Completion::default();
+    let mut wakes = |packets: &[(u32, bool)]| {
+        packets.iter().map(|(time, marker)| pictures.may_come_with(RtpTime(*time), *marker)).collect::<Vec<_>>()
+    };
+    // With markers once each, whatever comes next; without them with the first packet of the next one.
+    assert_eq!(wakes(&[(0, false), (0, true), (3, false), (3, true), (6, true)]), [false, true, false, true, true]);
+    assert_eq!(wakes(&[(9, false), (9, false), (12, false), (12, false)]), [false, false, true, false]);
+    // A marker that was lost.
+    assert_eq!(wakes(&[(15, false), (15, true), (18, false)]), [true, true, false]);
+}
