@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::codec::Codec;
 use super::header::{self, Header};
-use super::ids::{SeqNo, Ssrc};
+use super::ids::{ExtSeq, SeqNo, Ssrc};
 use super::recv::Incoming;
 use super::session::{ReceiveError, Received, ReceivedStats};
 use super::time::{NtpTime, RtpTime};
@@ -18,6 +18,8 @@ use crate::rtcp::{self, Packet, ReportBlock};
 const MAX_DROPOUT: u16 = 3000;
 /// How far a packet may have been overtaken, likewise.
 const MAX_MISORDER: u16 = 100;
+/// The whole number of a stream's first packet is of the second cycle: one that it has overtaken may be of the cycle before.
+const FIRST_CYCLE: u32 = 1 << 16;
 /// How far the clock of a stream may be from where its numbers are, in seconds: one that restarts may choose numbers near those of
 /// before, but hardly timestamps as well. Pictures may be sent in another order than they are shown in; that is a fraction of a second.
 const MAX_CLOCK_STEP: i32 = 10;
@@ -36,6 +38,8 @@ pub struct Receiver {
     total: Total,
     /// A report of a source of which no packet has come yet: senders begin with one.
     early: Option<(Ssrc, RtpTime, NtpTime)>,
+    /// Whether the stream's own source has reported: some cameras report from another one.
+    reported: bool,
     elsewhere: Option<Elsewhere>,
 }
 
@@ -81,7 +85,8 @@ impl Receiver {
     #[must_use]
     pub fn new(epoch: Instant, codec: Codec, payload_type: u8, ours: Ssrc) -> Self {
         let (newest, total) = (RtpTime(0), Total::default());
-        Self { codec, payload_type, ours, epoch, stream: None, newest, total, early: None, elsewhere: None }
+        let (stream, early, reported, elsewhere) = (None, None, false, None);
+        Self { codec, payload_type, ours, epoch, stream, newest, total, early, reported, elsewhere }
     }
 
     /// What its payloads are.
@@ -124,6 +129,7 @@ impl Receiver {
         if let Some(stream) = self.stream.take() {
             self.total.lost += stream.gaps.waiting() as u64;
         }
+        self.reported = false;
     }
 
     /// Takes a packet of the stream, or the first one of another, with its payload in this place.
@@ -138,9 +144,11 @@ impl Receiver {
         let early = self.early.take_if(|(ssrc, ..)| *ssrc == header.ssrc && self.stream.is_none());
         let stream = self.stream.get_or_insert_with(|| Incoming::new(plan(self.codec, header.ssrc)));
         if let Some((_, time, ntp)) = early {
+            self.reported = true;
             stream.sender_report(now, time, ntp);
         }
-        let seq = stream.extend(header.seq);
+        let first = ExtSeq(u64::from(FIRST_CYCLE) + u64::from(header.seq.0));
+        let seq = stream.highest().map_or(first, |highest| highest.nearest(header.seq));
         if !stream.window.is_fresh(seq.0) {
             return Err(ReceiveError::Replayed);
         }
@@ -194,16 +202,16 @@ impl Receiver {
             if info.ntp.0 == 0 {
                 continue;
             }
-            match self.stream.as_mut().filter(|stream| stream.plan.ssrc == info.ssrc) {
-                Some(stream) => {
-                    stream.sender_report(now, info.time, info.ntp);
-                    map = stream.clock_map;
-                    if info.time.since(self.newest).saturating_abs() > self.clock_step() {
-                        // Perhaps of a stream that begins anew with the next packets.
-                        self.early = Some((info.ssrc, info.time, info.ntp));
-                    }
-                }
-                None => self.early = Some((info.ssrc, info.time, info.ntp)),
+            let far = info.time.since(self.newest).saturating_abs() > self.clock_step();
+            let own = self.stream.as_ref().is_some_and(|stream| stream.plan.ssrc == info.ssrc);
+            self.reported |= own;
+            if let Some(stream) = self.stream.as_mut().filter(|_| own || !self.reported && !far) {
+                stream.sender_report(now, info.time, info.ntp);
+                map = stream.clock_map;
+            }
+            if !own || far {
+                // Perhaps of a stream that begins with the next packets.
+                self.early = Some((info.ssrc, info.time, info.ntp));
             }
         }
         map
@@ -219,7 +227,8 @@ impl Receiver {
     pub fn report(&mut self, now: Instant, cname: &str, out: &mut Vec<u8>) {
         let block = self.stream.as_mut().and_then(|stream| {
             let lost = stream.expected().saturating_sub(stream.packets).min(0x7f_ffff) as u32;
-            stream.report(now).map(|block| ReportBlock { cumulative_lost: lost, ..block })
+            let block = stream.report(now)?;
+            Some(ReportBlock { cumulative_lost: lost, highest: block.highest.wrapping_sub(FIRST_CYCLE), ..block })
         });
         rtcp::write_receiver_report(out, self.ours, block.into_iter());
         rtcp::write_names(out, std::iter::once(self.ours), cname.as_bytes());

@@ -53,7 +53,7 @@ impl Scene {
         let held = arrival.held.as_ref().map(|held| (held.seq.0 + 1, held.arrival < arrival.received.arrival));
         assert!(held.is_none_or(|held| held == (arrival.received.seq.0, true)), "{held:?}");
         self.held += u64::from(held.is_some());
-        Some((arrival.begins, arrival.received.seq.0))
+        Some((arrival.begins, arrival.received.seq.0 - u64::from(FIRST_CYCLE)))
     }
 
     /// Packets, bytes and losses so far.
@@ -86,6 +86,22 @@ fn a_stream_goes_on_through_losses_and_overtaking() {
         Some((false, 65_536 + 2900)),
         "a second of the largest pictures may be missing"
     );
+}
+
+#[test]
+fn the_first_packet_may_have_overtaken_one_from_before_the_wrap() {
+    let mut scene = Scene::new();
+    for seq in [0, 65_535, 1, 2] {
+        let whole = scene
+            .receiver
+            .rtp(scene.epoch, scene.packet(THEIRS, seq, 8))
+            .expect("it belongs to the stream")
+            .received
+            .seq;
+        assert_eq!(whole.0, u64::from(FIRST_CYCLE) + u64::from(seq) - if seq == 65_535 { 65_536 } else { 0 });
+    }
+    let block = scene.report(500).expect("a block");
+    assert_eq!((block.highest, block.cumulative_lost, block.fraction_lost), (2, 0, 0));
 }
 
 #[test]
@@ -185,23 +201,49 @@ fn a_report_says_what_is_missing() {
     assert_eq!(scene.totals(), (8, 40, 1), "not after so long");
 }
 
+/// A sender report that its clock read 1600 at that moment.
+fn sender_report(ssrc: Ssrc, ntp: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    let info = rtcp::SenderInfo { ssrc, ntp: NtpTime(ntp), time: RtpTime(1600), packets: 1, octets: 5 };
+    rtcp::write_sender_report(&mut out, &info);
+    out
+}
+
 #[test]
 fn a_sender_report_ties_the_clocks_together() {
     let mut scene = Scene::new();
-    let report = |ssrc, ntp| {
-        let mut out = Vec::new();
-        let info = rtcp::SenderInfo { ssrc, ntp: NtpTime(ntp), time: RtpTime(1600), packets: 1, octets: 5 };
-        rtcp::write_sender_report(&mut out, &info);
-        out
-    };
-    assert_eq!(scene.receiver.rtcp(scene.at(0), &report(THEIRS, 3 << 40)), None, "of a stream that nobody knows");
+    assert_eq!(
+        scene.receiver.rtcp(scene.at(0), &sender_report(THEIRS, 3 << 40)),
+        None,
+        "of a stream that nobody knows"
+    );
     scene.take(THEIRS, 10);
     assert_eq!(scene.receiver.clock_map(), Some((RtpTime(1600), NtpTime(3 << 40))), "it was the stream's");
-    assert_eq!(scene.receiver.rtcp(scene.at(250), &report(THEIRS, 1 << 40)), Some((RtpTime(1600), NtpTime(1 << 40))));
-    assert_eq!(scene.receiver.rtcp(scene.at(250), &report(Ssrc(8), 2 << 40)), None);
-    assert_eq!(scene.receiver.rtcp(scene.at(250), &report(THEIRS, 0)), None, "it has no clock");
+    assert_eq!(
+        scene.receiver.rtcp(scene.at(250), &sender_report(THEIRS, 1 << 40)),
+        Some((RtpTime(1600), NtpTime(1 << 40)))
+    );
+    assert_eq!(scene.receiver.rtcp(scene.at(250), &sender_report(Ssrc(8), 2 << 40)), None);
+    assert_eq!(scene.receiver.rtcp(scene.at(250), &sender_report(THEIRS, 0)), None, "it has no clock");
     let block = scene.report(500).expect("a block");
     assert_eq!((block.last_report, block.delay), (1 << 24, 16_384));
+}
+
+#[test]
+fn a_report_of_another_source_counts_while_it_fits_and_the_stream_has_none() {
+    let mut scene = Scene::new();
+    let other = Ssrc(8);
+    scene.take(THEIRS, 10);
+    assert_eq!(
+        scene.receiver.rtcp(scene.at(250), &sender_report(other, 1 << 40)),
+        Some((RtpTime(1600), NtpTime(1 << 40)))
+    );
+    // Its clock is hours from the stream's.
+    scene.last = (11, 40_000_000);
+    assert!(scene.receiver.rtp(scene.at(300), scene.packet(THEIRS, 11, 8)).is_ok());
+    assert_eq!(scene.receiver.rtcp(scene.at(350), &sender_report(other, 2 << 40)), None);
+    assert!(scene.receiver.rtcp(scene.at(400), &sender_report(THEIRS, 3 << 40)).is_some());
+    assert_eq!(scene.receiver.rtcp(scene.at(450), &sender_report(other, 4 << 40)), None);
 }
 
 #[test]
