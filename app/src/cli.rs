@@ -400,7 +400,9 @@ fn converse(
         if let Some(address) = setup.metrics {
             let failed = |error| Failure::Metrics { address, error };
             let address = metrics::serve(address, engine.snapshot.clone()).await.map_err(failed)?;
-            screen.line(&format!("Metrics are at http://{address}/metrics."));
+            let url = format!("http://{address}/metrics");
+            screen.line(&format!("Metrics are at {url}."));
+            screen.json(&serde_json::json!({"event": "metrics", "url": url}));
         }
         let wires = Wires { commands: engine.commands, events: engine.events, snapshot: engine.snapshot };
         #[cfg(unix)]
