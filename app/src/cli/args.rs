@@ -50,7 +50,7 @@ pub(crate) struct Global {
     /// Write one JSON object per line instead of words
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Write the same objects to this file, beside what is shown
+    /// Write the same objects to this file, in place of what is in it, beside what is shown
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,
     /// What to log to standard error, like `info` or `visavis_net=debug`
@@ -189,7 +189,8 @@ pub(crate) struct Stream {
     /// Who may watch: contacts, anyone, or the owners of these fingerprints as well as contacts
     #[arg(long, value_name = "WHOM", num_args = 1.., value_delimiter = ',', default_value = "contacts")]
     pub(crate) allow: Vec<Allow>,
-    /// How many may watch at once [default: no limit but that of connections, 256]
+    /// How many may watch at once, plain players among them [default: no limit but those of connections, 256 of visavis and 512 of
+    /// players]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) viewers: Option<u16>,
     /// Run this with the shell when somebody begins to watch and when they leave; VISAVIS_EVENT says which: joined or left, and VISAVIS_PEER, VISAVIS_CONTACT, VISAVIS_VERIFIED, VISAVIS_USER, VISAVIS_PLAYER, VISAVIS_ADDRESS and VISAVIS_VIEWERS who and how many
@@ -318,8 +319,8 @@ pub(crate) struct EchoTest {
 
 const MEDIA: &str = "Sound and pictures";
 const NETWORK: &str = "Network";
-const AUDIO: &str = "Microphone: default, none, a name from `visavis devices`, FILE.wav, or synthetic";
-const AUDIO_OUT: &str = "Loudspeaker: default, none, a name from `visavis devices`, or FILE.wav to record to";
+const AUDIO: &str = "Microphone: default, none, a name from `visavis devices` (device:NAME if it looks like one of the others), FILE.wav, repeated, or once:FILE.wav, or synthetic";
+const AUDIO_OUT: &str = "Loudspeaker: default, none, a name from `visavis devices`, or FILE.wav to record to, FILE.wav@+200ppm by a clock that is so much too fast";
 
 /// What we send.
 #[derive(Debug, Args)]
@@ -327,7 +328,8 @@ const AUDIO_OUT: &str = "Loudspeaker: default, none, a name from `visavis device
 pub(crate) struct Sending {
     #[arg(long, value_name = "SPEC", default_value = "default", help = AUDIO)]
     pub(crate) audio: AudioSourceSpec,
-    /// Camera: default, none, a name from `visavis devices`, screen[:NAME], FILE.y4m, FILE.mjpeg, or synthetic[:640x480@30]
+    /// Camera: default, none, a name from `visavis devices`, screen[:NAME], FILE.y4m, FILE.mjpeg, DIR/ or frame-%04d.jpg,
+    /// repeated, or once with once: in front, or synthetic[:640x480@30]
     #[arg(long, value_name = "SPEC", default_value = "default")]
     pub(crate) video: VideoSourceSpec,
     /// Quality of pictures, 1 to 100, while the network carries it

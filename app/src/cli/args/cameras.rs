@@ -30,7 +30,8 @@ pub(crate) struct Cameras {
     /// The camera's certificate, by its SHA-256, whoever signed it
     #[arg(long, value_name = "SHA256", conflicts_with = "insecure")]
     pub(crate) fingerprint: Option<CertificateHash>,
-    /// Believe any certificate: whoever is on the way can watch, and be the camera
+    /// Believe any certificate: whoever is on the way can watch, be the camera, and have the password by asking for it as Basic
+    /// does
     #[arg(long)]
     pub(crate) insecure: bool,
 }

@@ -29,7 +29,8 @@ pub(crate) struct Publish {
     /// The server's certificate, by its SHA-256, whoever signed it
     #[arg(long, value_name = "SHA256", requires = "publish", conflicts_with = "publish_insecure")]
     pub(crate) publish_fingerprint: Option<CertificateHash>,
-    /// Believe any certificate: whoever is on the way can watch, and be the server
+    /// Believe any certificate: whoever is on the way can watch, be the server, and have the password by asking for it as Basic
+    /// does
     #[arg(long, requires = "publish")]
     pub(crate) publish_insecure: bool,
 }
