@@ -148,9 +148,10 @@ stop() {
 }
 
 # flows PEER: sound and pictures arrive, now.
+flowing='"received":{"audio_bps":[1-9][^}]*"video_bps":[1-9]'
 flows() {
     local tries=300
-    until grep '"event":"status"' "$dir/$1.events" | tail -n 1 | grep -q '"received":{"audio_bps":[1-9][^}]*"video_bps":[1-9]'; do
+    until [ "$(last "$1" status "$flowing")" = yes ]; do
         [ "$((tries -= 1))" -gt 0 ] || fail "$1 receives no sound or no pictures: $(grep '"status"' "$dir/$1.events" | tail -n 1)"
         sleep 0.05
     done
