@@ -66,7 +66,7 @@ case_players() {
     # Another process can ask who watches. What it is told may be a second old.
     becomes ben '"players":\[\]'
     control ben 0 status
-    grep -qv 'Lavf' <<<"$answer" || fail "somebody still watches: $answer"
+    ! grep -q Lavf <<<"$answer" || fail "somebody still watches: $answer"
     ffmpeg -nostdin -v error -i "$url" -f null - 2>"$dir/long.ffmpeg" &
     sees ben player-joined 7
     becomes ben '"players":\[{"address":"127.0.0.1:'
