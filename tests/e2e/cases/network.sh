@@ -78,7 +78,7 @@ case_resumed() {
     flows ana
     flows ben
     breaks "$p"
-    sleep 1.5
+    sees ana reconnecting
     no_wall
     sees ana reconnected
     sees ben reconnected
