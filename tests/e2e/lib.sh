@@ -124,9 +124,8 @@ exits() {
     local peer=$1 expected=$2 tries=$((${3:-15} * 20)) status=0
     while kill -0 "${pids[$peer]}" 2>/dev/null; do
         if [ "$((tries -= 1))" = 0 ]; then
-            fail "$peer did not exit"
             kill -KILL "${pids[$peer]}"
-            break
+            fail "$peer did not exit"
         fi
         sleep 0.05
     done
@@ -149,10 +148,20 @@ stop() {
 }
 
 # flows PEER: sound and pictures arrive, now.
+flowing='"received":{"audio_bps":[1-9][^}]*"video_bps":[1-9]'
 flows() {
     local tries=300
-    until grep '"event":"status"' "$dir/$1.events" | tail -n 1 | grep -q '"received":{"audio_bps":[1-9][^}]*"video_bps":[1-9]'; do
-        [ "$((tries -= 1))" -gt 0 ] || { fail "$1 receives no sound or no pictures: $(grep '"status"' "$dir/$1.events" | tail -n 1)"; return; }
+    until [ "$(last "$1" status "$flowing")" = yes ]; do
+        [ "$((tries -= 1))" -gt 0 ] || fail "$1 receives no sound or no pictures: $(grep '"status"' "$dir/$1.events" | tail -n 1)"
+        sleep 0.05
+    done
+}
+
+# listens PORT: waits until somebody listens there for TCP, without a word to them.
+listens() {
+    local tries=300
+    until [ -n "$(ss -Hltn "sport = :$1")" ]; do
+        [ "$((tries -= 1))" -gt 0 ] || fail "nobody listens on port $1"
         sleep 0.05
     done
 }

@@ -245,9 +245,11 @@ class Server:
             self.process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=events, stderr=log)
         atexit.register(self.process.terminate)
         for _ in range(400):
-            if "listening" in open(f"{folder}/{name}.events").read():
+            if "listening" in open(self.events).read():
                 break
             time.sleep(0.05)
+        else:
+            raise TimeoutError(f"{name} does not listen")
         if steady:
             link = Link(port)
             self.steady = Steady(link, Digest(link) if login else lambda *_: [], self.process)

@@ -463,7 +463,7 @@ def judge(name, server, checks, steady=None):
         for what, right, got in checks:
             if got not in right:
                 failures.append(f"{what}: expected {right if isinstance(right, range) else ' or '.join(map(str, right))}, got {got}")
-    except (OSError, AttributeError, StopIteration) as error:
+    except Exception as error:
         failures.append(f"expected a conversation, got {type(error).__name__} {error}")
     if steady:
         gap, waited, lost = steady.look()
@@ -471,6 +471,11 @@ def judge(name, server, checks, steady=None):
             failures.append(f"the steady viewer: expected at most {LONGEST_GAP_MS} ms and 0 lost, got {gap} (+ {waited}) ms and {lost} lost")
     if server.process.poll() is not None:
         failures.append(f"expected visavis to run, got exit status {server.process.returncode}")
+    return went_well(name, failures)
+
+
+def went_well(name, failures):
+    """Tells how a negative went; True if well."""
     sys.stdout.write(f"FAILED {name}: {'; '.join(failures)}\n" if failures else f"ok {name}\n")
     sys.stdout.flush()
     return not failures
@@ -485,6 +490,8 @@ def main():
     negatives, waiting = ([each for each in some if not only or any(word in each[0] for word in only)] for some in (negatives, waiting))
     if "--list" in sys.argv:
         return print("\n".join(name for name, *_ in negatives + waiting))
+    if not negatives + waiting:
+        sys.exit("rtsp: no negative has such a name: --list lists them")
     with os.fdopen(os.open(f"{folder}/passwords", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
         file.write("ana:secret\n")
     small = ["--video", "synthetic:320x240@30"]
@@ -493,9 +500,14 @@ def main():
     servers, went = {}, []
 
     def lane(where):
-        """Negatives of one server, one after the other."""
-        for name, _, function in [each for each in negatives if each[1] == where]:
-            server = servers.get(where) or servers.setdefault(where, start(where))
+        """Negatives of one server, one after the other. Of one that does not start, all have failed."""
+        own = [each for each in negatives if each[1] == where]
+        try:
+            server = servers.get(where) or (own and start(where))
+        except Exception as error:
+            went.extend(went_well(name, [f"expected a server, got {type(error).__name__} {error}"]) for name, *_ in own)
+            return
+        for name, _, function in own:
             went.append(judge(name, server, function(server), server.steady))
 
     def start(where):
@@ -512,8 +524,9 @@ def main():
         thread.join()
     servers["alone"] = servers["open"]
     lane("alone")
-    print(f"{len(went)} negatives, {went.count(False)} failed")
-    return 0 if all(went) else 1
+    planned = len(negatives) + len(waiting)
+    print(f"{len(went)} of {planned} negatives, {went.count(False)} failed")
+    return 0 if all(went) and len(went) == planned else 1
 
 
 sys.exit(main())

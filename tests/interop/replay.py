@@ -60,7 +60,9 @@ class Track:
         mapped = next((line.split()[1].split("/")[0] for line in lines if line.startswith(f"a=rtpmap:{payload_type} ")), None)
         self.kind, self.payload_type = lines[0][2:].split()[0], payload_type
         named = mapped or STATIC.get(payload_type) or ""
-        self.codec = next((codec for codec in ENCODERS if codec.lower() == named.lower()), None)
+        # What comes the other way is nothing to be played.
+        offered = ENCODERS if "a=sendonly" not in lines else ()
+        self.codec = next((codec for codec in offered if codec.lower() == named.lower()), None)
         self.control = next((line.removeprefix("a=control:") for line in lines if line.startswith("a=control:")), "")
         self.url, self.send, self.ssrc, self.start = url, None, random.getrandbits(32), None
 
@@ -70,7 +72,7 @@ class Camera:
 
     def __init__(self, dialogue, files, sets, folder):
         self.dialogue, self.files, self.sets, self.folder = dialogue, files, sets, folder
-        self.tracks, self.faults, self.feeders, self.sockets = [], [], [], []
+        self.offered, self.tracks, self.faults, self.feeders, self.sockets = [], [], [], [], []
         self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
@@ -183,6 +185,12 @@ class Camera:
             track.send = lambda packet: self.say(b"$" + bytes([channel]) + len(packet).to_bytes(2, "big") + packet)
         return head
 
+    def missed(self):
+        """The kinds that can be played and were set up in the dialogue, of which none was asked for here."""
+        turns = [turn for turn in self.dialogue.turns if turn.method == "SETUP" and turn.head.startswith("RTSP/1.0 200")]
+        there = [track for track in self.offered if track.codec and any(turn.fits(track.control) for turn in turns)]
+        return sorted({track.kind for track in there} - {track.kind for track in self.tracks})
+
     def note_starts(self, head):
         """Where each stream begins, as RTP-Info says."""
         for entry in re.findall(r"url=[^,\r]*", head):
@@ -234,7 +242,10 @@ def refusal(camera, log):
     """What comes of a camera that is not to be opened: that it is said why."""
     url, way = camera.url(), [] if camera.dialogue.transport == "rtsps" else ["--transport", camera.dialogue.transport]
     command = [clients.PROGRAM, "--profile", str(log.with_suffix(".profile")), "watch", url, "--no-control", "--audio-out", "none", *way]
-    done = subprocess.run([*command, "--duration", "9"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    try:
+        done = subprocess.run([*command, "--duration", "9"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    except subprocess.TimeoutExpired:
+        return "FAILED it does not end"
     log.write_text(done.stdout + done.stderr)
     said = re.search(camera.dialogue.refused, done.stderr)
     line = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
@@ -273,8 +284,8 @@ def main():
         codecs = {track.kind: track.codec for track in camera.tracks}
         cell = (dialogue.transport, codecs.get("video", "none"), codecs.get("audio", "none"))
         verdict = judge(("visavis", *cell), outcome, options.seconds, [], SHOWN)
-        if camera.faults:
-            verdict = f"FAILED {camera.faults[0]}"
+        if faults := camera.faults + [f"nobody asked for its {kind}" for kind in camera.missed()]:
+            verdict = f"FAILED {faults[0]}"
         print(row((who, *cell), outcome, verdict), flush=True)
         return verdict
 

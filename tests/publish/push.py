@@ -1,6 +1,7 @@
 """Has visavis push its stream to a server, and prints a table in Markdown of what the server got. Started by ./run."""
 
 import argparse
+import atexit
 import fcntl
 import json
 import os
@@ -61,6 +62,7 @@ class Server:
                 stderr=errors,
                 pass_fds=writes,
             )
+        atexit.register(self.process.kill)
         for fd in writes:
             os.close(fd)
 
@@ -85,7 +87,11 @@ class Server:
 
     def stop(self, how=signal.SIGTERM):
         self.process.send_signal(how)
-        self.process.wait(10)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         for thread in self.threads:
             thread.join(5)
         return self.outcome
@@ -102,14 +108,14 @@ class Visavis:
         login.touch(0o600)
         login.write_text(LOGIN + "\n")
         pictures, sound = map(str, files)
-        (self.port,) = matrix.free_ports()[:1]
-        command = [program, "--profile", str(folder / "profile"), "--json", "stream", "--no-control", "--port", str(self.port)]
+        command = [program, "--profile", str(folder / "profile"), "--json", "stream", "--no-control", "--port", "0"]
         command += ["--video", pictures, "--audio", sound, "--publish-password-file", str(login), *options]
         self.log = folder / f"{name}.log"
         self.events = []
         with self.log.open("w") as errors:
             print("+", *command, file=errors, flush=True)
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+        atexit.register(self.process.kill)
         threading.Thread(target=self.read, daemon=True).start()
 
     def read(self):
@@ -187,11 +193,14 @@ def survives(seconds, folder, files, clip):
     port = matrix.free_ports()[0]
     first = Server(cell, port, folder, clip, "first")
     visavis = Visavis(folder, files, "visavis-survives", [*options_of(cell, port, ""), "--allow-players", "loopback"])
+    listening = visavis.await_one("listening", 1, START)
+    if not listening:
+        sys.exit(f"publish: visavis does not listen: {matrix.last_line(visavis.log)}")
+    url = f"rtsp://127.0.0.1:{clients.port_of(listening[1])}/stream"
     faults, seen = [], []
     watched = 4 * seconds + 22
 
     def watch():
-        url = f"rtsp://127.0.0.1:{visavis.port}/stream"
         seen.append(clients.run(clients.Ffmpeg, url, ("ffmpeg", "tcp", "h264", "opus"), watched, clip, folder / "viewer.log"))
 
     first.wait_for(0.1, START)

@@ -102,12 +102,6 @@ case_signals() {
 
 # As under systemd: no terminal, nothing on standard input, a log that is kept, and SIGTERM at the end.
 case_service() {
-    local pid status=0
-    visavis service >"$dir/visavis.service"
-    if command -v systemd-analyze >/dev/null; then
-        XDG_RUNTIME_DIR=$dir systemd-analyze verify --user --man=no "$dir/visavis.service" 2>"$dir/verify.log" || fail "the unit: $(cat "$dir/verify.log")"
-        [ ! -s "$dir/verify.log" ] || fail "the unit: $(cat "$dir/verify.log")"
-    fi
     contact ben ana --key "$(fingerprint ana)"
     # The pipe stands for the journal's, which is told from others by its numbers.
     mkfifo "$dir/journal"
@@ -139,6 +133,14 @@ case_service() {
     ! grep -q 'fps' "$dir/ben.out" || fail "the journal fills: $(grep -m 1 fps "$dir/ben.out")"
     grep -q 'Connected to ana' "$dir/ben.out" || fail "the journal does not say who called: $(cat "$dir/ben.out")"
     grep -q 'visavis accept' "$dir/ben.out" || fail "it does not say how to answer: $(cat "$dir/ben.out")"
+}
+
+# What it says to systemd of itself.
+case_service_unit() {
+    command -v systemd-analyze >/dev/null || { skip "systemd-analyze is not there: ./scripts/install test"; return; }
+    visavis service >"$dir/visavis.service"
+    XDG_RUNTIME_DIR=$dir systemd-analyze verify --user --man=no "$dir/visavis.service" 2>"$dir/verify.log" || fail "the unit: $(cat "$dir/verify.log")"
+    [ ! -s "$dir/verify.log" ] || fail "the unit: $(cat "$dir/verify.log")"
 }
 
 # A process is gone, and one stands still.
@@ -199,8 +201,7 @@ case_unreachable() {
 
 case_not_visavis() {
     python3 -m http.server --bind 127.0.0.1 --directory "$dir" "$p" >"$dir/http" 2>&1 &
-    await "$dir/http" Serving 10 || true
-    until (: <"/dev/tcp/127.0.0.1/$p") 2>/dev/null; do sleep 0.05; done
+    listens "$p"
     call ana "127.0.0.1:$p"
     exits ana 9
     ended ana not-visavis

@@ -21,9 +21,10 @@ shows() {
     while true; do
         # Four pixels that are means of a quarter of the picture each: neither cropping nor a pointer matters to them.
         seen=$(timeout 20 ffmpeg -nostdin -v error -rtsp_transport tcp -i "rtsp://127.0.0.1:$p/stream/mjpeg/silent" -frames:v 1 \
-            -vf scale=2:2:flags=area,format=rgb24 -f rawvideo - 2>>"$dir/screen.ffmpeg" | od -An -v -tu1 | tr -s ' \n' ' ')
+            -vf scale=2:2:flags=area,format=rgb24 -f rawvideo - 2>>"$dir/screen.ffmpeg" | od -An -v -tu1 | tr -s ' \n' ' ') || true
         near "$seen" "$red" "$green" "$blue" && return
         [ "$((tries -= 1))" -gt 0 ] || fail "the display is $red $green $blue, and a player sees $seen"
+        sleep 0.1
     done
 }
 
