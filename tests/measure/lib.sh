@@ -3,6 +3,16 @@
 say() { printf '== %s (%d s)\n' "$*" "$SECONDS"; }
 convert() { ffmpeg -nostdin -v error -y "$@"; }
 
+# build ARGUMENT…: cargo build. Under sudo it is done as who called that: root may have no Rust, and what root builds nobody else
+# could build again.
+build() {
+    [ "$(id -u)" = 0 ] && [ -n "${SUDO_USER-}" ] && [ "$SUDO_USER" != root ] || { cargo build --locked "$@"; return; }
+    local words
+    printf -v words '%q ' env "CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}" cargo build --locked "$@"
+    # As after a login, which is where the way to cargo is set.
+    sudo --login --user "$SUDO_USER" bash -c "cd ${PWD@Q} && $words"
+}
+
 # await FILE TEXT SECONDS: waits until a file holds a text.
 await() {
     local file=$1 text=$2 tries=$(($3 * 20))
