@@ -262,7 +262,7 @@ impl Camera {
             let no_datagrams = self.heard.is_none() && self.way() == Way::Udp;
             return self.leave(if no_datagrams { Reason::NoDatagrams } else { Reason::Silent });
         }
-        if let Some(late) = self.asker.waiting.take_if(|asked| asked.until <= now) {
+        if let Some(late) = self.asker.give_up(now) {
             if late.step != Step::KeepAlive {
                 return self.leave(Reason::NoAnswer(self.method(late.step)));
             }

@@ -273,7 +273,7 @@ impl Publisher {
         if self.describing.is_some_and(|until| until <= now) {
             self.describe(now, &Known::default());
         }
-        if let Some(late) = self.asker.waiting.take_if(|asked| asked.until <= now) {
+        if let Some(late) = self.asker.give_up(now) {
             self.unanswered += 1;
             // Some do not answer what they do not know; none of them leaves two words in a row unanswered.
             if late.step != Step::KeepAlive || self.unanswered > 1 {

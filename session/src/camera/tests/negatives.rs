@@ -170,25 +170,51 @@ fn a_redirect_is_followed_but_not_into_the_clear() {
 }
 
 #[test]
-fn answers_to_nothing_are_passed_over() {
-    let mut scene = Scene::new(URL, Way::Tcp);
-    scene.request();
-    for cseq in ["0", "2", "4294967297", "-1", "x", ""] {
-        scene.say(&format!("RTSP/1.0 404 No\r\nCSeq: {cseq}\r\n\r\n"));
-        assert_eq!(scene.said(), "", "{cseq}");
+fn a_camera_that_counts_wrongly_is_watched_all_the_same() {
+    for cseq in ["0", "77", "4294967297", "-1", "x", ""] {
+        let mut scene = Scene::new(URL, Way::Tcp);
+        for (headers, body) in [("", ""), ("", SDP_BOTH), ("Session: abc\r\n", ""), ("", ""), ("", "")] {
+            scene.request();
+            let length = body.len();
+            scene.say(&format!("RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\n{headers}Content-Length: {length}\r\n\r\n{body}"));
+        }
+        assert!(matches!(&scene.events()[..], [Event::Playing(tracks)] if tracks.len() == 2), "{cseq}");
     }
 }
 
 #[test]
-fn answers_out_of_order_are_passed_over() {
+fn an_answer_that_comes_twice_is_passed_over() {
     let mut scene = Scene::until(URL, Way::Tcp, "DESCRIBE");
     scene.request();
     scene.say("RTSP/1.0 404 No\r\nCSeq: 1\r\n\r\n");
     assert!(!scene.camera.is_over(), "it was answered");
-    scene.say("RTSP/1.0 200 OK\r\nCSeq: 3\r\nSession: x\r\n\r\n");
-    assert_eq!(scene.said(), "", "it was not asked yet");
     scene.say("RTSP/1.0 404 No\r\nCSeq: 2\r\n\r\n");
     assert_eq!(scene.over(), Reason::NotFound);
+}
+
+#[test]
+fn an_answer_that_comes_late_is_not_about_what_was_asked_since() {
+    let mut scene = Scene::until(URL, Way::Tcp, "");
+    let word = |scene: &mut Scene, seconds: u64| {
+        scene.camera.media(scene.now + Duration::from_secs(seconds));
+        scene.wait(seconds * 1_000);
+        scene.said()
+    };
+    assert!(word(&mut scene, 25).starts_with("GET_PARAMETER "));
+    assert_eq!(word(&mut scene, 5), "", "it is not waited for any more");
+    assert!(word(&mut scene, 20).starts_with("OPTIONS "));
+    let lost = |scene: &mut Scene, cseq: u32| scene.say(&format!("RTSP/1.0 454 No\r\nCSeq: {cseq}\r\n\r\n"));
+    let last = scene.camera.asker.cseq();
+    lost(&mut scene, last - 1);
+    assert!(!scene.camera.is_over(), "of the word before");
+    lost(&mut scene, last);
+    assert_eq!(scene.over(), Reason::SessionLost);
+    // Nor is anything answered where nothing was asked.
+    let mut scene = Scene::until(URL, Way::Tcp, "");
+    for cseq in [0, 5, 6] {
+        lost(&mut scene, cseq);
+    }
+    assert!(!scene.camera.is_over());
 }
 
 #[test]
