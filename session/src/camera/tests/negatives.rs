@@ -130,6 +130,8 @@ fn a_challenge_that_cannot_be_answered_says_why() {
         ("WWW-Authenticate: Bearer\r\n", ChallengeError::Unsupported),
         ("", ChallengeError::Unsupported),
         ("WWW-Authenticate: Digest\r\n", ChallengeError::Malformed("Digest without a realm")),
+        ("WWW-Authenticate: Basic realm=/\r\n", ChallengeError::Malformed("WWW-Authenticate")),
+        ("WWW-Authenticate: Digest realm=\"r\"\r\nWWW-Authenticate: Basic realm=\"r\"\r\n", ChallengeError::InTheClear),
     ] {
         let mut scene = Scene::until(ANA, Way::Tcp, "DESCRIBE");
         scene.answer(401, challenge, "");

@@ -318,6 +318,31 @@ fn who_has_many_addresses_locks_nobody_out() {
 }
 
 #[test]
+fn an_odd_challenge_does_not_spoil_the_others() {
+    const DIGEST: &str = "Digest realm=\"a, b\", nonce=\"n\"";
+    for odd in [
+        "Basic realm=/",
+        "Basic realm=/, charset=\"UTF-8\"",
+        "Digest realm=\"r\"",
+        "Digest nonce=\"n\", x=/, y=\"z, Digest\"",
+        "Digest realm=\"a\", realm=\"b\"",
+        "Digest realm=\"a\" nonce=\"n\"",
+        "Negotiate abc def",
+    ] {
+        let joined = [format!("{odd}, {DIGEST}"), format!("{DIGEST}, {odd}")].map(|joined| vec![joined]);
+        let apart = vec![odd.to_owned(), DIGEST.to_owned()];
+        for (challenges, secure) in joined.into_iter().chain([apart]).zip([false, true, false]) {
+            let mut client = alice();
+            assert_eq!(take(&mut client, &challenges, secure), Ok(()), "{challenges:?}");
+            let answer = answer(&mut client, &mut rng(9));
+            assert!(answer.starts_with("Digest username=\"alice\", realm=\"a, b\", nonce=\"n\""), "{answer}");
+        }
+        let alone = take(&mut alice(), &[odd.to_owned()], false);
+        assert!(matches!(alone, Err(ChallengeError::Malformed(_))), "{odd}: {alone:?}");
+    }
+}
+
+#[test]
 fn nothing_secret_is_shown() {
     let mut door = Door::new(true);
     let mut client = answerer("bob", "hunter2");
