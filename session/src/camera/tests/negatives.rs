@@ -71,15 +71,40 @@ fn one_of_two_is_better_than_none() {
 }
 
 #[test]
+fn a_second_track_that_cannot_be_had_is_left_out() {
+    for transport in [
+        "RTP/AVP/TCP;unicast;interleaved=3-3",
+        "RTP/AVP/TCP;unicast;interleaved=254-255",
+        "RTP/AVP/TCP;unicast;interleaved=x",
+        "RTP/AVP;multicast;destination=224.2.0.1",
+        "RTP/AVP;unicast;client_port=5002-5003",
+        "RAW",
+        ";;",
+    ] {
+        let mut scene = Scene::until(URL, Way::Tcp, "audio");
+        scene.answer(200, &format!("Transport: {transport}\r\n"), "");
+        assert_eq!(scene.answer(200, "", "").method, "PLAY", "{transport}");
+        assert!(matches!(&scene.events()[..], [Event::Playing(tracks)] if tracks.len() == 1));
+    }
+}
+
+#[test]
 fn channels_that_cannot_be_told_apart_are_no_channels() {
     let malformed = Reason::Fault(PeerFault::Malformed("Transport"));
     for (step, channels) in
         [("SETUP", "3-3"), ("SETUP", "254-255"), ("SETUP", "255"), ("SETUP", "x"), ("audio", "0-1"), ("audio", "1-2")]
+            .into_iter()
+            .chain([("audio", "0-0"), ("audio", "1-x"), ("audio", "x-1")])
     {
         let mut scene = Scene::until(URL, Way::Tcp, step);
         scene.answer(200, &format!("Transport: RTP/AVP/TCP;unicast;interleaved={channels}\r\n"), "");
         assert_eq!(scene.over(), malformed, "{step} {channels}");
     }
+    // Who says nothing does as asked, and there the first track may be.
+    let mut scene = Scene::until(URL, Way::Tcp, "SETUP");
+    scene.answer(200, "Transport: RTP/AVP/TCP;unicast;interleaved=2-3\r\n", "");
+    scene.answer(200, "", "");
+    assert_eq!(scene.over(), malformed);
     let mut scene = Scene::until(URL, Way::Tcp, "audio");
     scene.answer(200, "Transport: RTP/AVP/TCP;unicast;interleaved=8\r\n", "");
     scene.answer(200, "", "");
