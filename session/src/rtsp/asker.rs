@@ -13,8 +13,11 @@ use super::message::{self, Answer};
 use super::wiped::Wiped;
 use crate::error::printable;
 
-/// A request that is not answered for so long is not answered at all.
-pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// A request that is not answered for so long is not answered at all: some cameras wake up for it first, and recorders look for what
+/// is asked for.
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+/// The same for mere words, which take nothing of the kind.
+pub const WORD_LIMIT: Duration = Duration::from_secs(5);
 /// Half of a session's timeout less this is when we say a word.
 const MARGIN: Duration = Duration::from_secs(5);
 /// However short a session's timeout is, we say a word no more often.
@@ -114,7 +117,8 @@ impl<Step: Copy> Asker<Step> {
     /// Asks; once more, with a name, if it was `challenged`.
     pub(crate) fn ask(&mut self, now: Instant, step: Step, wording: &Wording<'_>, challenged: bool) {
         let cseq = self.write(wording);
-        self.waiting = Some(Asked { step, cseq, until: now + ANSWER_LIMIT, challenged });
+        let limit = if matches!(wording.method, OPTIONS | GET_PARAMETER) { WORD_LIMIT } else { ANSWER_LIMIT };
+        self.waiting = Some(Asked { step, cseq, until: now + limit, challenged });
     }
 
     /// Writes a request by hand, and returns its number: the grammar crate would write the URL its own way, and leave copies of a
