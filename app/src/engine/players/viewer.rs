@@ -82,8 +82,9 @@ pub(super) struct Viewer {
     local: Option<IpAddr>,
     /// By [`MediaKind`].
     tracks: [Option<Track>; 2],
-    /// Its way back to us.
+    /// Its way back to us, and whether it has had the floor for setting one up.
     pub(super) way_back: Option<WayBack>,
+    pub(super) had_floor: bool,
     pub(super) copies: Copies,
     /// What it has asked to be described, and until when it may set that up.
     pub(super) looks_at: Option<(Choice, Instant)>,
@@ -127,6 +128,7 @@ impl Viewer {
             local,
             tracks: [None; 2],
             way_back: None,
+            had_floor: false,
             copies: Copies::default(),
             looks_at: None,
             ready_until: None,
