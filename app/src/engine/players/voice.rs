@@ -1,6 +1,7 @@
 //! Who talks back: sound of one player at a time, on its way to our loudspeaker. ONVIF Streaming Specification §5.3.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
@@ -170,7 +171,7 @@ impl Players {
             self.happenings.push_back(Happening::Talk(MediaOutput::StartReceiving(Stream {
                 ssrc: arrival.received.ssrc,
                 codec: arrival.received.codec,
-                parameter_sets: Vec::new(),
+                parameter_sets: Arc::default(),
                 size: None,
                 ceiling: None,
             })));
