@@ -19,6 +19,7 @@ pub mod mute;
 pub mod peer;
 pub mod pipeline;
 pub mod players;
+mod redirect;
 pub mod snapshot;
 mod threads;
 pub mod tls;

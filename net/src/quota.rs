@@ -1,7 +1,7 @@
 //! How often strangers may cost us something: by where they come from, and in total.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 /// What one party has at its command: an IPv4 address, or the 64 bits of an IPv6 address that are routed to one link
@@ -20,6 +20,16 @@ impl Block {
                 Some(Self(IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64))))
             }
             single => Some(Self(single)),
+        }
+    }
+
+    /// The network that it is in, which one party may have whole: the 48 bits of IPv6 that a site is given at most (RFC 6177 §2), all
+    /// link-local addresses, or the 24 bits of IPv4 below which nothing is routed by itself.
+    #[must_use]
+    pub fn network(self) -> Self {
+        match self.0 {
+            IpAddr::V4(v4) => Self(IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() >> 8 << 8))),
+            IpAddr::V6(v6) => Self(IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 80 << 80))),
         }
     }
 }

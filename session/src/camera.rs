@@ -21,8 +21,8 @@ use self::description::{Description, Offer};
 pub use self::reason::Reason;
 pub use self::types::{Config, Event, Track};
 use crate::error::PeerFault;
-pub use crate::rtsp::asker::ANSWER_LIMIT;
 use crate::rtsp::asker::{self, Asked, Asker, Denied, OPTIONS, Wording};
+pub use crate::rtsp::asker::{ANSWER_LIMIT, WORD_LIMIT};
 use crate::rtsp::auth::Credentials;
 use crate::rtsp::headers;
 pub use crate::rtsp::headers::{Delivery, Way};
@@ -262,7 +262,7 @@ impl Camera {
             let no_datagrams = self.heard.is_none() && self.way() == Way::Udp;
             return self.leave(if no_datagrams { Reason::NoDatagrams } else { Reason::Silent });
         }
-        if let Some(late) = self.asker.waiting.take_if(|asked| asked.until <= now) {
+        if let Some(late) = self.asker.give_up(now) {
             if late.step != Step::KeepAlive {
                 return self.leave(Reason::NoAnswer(self.method(late.step)));
             }

@@ -19,8 +19,8 @@ pub use self::reason::Reason;
 pub use self::types::{Config, Event};
 use crate::error::PeerFault;
 use crate::player::{Choice, Known, Transport, description};
-pub use crate::rtsp::asker::ANSWER_LIMIT;
 use crate::rtsp::asker::{self, After, Asked, Asker, Denied, OPTIONS, Wording};
+pub use crate::rtsp::asker::{ANSWER_LIMIT, WORD_LIMIT};
 use crate::rtsp::auth::Credentials;
 pub use crate::rtsp::headers::Way;
 use crate::rtsp::message::{self, Incoming, SDP};
@@ -273,7 +273,7 @@ impl Publisher {
         if self.describing.is_some_and(|until| until <= now) {
             self.describe(now, &Known::default());
         }
-        if let Some(late) = self.asker.waiting.take_if(|asked| asked.until <= now) {
+        if let Some(late) = self.asker.give_up(now) {
             self.unanswered += 1;
             // Some do not answer what they do not know; none of them leaves two words in a row unanswered.
             if late.step != Step::KeepAlive || self.unanswered > 1 {

@@ -417,6 +417,11 @@ impl Players {
         self.end_one(now, conn, Reason::Left);
     }
 
+    /// Bytes of pictures that may wait for a connection.
+    pub(super) fn room_for_pictures(&self, conn: ConnId) -> usize {
+        self.viewers.get(&conn).map_or(0, Viewer::room_for_pictures)
+    }
+
     /// How many bytes of a connection the shell still holds.
     pub(super) fn backlog(&mut self, now: Instant, conn: ConnId, unsent: usize) {
         let Some(viewer) = self.viewers.get_mut(&conn) else { return };

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
 use visavis_net::buf::{PacketBuf, Pool};
-use visavis_net::carrier::dial_order;
 use visavis_net::rtp::session::{MAX_STREAMS, ReceivedStats, Stats};
 use visavis_session::camera::{Config, Event as Said, Reason, RtspUrl, Way};
 
@@ -21,9 +20,8 @@ pub use self::types::{Loss, Order, PortError, Ports, Seen};
 use super::backoff::{Backoff, LONGEST, Refusals, SETTLED, spread};
 use super::event::Event;
 use super::peer::{ConnId, Destination, MediaOutput, Output};
+use super::redirect::{MAX_REDIRECTS, Word};
 
-/// Redirections in a row that are followed.
-const MAX_REDIRECTS: u32 = 3;
 /// Key pictures are asked for this often at most.
 const KEY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -57,7 +55,9 @@ pub(super) struct Watch {
     /// Where the stream is at present, and whether our name and password are for there.
     url: RtspUrl,
     known_there: bool,
-    redirects: u32,
+    /// Who says so.
+    word: Word,
+    redirects: u8,
     way: Way,
     state: State,
     /// What still says its last words.
@@ -94,6 +94,7 @@ impl Watch {
             patience,
             rng,
             known_there: true,
+            word: Word::default(),
             redirects: 0,
             state: State::Waiting(now),
             parting: None,
@@ -188,8 +189,12 @@ impl Watch {
                 self.lose(now, Loss::Unreachable("the name of the camera has no address".to_owned()));
             }
             Ok(addresses) => {
+                let addresses = self.word.dial_order(&addresses);
+                if addresses.is_empty() {
+                    return self.lose(now, Loss::SentHere);
+                }
                 self.state = State::Connecting(conn);
-                self.outputs.push_back(Output::Connect { conn, addresses: dial_order(&addresses) });
+                self.outputs.push_back(Output::Connect { conn, addresses });
             }
             Err(error) => self.lose(now, Loss::Unreachable(error)),
         }
@@ -384,6 +389,9 @@ impl Watch {
             self.outputs.push_back(Output::Event(Event::Notice { text }));
         }
         (self.known_there, self.url) = (same, url);
+        if let State::Talking(talk) = &self.state {
+            self.word = Word::of(talk.remote);
+        }
         if let Some(since) = self.leave_talk() {
             self.lost.get_or_insert(now);
             // Who is sent on after a while is not sent around in circles.
@@ -457,6 +465,7 @@ impl Watch {
         let wait = if loss.is_final() { spread(LONGEST, &mut self.rng) } else { wait };
         // Where it was sent to may be what is wrong.
         (self.url, self.known_there, self.redirects) = (self.order.url.clone(), true, 0);
+        self.word = Word::default();
         self.state = State::Waiting(now + wait);
         self.outputs.push_back(Output::Event(Event::CameraLost { loss, again_in: wait }));
     }

@@ -49,6 +49,16 @@ fn a_block_is_an_ipv4_address_or_64_bits() {
 }
 
 #[test]
+fn a_network_is_what_one_party_may_have_whole() {
+    let network = |text: &str| Block::of(text.parse().expect("an address")).map(Block::network);
+    assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:ffff::1"));
+    assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:2:2::1"));
+    assert_eq!(network("fe80::1"), network("fe80::2"));
+    assert_eq!(network("192.0.2.1"), network("::ffff:192.0.2.255"));
+    assert_ne!(network("192.0.2.1"), network("192.0.3.1"));
+}
+
+#[test]
 fn who_comes_through_this_machine_shares_the_total_only() {
     let start = moment();
     let mut quota = Quota::new(EACH, TOTAL);

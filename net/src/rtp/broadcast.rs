@@ -213,6 +213,12 @@ impl Burst {
         self.bytes.len()
     }
 
+    /// How long it is from the packet at `from` on, in bytes.
+    #[must_use]
+    pub fn len_from(&self, from: usize) -> usize {
+        self.bytes.len() - self.start(from)
+    }
+
     /// Whether there is nothing in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -2,7 +2,7 @@
 //! the stream may begin anew at any moment. RFC 3550.
 
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::codec::Codec;
 use super::header::{self, Header};
@@ -12,6 +12,7 @@ use super::session::{ReceiveError, Received, ReceivedStats};
 use super::time::{NtpTime, RtpTime};
 use crate::buf::PacketBuf;
 use crate::plan::{Direction, StreamPlan};
+use crate::quota::Rate;
 use crate::rtcp::{self, Packet, ReportBlock};
 
 /// Packets that may be missing in a row before the stream is taken to have begun anew. RFC 3550 appendix A.1.
@@ -23,6 +24,9 @@ const FIRST_CYCLE: u32 = 1 << 16;
 /// How far the clock of a stream may be from where its numbers are, in seconds: one that restarts may choose numbers near those of
 /// before, but hardly timestamps as well. Pictures may be sent in another order than they are shown in; that is a fraction of a second.
 const MAX_CLOCK_STEP: i32 = 10;
+
+/// How often a stream may begin anew: each time a decoder does.
+const BEGINNINGS: Rate = Rate { burst: 5, every: Duration::from_millis(200) };
 
 /// The receiving end of one stream.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub struct Receiver {
     /// Whether the stream's own source has reported: some cameras report from another one.
     reported: bool,
     elsewhere: Option<Elsewhere>,
+    /// When the bucket of [`BEGINNINGS`] will be full.
+    beginnings: Option<Instant>,
 }
 
 /// A packet of another source, or far from the last one: the one that follows it proves that the stream goes on there. A single one
@@ -85,8 +91,8 @@ impl Receiver {
     #[must_use]
     pub fn new(epoch: Instant, codec: Codec, payload_type: u8, ours: Ssrc) -> Self {
         let (newest, total) = (RtpTime(0), Total::default());
-        let (stream, early, reported, elsewhere) = (None, None, false, None);
-        Self { codec, payload_type, ours, epoch, stream, newest, total, early, reported, elsewhere }
+        let (stream, early, reported, elsewhere, beginnings) = (None, None, false, None, None);
+        Self { codec, payload_type, ours, epoch, stream, newest, total, early, reported, elsewhere, beginnings }
     }
 
     /// What its payloads are.
@@ -98,7 +104,8 @@ impl Receiver {
     /// Takes a packet of RTP.
     ///
     /// # Errors
-    /// It gave nothing, and the stream goes on as if it had not come: all of [`ReceiveError`] but what is about seals.
+    /// It gave nothing, and the stream goes on as if it had not come: all of [`ReceiveError`] but what is about seals. A stream that begins
+    /// anew more than five times a second is one of an unknown source.
     pub fn rtp(&mut self, now: Instant, packet: PacketBuf) -> Result<Arrival, ReceiveError> {
         let (header, _) = Header::parse(&packet).ok_or(ReceiveError::Malformed)?;
         if header.payload_type != self.payload_type {
@@ -109,7 +116,9 @@ impl Receiver {
         let mut held = None;
         if begins && self.stream.is_some() {
             let proven = self.elsewhere.take().filter(|before| before.next == (header.ssrc, header.seq));
-            let Some(before) = proven else {
+            let after = proven.as_ref().and_then(|_| BEGINNINGS.take(self.beginnings, now));
+            self.beginnings = after.or(self.beginnings);
+            let Some(before) = proven.filter(|_| after.is_some()) else {
                 let next = (header.ssrc, SeqNo(header.seq.0.wrapping_add(1)));
                 self.elsewhere = Some(Elsewhere { next, arrival: now, packet });
                 return Err(ReceiveError::UnknownSource(header.ssrc));

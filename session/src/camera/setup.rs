@@ -95,9 +95,17 @@ impl Camera {
         if ok {
             self.asker.take_session(response);
         }
-        let granted = headers::granted(message::value(response, "Transport"), self.way(), channels(kind));
-        let granted = granted.filter(|(delivery, _)| ok && !self.collides(number, *delivery));
-        if let Some((delivery, ssrc)) = granted
+        let transport = message::value(response, "Transport");
+        let granted = headers::granted(transport, self.way(), channels(kind));
+        let collides = self.collides(
+            number,
+            &match granted {
+                Some((Delivery::Interleaved { rtp, rtcp }, _)) => vec![rtp, rtcp],
+                Some((Delivery::Udp { .. }, _)) => Vec::new(),
+                None => headers::channels(transport, channels(kind)),
+            },
+        );
+        if let Some((delivery, ssrc)) = granted.filter(|_| ok && !collides)
             && let Some(stream) = self.streams.get_mut(number)
         {
             (stream.track.transport, stream.track.ssrc) = (delivery, ssrc);
@@ -106,7 +114,7 @@ impl Camera {
         if self.way() == Way::Udp && (ok || is_about_transport(status)) {
             return self.leave(Reason::TransportRefused);
         }
-        if number > 0 && !ok {
+        if number > 0 && !(ok && collides) {
             tracing::info!(url = %self.url, ?kind, status, "the camera does not give one of its streams");
             self.streams.truncate(number);
             self.offers.truncate(number);
@@ -116,11 +124,10 @@ impl Camera {
         self.leave(if ok { fault } else { Reason::of(status, "SETUP") });
     }
 
-    /// Whether the packets of two streams could not be told apart.
-    fn collides(&self, number: usize, delivery: Delivery) -> bool {
-        let Delivery::Interleaved { rtp, rtcp } = delivery else { return false };
+    /// Whether packets on these channels could not be told from those of a stream before this one.
+    fn collides(&self, number: usize, channels: &[u8]) -> bool {
         self.streams.iter().take(number).any(|stream| match stream.track.transport {
-            Delivery::Interleaved { rtp: a, rtcp: b } => [a, b].contains(&rtp) || [a, b].contains(&rtcp),
+            Delivery::Interleaved { rtp, rtcp } => channels.contains(&rtp) || channels.contains(&rtcp),
             Delivery::Udp { .. } => false,
         })
     }

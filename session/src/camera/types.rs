@@ -63,7 +63,8 @@ pub enum Event {
     /// These streams flow: at most one of each kind.
     Playing(Vec<Track>),
     /// The stream is elsewhere, and this conversation is over: begin another one there, at most three times in a row. It may be another
-    /// host: whether that may learn the name and the password is not for a camera to decide.
+    /// host: whether that may learn the name and the password is not for a camera to decide, nor whether it may be this machine itself,
+    /// which only the addresses of the host tell.
     Redirect(RtspUrl),
     /// The conversation is over. Close the connection once what is to be sent has been sent.
     Over(Reason),

@@ -26,7 +26,8 @@ pub enum Event {
     /// Packets of these formats may go, pictures first.
     Publishing(Vec<(Codec, Transport)>),
     /// The server wants the stream elsewhere, and this conversation is over: begin another one there, at most three times in a row. It
-    /// may be another host: whether that may learn the name and the password is not for a server to decide.
+    /// may be another host: whether that may learn the name and the password is not for a server to decide, nor whether it may be
+    /// this machine itself, which only the addresses of the host tell.
     Redirect(RtspUrl),
     /// The conversation is over. Close the connection once what is to be sent has been sent.
     Over(Reason),

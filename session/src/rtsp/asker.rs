@@ -13,8 +13,11 @@ use super::message::{self, Answer};
 use super::wiped::Wiped;
 use crate::error::printable;
 
-/// A request that is not answered for so long is not answered at all.
-pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// A request that is not answered for so long is not answered at all: some cameras wake up for it first, and recorders look for what
+/// is asked for.
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+/// The same for mere words, which take nothing of the kind.
+pub const WORD_LIMIT: Duration = Duration::from_secs(5);
 /// Half of a session's timeout less this is when we say a word.
 const MARGIN: Duration = Duration::from_secs(5);
 /// However short a session's timeout is, we say a word no more often.
@@ -73,6 +76,10 @@ pub(crate) struct Asker<Step> {
     rng: ChaCha20Rng,
     cseq: u32,
     pub(crate) waiting: Option<Asked<Step>>,
+    /// The number of the last request that was answered under its number.
+    answered: Option<u32>,
+    /// Requests that were given up, and may be answered yet.
+    owed: u32,
     session: Option<(String, Duration)>,
     /// The word that keeps the session.
     pub(crate) keep_alive: &'static str,
@@ -89,6 +96,8 @@ impl<Step: Copy> Asker<Step> {
             rng: ChaCha20Rng::from_rng(rng),
             cseq: 0,
             waiting: None,
+            answered: None,
+            owed: 0,
             session: None,
             keep_alive: OPTIONS,
             out: Wiped::default(),
@@ -108,7 +117,8 @@ impl<Step: Copy> Asker<Step> {
     /// Asks; once more, with a name, if it was `challenged`.
     pub(crate) fn ask(&mut self, now: Instant, step: Step, wording: &Wording<'_>, challenged: bool) {
         let cseq = self.write(wording);
-        self.waiting = Some(Asked { step, cseq, until: now + ANSWER_LIMIT, challenged });
+        let limit = if matches!(wording.method, OPTIONS | GET_PARAMETER) { WORD_LIMIT } else { ANSWER_LIMIT };
+        self.waiting = Some(Asked { step, cseq, until: now + limit, challenged });
     }
 
     /// Writes a request by hand, and returns its number: the grammar crate would write the URL its own way, and leave copies of a
@@ -139,12 +149,11 @@ impl<Step: Copy> Asker<Step> {
 
     /// The request that this answers, and its status; `None` if it answers nothing, or is not the last word on it.
     pub(crate) fn answered(&mut self, response: &Response<Vec<u8>>) -> Option<(Asked<Step>, u16)> {
-        // Without a number it can only be about what waits.
-        let cseq = message::value(response, "CSeq").and_then(|value| value.split(',').next()).map(str::trim);
         let status = u16::from(response.status());
-        let is_answer =
-            |asked: &mut Asked<Step>| status >= 200 && cseq.is_none_or(|cseq| cseq.parse() == Ok(asked.cseq));
-        let asked = self.waiting.take_if(is_answer)?;
+        if status < 200 || !self.is_about_what_waits(response) {
+            return None;
+        }
+        let asked = self.waiting.take()?;
         if status != 401
             && asked.challenged
             && let Some(answerer) = &mut self.answerer
@@ -153,6 +162,30 @@ impl<Step: Copy> Asker<Step> {
             self.let_in = true;
         }
         Some((asked, status))
+    }
+
+    /// Whether an answer is to the request that waits for one. Some count wrongly, which nobody else minds: with any other number it is,
+    /// unless a request that was given up may be answered late, or the one before was so a second time.
+    fn is_about_what_waits(&mut self, response: &Response<Vec<u8>>) -> bool {
+        let said = message::value(response, "CSeq").and_then(|value| value.split(',').next()).map(str::trim);
+        let number = said.and_then(|said| said.parse().ok());
+        let waits = self.waiting.as_ref().map(|asked| asked.cseq);
+        if waits.is_some() && number == waits {
+            (self.answered, self.owed) = (number, 0);
+            return true;
+        }
+        if said.is_some() && (self.owed > 0 || number.is_some() && number == self.answered) {
+            self.owed = self.owed.saturating_sub(1);
+            return false;
+        }
+        waits.is_some()
+    }
+
+    /// The request that was not answered in time: it is not waited for any more.
+    pub(crate) fn give_up(&mut self, now: Instant) -> Option<Asked<Step>> {
+        let late = self.waiting.take_if(|asked| asked.until <= now)?;
+        self.owed = self.owed.saturating_add(1);
+        Some(late)
     }
 
     /// It asks who we are: ask again after success. RFC 7616 §3.3.

@@ -115,6 +115,21 @@ fn specification(spec: &str, way: Way, asked: (u8, u8)) -> Option<Granted> {
     Some((delivery, ssrc))
 }
 
+/// The channels on which packets may come that a `Transport` is about, whatever is wrong with it; those that were `asked` for if it names
+/// none.
+pub(crate) fn channels(value: Option<&str>, asked: (u8, u8)) -> Vec<u8> {
+    let named = |part: &str| {
+        let (name, value) = part.split_once('=')?;
+        let value = value.trim().trim_matches('"');
+        let (first, last) = value.split_once('-').unwrap_or((value, ""));
+        let (first, last): (Option<u8>, Option<u8>) = (first.trim().parse().ok(), last.trim().parse().ok());
+        let last = last.or_else(|| first?.checked_add(1));
+        name.trim().eq_ignore_ascii_case("interleaved").then(|| first.into_iter().chain(last))
+    };
+    let named: Vec<_> = value.unwrap_or_default().split([',', ';']).filter_map(named).flatten().collect();
+    if named.is_empty() { vec![asked.0, asked.1] } else { named }
+}
+
 /// Where each of the tracks with these URLs begins.
 pub(crate) fn starts(value: &str, urls: &[&str]) -> Vec<Option<(u16, u32)>> {
     let entries: Vec<_> = entries(value).take(MAX_PARTS).map(Entry::read).collect();

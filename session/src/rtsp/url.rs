@@ -1,7 +1,7 @@
 //! Addresses of streams. RFC 2326 §3.2, RFC 3986.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -114,17 +114,7 @@ impl RtspUrl {
     /// Where a server sends us. RFC 2326 §11.3.
     pub(crate) fn redirected(&self, location: &str) -> Result<Self, Astray> {
         let url = self.join(location).ok_or(Astray::Nowhere)?;
-        if url.is_here() && !self.is_here() {
-            return Err(Astray::Nowhere);
-        }
         if self.secure && !url.secure { Err(Astray::Downgrade) } else { Ok(url) }
-    }
-
-    /// Whether it names this machine, whichever it is.
-    fn is_here(&self) -> bool {
-        let address: Option<IpAddr> = self.host.parse().ok();
-        let here = |address: IpAddr| address.to_canonical().is_loopback() || address.is_unspecified();
-        address.map_or_else(|| self.host.eq_ignore_ascii_case("localhost"), here)
     }
 
     /// Takes a URL that a camera names, which may be a path on itself. `None` if it is no address of a stream.
@@ -142,7 +132,7 @@ impl RtspUrl {
 /// Why we do not go where a server sends us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Astray {
-    /// That is no address of a stream, or one of this machine itself, which is none of the server's business.
+    /// That is no address of a stream.
     Nowhere,
     /// It is in the clear, where we were inside of TLS.
     Downgrade,

@@ -19,7 +19,7 @@ use crate::engine::peer::ConnId;
 /// One read from a connection, in bytes.
 const READ: usize = 16 * 1024;
 
-/// Bytes that may wait for a connection. A peer that lets more pile up does not read any more.
+/// Bytes that may wait for a connection, beside pictures of a player. A peer that lets more pile up does not read any more.
 const MAX_UNSENT: usize = 1 << 20;
 
 /// What still waits when a connection is closed gets this long to leave.
@@ -72,13 +72,14 @@ impl Connection {
         Self { stream, outbox, unsent }
     }
 
-    /// Writes what the kernel can send soon and queues the rest; `false` if the other side has stopped reading.
-    pub(super) fn send(&self, bytes: &[u8]) -> bool {
+    /// Writes what the kernel can send soon and queues the rest; `false` if the other side has stopped reading, for more would wait than
+    /// [`MAX_UNSENT`] and so many bytes of `pictures`.
+    pub(super) fn send(&self, bytes: &[u8], pictures: usize) -> bool {
         // A connection that broke is found broken by whoever writes the rest.
         let taken = if self.unsent() == 0 { tcp::try_write((*self.stream).as_ref(), bytes).unwrap_or(0) } else { 0 };
         let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) else { return true };
         let unsent = self.unsent.fetch_add(rest.len(), Ordering::Relaxed) + rest.len();
-        unsent <= MAX_UNSENT && self.outbox.send(rest.to_vec()).is_ok()
+        unsent <= MAX_UNSENT + pictures && self.outbox.send(rest.to_vec()).is_ok()
     }
 
     /// Bytes queued that the kernel has not taken.

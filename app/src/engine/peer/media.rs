@@ -1,5 +1,6 @@
 //! What a peer tells the media pipelines: they run while somebody listens, and play the call in focus.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use visavis_net::plan::{Direction, StreamPlan};
@@ -22,7 +23,7 @@ pub struct Stream {
     /// What its payloads are.
     pub codec: Codec,
     /// What a decoder of H.264 has to know beforehand, NAL units without start codes, if its sender said it (RFC 6184 §8.1).
-    pub parameter_sets: Vec<Vec<u8>>,
+    pub parameter_sets: Arc<[Vec<u8>]>,
     /// How large pictures of JPEG are that do not say it themselves, in pixels, if their sender said it beforehand.
     pub size: Option<(u16, u16)>,
     /// The longest that pictures and sound may wait here; as long as play-out likes if `None`.
@@ -31,7 +32,7 @@ pub struct Stream {
 
 impl From<&StreamPlan> for Stream {
     fn from(plan: &StreamPlan) -> Self {
-        Self { ssrc: plan.ssrc, codec: plan.codec, parameter_sets: Vec::new(), size: None, ceiling: None }
+        Self { ssrc: plan.ssrc, codec: plan.codec, parameter_sets: Arc::default(), size: None, ceiling: None }
     }
 }
 

@@ -105,6 +105,11 @@ impl Peer {
         true
     }
 
+    /// Bytes of pictures that may wait for a connection beside what may on any.
+    pub fn room_for_pictures(&self, conn: ConnId) -> usize {
+        self.players.as_ref().map_or(0, |players| players.room_for_pictures(conn))
+    }
+
     /// Whether a datagram is a player's.
     pub(super) fn player_datagram(&mut self, now: Instant, from: SocketAddr, packet: &[u8]) -> bool {
         let Some(players) = &mut self.players else { return false };

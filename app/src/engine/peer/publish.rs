@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use visavis_net::carrier::dial_order;
 use visavis_session::player::Ports;
 
 use super::{ConnId, Output, Peer};
@@ -39,13 +38,8 @@ impl Peer {
         addresses: &Result<Vec<SocketAddr>, String>,
     ) -> bool {
         let Some(players) = self.players.as_mut().filter(|players| players.is_dialling(conn)) else { return false };
-        match addresses {
-            Ok(addresses) if addresses.is_empty() => players.unreachable(now, "the name has no address".to_owned()),
-            Ok(addresses) => {
-                let addresses = dial_order(addresses);
-                self.outputs.push_back(Output::Connect { conn, addresses });
-            }
-            Err(error) => players.unreachable(now, error.clone()),
+        if let Some(addresses) = players.resolved(now, addresses) {
+            self.outputs.push_back(Output::Connect { conn, addresses });
         }
         self.settle_players();
         true

@@ -70,20 +70,22 @@ impl Players {
         }
         let burst = self.outflow.make(frame);
         let start = Start { kind: codec.kind(), seq: burst.seq(), time: burst.time() };
+        let (waiting, first) = self.outflow.waiting(codec);
         let mut beginning = Vec::new();
         let mut wants_key = false;
         for (conn, viewer) in &mut self.viewers {
             if viewer.begins_with(codec) {
-                if frame.key && viewer.is_drained() {
+                if frame.key && viewer.is_drained(codec, first) {
                     viewer.begin(codec, |codec| self.outflow.next_frame(codec));
                     beginning.push(*conn);
                 } else if codec.kind() == MediaKind::Video {
                     self.served.skipped += u64::from(viewer.pass_by() && !viewer.talk.is_server());
                     // Not more often than one that lost something may: others pay for it.
-                    wants_key |= viewer.is_drained() && viewer.may_want_key(now);
+                    wants_key |= viewer.is_drained(codec, first) && viewer.may_want_key(now);
                 }
             } else {
-                self.served.skipped += u64::from(viewer.keep_up(codec, burst.len()) && !viewer.talk.is_server());
+                let skipped = viewer.keep_up(codec, burst.len(), waiting, |codec| self.outflow.next_frame(codec));
+                self.served.skipped += u64::from(skipped && !viewer.talk.is_server());
             }
         }
         for conn in beginning {

@@ -11,12 +11,12 @@ use visavis_net::rtp::session::OutFrame;
 use visavis_net::rtp::time::WallClock;
 use visavis_session::player::{Program, Start, Transport};
 
-use super::viewer::{Flow, Track, Viewer};
+use super::viewer::Viewer;
 use crate::engine::peer::{ConnId, Destination, Transmit};
 
 /// After [`MAX_TRAIN`] bytes for each, the rest of a picture waits so long: 256 Mbit/s.
 const PAUSE: Duration = Duration::from_millis(1);
-/// Frames of one format that wait to be handed out. Beyond that the machine is too slow, and the oldest goes.
+/// Frames of one format that wait to be handed out. Beyond that the machine is too slow, and the oldest goes that has not begun to.
 const MAX_JOBS: usize = 50;
 
 /// The formats there are, by their number.
@@ -31,6 +31,8 @@ struct Job {
     from: usize,
     /// Bytes since the last pause.
     since_pause: usize,
+    /// Whether anybody takes the packets at hand.
+    taken: bool,
     due: Instant,
     /// Who has got these packets last.
     cursor: ConnId,
@@ -83,14 +85,22 @@ impl Outflow {
         self.streams[codec as usize].frames
     }
 
+    /// Bytes of a format that are still to be handed out, and the place of their first frame in its stream.
+    pub(super) fn waiting(&self, codec: Codec) -> (usize, u64) {
+        let Stream { jobs, frames, .. } = &self.streams[codec as usize];
+        let bytes = jobs.iter().map(|job| job.burst.len_from(job.from)).sum();
+        (bytes, jobs.front().map_or(*frames, |job| job.number))
+    }
+
     /// Hands the packets to all whose track of this format flows. Whether another frame had to go for it.
     pub(super) fn queue(&mut self, now: Instant, codec: Codec, burst: Burst) -> bool {
         let Stream { jobs, frames, .. } = &mut self.streams[codec as usize];
         let full = jobs.len() >= MAX_JOBS;
         if full {
-            jobs.pop_front();
+            jobs.remove(usize::from(jobs.front().is_some_and(|job| job.from > 0)));
         }
-        jobs.push_back(Job { burst, from: 0, since_pause: 0, due: now, cursor: ConnId(0), number: *frames });
+        let cursor = ConnId(0);
+        jobs.push_back(Job { burst, from: 0, since_pause: 0, taken: false, due: now, cursor, number: *frames });
         *frames += 1;
         full
     }
@@ -161,8 +171,8 @@ impl Job {
         let train = self.burst.train(self.from)?;
         for (conn, viewer) in viewers.range_mut((Excluded(self.cursor), Unbounded)) {
             self.cursor = *conn;
-            let takes = |track: &&Track| track.flow == Flow::On && track.from <= self.number;
-            let Some(track) = viewer.track(codec).filter(takes) else { continue };
+            let Some(track) = viewer.track(codec).filter(|track| track.takes(self.number)) else { continue };
+            self.taken = true;
             match track.transport {
                 Transport::Udp { rtp, .. } => {
                     let segment = viewer.datagrams(codec.kind(), &self.burst, self.from, &train, out);
@@ -185,7 +195,8 @@ impl Job {
     /// Everybody has the packets at hand: goes on with the next; `false` if there are none.
     fn go_on(&mut self, now: Instant) -> bool {
         let Some(train) = self.burst.train(self.from) else { return false };
-        self.since_pause += train.bytes.len();
+        // Nobody has to be spared what nobody gets, and the next frame waits for this one.
+        self.since_pause += if std::mem::take(&mut self.taken) { train.bytes.len() } else { 0 };
         (self.from, self.cursor) = (train.end, ConnId(0));
         if self.since_pause + MAX_PLAYER_PAYLOAD > MAX_TRAIN {
             (self.due, self.since_pause) = (now + PAUSE, 0);

@@ -17,6 +17,7 @@ use super::viewer::Viewer;
 use super::{Ends, Happening, Players};
 use crate::engine::backoff::{Backoff, Refusals, SETTLED, spread};
 use crate::engine::peer::ConnId;
+use crate::engine::redirect::{MAX_REDIRECTS, Word};
 use crate::engine::tls::{Tls, TlsError};
 
 /// Where only a person can mend it. A box that nobody sits at has to come back when it was mended elsewhere.
@@ -24,8 +25,6 @@ const FINAL_PAUSE: Duration = Duration::from_secs(60);
 /// The same for a password that was refused again and again: seldom enough that nobody is locked out for it. A server that asks another
 /// one who we are refuses everybody while that is away.
 const REFUSED_PAUSE: Duration = Duration::from_secs(3600);
-/// Addresses in a row that servers send us to.
-const MAX_REDIRECTS: u8 = 3;
 
 /// Where our stream is pushed to, and how.
 #[derive(Clone, Debug)]
@@ -70,6 +69,8 @@ pub enum Trouble {
     Tls(TlsError),
     /// The conversation is over.
     Said(Reason),
+    /// The server sends us, from elsewhere, to this machine itself.
+    SentHere,
     /// The name and the password were refused several times in a row: they are tried seldom from now on.
     Refused,
 }
@@ -82,7 +83,7 @@ impl Trouble {
             Self::Unreachable(_) => false,
             Self::Tls(TlsError::Untrusted(_) | TlsError::Name(_) | TlsError::Unusable(_)) => true,
             Self::Tls(TlsError::Protocol(_)) => false,
-            Self::Refused => true,
+            Self::SentHere | Self::Refused => true,
             Self::Said(reason) => reason.is_final(),
         }
     }
@@ -96,7 +97,7 @@ impl Trouble {
                 Some(Fault::Network)
             }
             _ if self.is_final() => Some(Fault::Settings),
-            Self::Tls(_) | Self::Said(_) | Self::Refused => Some(Fault::Server),
+            Self::Tls(_) | Self::Said(_) | Self::SentHere | Self::Refused => Some(Fault::Server),
         }
     }
 }
@@ -107,6 +108,9 @@ impl fmt::Display for Trouble {
             Self::Unreachable(error) => f.write_str(error),
             Self::Tls(error) => error.fmt(f),
             Self::Said(reason) => reason.fmt(f),
+            Self::SentHere => f.write_str(
+                "the server sends us to this machine itself, which is no business of its; name that address yourself if you mean it",
+            ),
             Self::Refused => f.write_str(
                 "the server refuses the name or the password again and again, and locks us out, as many do, if we go on; check both. They are tried once an hour from now on",
             ),
@@ -169,6 +173,8 @@ pub(super) struct Publishing {
     ports: [Ports; 2],
     /// Where it is now: servers may send us elsewhere.
     url: RtspUrl,
+    /// Who says so.
+    word: Word,
     redirects: u8,
     /// What was taken last time.
     way: Way,
@@ -189,6 +195,7 @@ impl Publishing {
             way: config.way,
             config,
             ports,
+            word: Word::default(),
             redirects: 0,
             state: State::Waiting(now),
             backoff: Backoff::default(),
@@ -230,7 +237,7 @@ impl Publishing {
             _ => pause,
         };
         self.failures += 1;
-        (self.url, self.redirects) = (self.config.url.clone(), 0);
+        (self.url, self.word, self.redirects) = (self.config.url.clone(), Word::default(), 0);
         self.state = State::Waiting(now + pause);
         pause
     }
@@ -265,6 +272,25 @@ impl Players {
     /// Whether a connection on its way is to the server.
     pub(in crate::engine) fn is_dialling(&self, conn: ConnId) -> bool {
         self.publishing.as_ref().is_some_and(|publishing| publishing.is_dialling(conn))
+    }
+
+    /// The host has these addresses, or none: a sentence for a person. Those that are to be dialled, in their order.
+    pub(in crate::engine) fn resolved(
+        &mut self,
+        now: Instant,
+        addresses: &Result<Vec<SocketAddr>, String>,
+    ) -> Option<Vec<SocketAddr>> {
+        let word = self.publishing.as_ref()?.word;
+        let trouble = match addresses {
+            Ok(addresses) if addresses.is_empty() => Trouble::Unreachable("the name has no address".to_owned()),
+            Ok(addresses) => match word.dial_order(addresses) {
+                none if none.is_empty() => Trouble::SentHere,
+                some => return Some(some),
+            },
+            Err(error) => Trouble::Unreachable(error.clone()),
+        };
+        self.not_published(now, trouble);
+        None
     }
 
     /// It will not come to be.
@@ -337,7 +363,7 @@ impl Players {
                     self.server_over(now, conn, Trouble::Said(Reason::Redirects));
                 }
                 Event::Redirect(url) => {
-                    publishing.url = url;
+                    (publishing.url, publishing.word) = (url, Word::of(viewer.remote));
                     publishing.skipped += viewer.skipped;
                     publishing.redirects += 1;
                     publishing.state = State::Waiting(now);

@@ -14,6 +14,7 @@ use crate::engine::clock;
 mod carried;
 mod published;
 mod sealed;
+mod slow;
 mod voice;
 
 const UDP: &str = "RTP/AVP;unicast;client_port=5000-5001";

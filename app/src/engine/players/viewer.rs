@@ -18,7 +18,8 @@ use crate::engine::formats::Formats;
 use crate::engine::peer::{Destination, Transmit};
 use crate::engine::tls::Tls;
 
-/// What may wait for a connection before its player counts as stalled, in bytes: more is time by which it would be behind.
+/// What may wait for a connection before its player counts as stalled, in bytes, or two pictures if these are more: beyond that is time by
+/// which it would be behind.
 const MAX_BACKLOG: usize = 128 * 1024;
 
 /// Who reads nothing for so long is let go.
@@ -60,6 +61,16 @@ pub(super) struct Track {
     pub(super) flow: Flow,
     /// The first frame of its stream that it gets, by the count of the outflow: what is on its way before that is of no use to it.
     pub(super) from: u64,
+    /// The first one that it does not get any more, where it has fallen behind: what is on its way then is sent to its end, since half a
+    /// picture is of no use.
+    until: u64,
+}
+
+impl Track {
+    /// Whether it gets the frame of this count.
+    pub(super) fn takes(&self, number: u64) -> bool {
+        self.from <= number && (self.flow == Flow::On || number < self.until)
+    }
 }
 
 pub(super) struct Viewer {
@@ -71,8 +82,9 @@ pub(super) struct Viewer {
     local: Option<IpAddr>,
     /// By [`MediaKind`].
     tracks: [Option<Track>; 2],
-    /// Its way back to us.
+    /// Its way back to us, and whether it has had the floor for setting one up.
     pub(super) way_back: Option<WayBack>,
+    pub(super) had_floor: bool,
     pub(super) copies: Copies,
     /// What it has asked to be described, and until when it may set that up.
     pub(super) looks_at: Option<(Choice, Instant)>,
@@ -87,6 +99,8 @@ pub(super) struct Viewer {
     outbox: Zeroizing<Vec<u8>>,
     /// Bytes that the shell has not got rid of.
     unsent: usize,
+    /// The length of the last picture that went to its connection, in bytes.
+    picture: usize,
     /// Since when it has not read any of them.
     pub(super) stuck_since: Option<Instant>,
     /// When it began to watch, once that was told.
@@ -114,6 +128,7 @@ impl Viewer {
             local,
             tracks: [None; 2],
             way_back: None,
+            had_floor: false,
             copies: Copies::default(),
             looks_at: None,
             ready_until: None,
@@ -122,6 +137,7 @@ impl Viewer {
             resume_at: None,
             outbox: Zeroizing::default(),
             unsent: 0,
+            picture: 0,
             stuck_since: None,
             watching_since: None,
             told: false,
@@ -135,7 +151,7 @@ impl Viewer {
     pub(super) fn set_up(&mut self, now: Instant, codec: Codec, transport: Transport) {
         self.looks_at = None;
         self.ready_until = Some(now + READY);
-        self.tracks[codec.kind() as usize] = Some(Track { codec, transport, flow: Flow::Off, from: 0 });
+        self.tracks[codec.kind() as usize] = Some(Track { codec, transport, flow: Flow::Off, from: 0, until: 0 });
     }
 
     pub(super) fn look_at(&mut self, now: Instant, choice: Choice) {
@@ -208,7 +224,7 @@ impl Viewer {
 
     pub(super) fn turn(&mut self, from: impl Fn(Flow) -> bool, to: Flow) {
         for track in self.tracks.iter_mut().flatten().filter(|track| from(track.flow)) {
-            track.flow = to;
+            (track.flow, track.until) = (to, 0);
         }
     }
 
@@ -250,17 +266,24 @@ impl Viewer {
         }
     }
 
-    /// Looks at whether so many bytes more of a format find room on its connection; where they do not, its tracks wait for the next
-    /// key picture. Whether a picture is skipped that it would have got.
-    pub(super) fn keep_up(&mut self, codec: Codec, len: usize) -> bool {
+    /// Looks at whether so many bytes more of a format, beside those that are still to be handed out, find room on its connection; where
+    /// they do not, its track waits for the next key picture. Whether a picture is skipped that it would have got.
+    pub(super) fn keep_up(&mut self, codec: Codec, len: usize, waiting: usize, next: impl Fn(Codec) -> u64) -> bool {
         let flows = self
             .track(codec)
             .is_some_and(|track| track.flow == Flow::On && matches!(track.transport, Transport::Interleaved { .. }));
-        let behind = flows && self.unsent + len > MAX_BACKLOG.max(2 * len);
+        let video = codec.kind() == MediaKind::Video;
+        // Sound is not late for the picture that it comes with.
+        let picture = if video { len } else { self.picture };
+        let behind = flows && self.unsent + waiting + len > MAX_BACKLOG.max(2 * picture);
         if behind {
-            self.turn(|flow| flow == Flow::On, Flow::Waiting);
+            // Who misses a picture goes on hearing.
+            let stops = |track: &&mut Track| track.flow == Flow::On && (!video || track.codec == codec);
+            for track in self.tracks.iter_mut().flatten().filter(stops) {
+                (track.flow, track.until) = (Flow::Waiting, next(track.codec));
+            }
         }
-        let skipped = behind && codec.kind() == MediaKind::Video;
+        let skipped = behind && video;
         self.skipped += u64::from(skipped);
         skipped
     }
@@ -272,9 +295,14 @@ impl Viewer {
         slow
     }
 
-    /// Whether nothing keeps it from taking a key picture.
-    pub(super) fn is_drained(&self) -> bool {
-        self.unsent == 0
+    /// Whether nothing keeps it from taking a key picture, where the frame of count `first` is the first that is still on its way.
+    pub(super) fn is_drained(&self, codec: Codec, first: u64) -> bool {
+        self.unsent == 0 && self.track(codec).is_none_or(|track| track.until <= first)
+    }
+
+    /// Bytes of pictures that may wait for it: [`Self::keep_up`] lets no more pile up.
+    pub(super) const fn room_for_pictures(&self) -> usize {
+        2 * self.picture
     }
 
     /// The shell holds so many bytes.
@@ -386,6 +414,9 @@ impl Viewer {
         channel: u8,
         out: &mut Vec<u8>,
     ) {
+        if kind == MediaKind::Video {
+            self.picture = burst.len();
+        }
         self.flush(out);
         write(self.tls.as_mut(), out, |plain| self.copies.interleave(kind, burst, (from, to), channel, plain));
         self.talk.rolled_over(kind, self.copies.rollover(kind));

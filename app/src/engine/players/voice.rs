@@ -1,6 +1,7 @@
 //! Who talks back: sound of one player at a time, on its way to our loudspeaker. ONVIF Streaming Specification §5.3.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
@@ -58,16 +59,19 @@ impl Players {
         self.floor.as_ref().is_none_or(|floor| floor.conn == conn || floor.until <= now)
     }
 
-    /// A player has a way back, and the floor for as long as it takes to begin.
+    /// A player has a way back, and the floor for as long as it takes to begin: for the first one that it sets up, or it could keep the
+    /// floor from all others and say nothing.
     pub(super) fn set_up_talk(&mut self, now: Instant, conn: ConnId, codec: Codec, transport: Transport) {
         self.leave_talk(now, conn);
         let receiver = receiver(now, codec, &mut self.rng);
-        if let Some(viewer) = self.viewers.get_mut(&conn) {
-            viewer.way_back = Some(WayBack { transport, open: false, receiver });
-        }
+        let Some(viewer) = self.viewers.get_mut(&conn) else { return };
+        viewer.way_back = Some(WayBack { transport, open: false, receiver });
+        let had_floor = std::mem::replace(&mut viewer.had_floor, true);
         self.claim(conn, transport);
-        self.hush_anybody(now);
-        self.floor = Some(Floor { conn, until: now + SILENCE, voice: None });
+        if !had_floor {
+            self.hush_anybody(now);
+            self.floor = Some(Floor { conn, until: now + SILENCE, voice: None });
+        }
     }
 
     /// It does not want it any more.
@@ -167,7 +171,7 @@ impl Players {
             self.happenings.push_back(Happening::Talk(MediaOutput::StartReceiving(Stream {
                 ssrc: arrival.received.ssrc,
                 codec: arrival.received.codec,
-                parameter_sets: Vec::new(),
+                parameter_sets: Arc::default(),
                 size: None,
                 ceiling: None,
             })));

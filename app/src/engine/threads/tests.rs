@@ -56,7 +56,7 @@ fn the_word_for_another_stream_is_never_lost() {
         Feed::Stream(Box::new(Stream {
             ssrc: Ssrc(ssrc),
             codec: Codec::H264,
-            parameter_sets: Vec::new(),
+            parameter_sets: Arc::default(),
             size: None,
             ceiling: None,
         }))

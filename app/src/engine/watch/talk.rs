@@ -50,6 +50,8 @@ pub(super) struct Talk {
 /// A stream that flows.
 struct Live {
     track: Track,
+    /// Those of its track, which are told each time that it begins anew.
+    parameter_sets: Arc<[Vec<u8>]>,
     receiver: Receiver,
     ceiling: Duration,
 }
@@ -227,9 +229,10 @@ impl Talk {
         rng: &mut ChaCha20Rng,
     ) {
         self.report_at = Some(now + REPORT_INTERVAL);
-        let live = |track: Track| {
+        let live = |mut track: Track| {
+            let parameter_sets = std::mem::take(&mut track.parameter_sets).into();
             let receiver = Receiver::new(now, track.codec, track.payload_type, Ssrc(rng.next_u32()));
-            Live { track, receiver, ceiling }
+            Live { track, parameter_sets, receiver, ceiling }
         };
         self.live = tracks.into_iter().map(live).collect();
         // A word from each port opens the way through what stands between.
@@ -348,7 +351,7 @@ impl Live {
                     outputs.push_back(Output::Media(MediaOutput::StartReceiving(Stream {
                         ssrc: arrival.received.ssrc,
                         codec: self.track.codec,
-                        parameter_sets: self.track.parameter_sets.clone(),
+                        parameter_sets: Arc::clone(&self.parameter_sets),
                         size: self.track.size,
                         ceiling: Some(self.ceiling),
                     })));

@@ -68,9 +68,13 @@ impl Scene {
 
     /// The camera is found and answers.
     fn reach(&mut self) {
+        self.reach_at(place());
+    }
+
+    fn reach_at(&mut self, place: SocketAddr) {
         let conn = self.conn();
-        self.watch.resolved(self.now, conn, Ok(vec![place()]));
-        self.watch.connected(self.now, conn, place());
+        self.watch.resolved(self.now, conn, Ok(vec![place]));
+        self.watch.connected(self.now, conn, place);
         self.settle();
         if self.outputs.iter().any(|output| matches!(output, Output::OpenPorts { conn: of } if *of == conn)) {
             self.watch.opened(self.now, conn, Ok(Ports([(6000, 6001), (6002, 6003)])));
@@ -339,6 +343,36 @@ fn other_hosts_do_not_learn_the_password() {
     scene.answers("OPTIONS", 200, "", "");
     scene.answers("DESCRIBE", 401, "WWW-Authenticate: Digest realm=\"x\", nonce=\"n\"\r\n", "");
     assert!(scene.said.contains("Authorization: Digest username=\"ana\""), "{}", scene.said);
+}
+
+#[test]
+fn a_camera_elsewhere_does_not_send_us_to_ourselves() {
+    let sent_by = |place: &str, to: &str| {
+        let mut scene = Scene::new("rtsp://camera.example/door", Some(Way::Tcp), Duration::MAX);
+        scene.reach_at(place.parse().expect("an address"));
+        scene.answers("OPTIONS", 302, &format!("Location: rtsp://{to}/cellar\r\n"), "");
+        scene
+    };
+    let here = |port| SocketAddr::new([127, 0, 0, 1].into(), port);
+    // Whatever the resolver takes for a name of this machine.
+    for to in ["127.1:6379", "2130706433", "localhost.", "ip6-localhost", "sneaky.example"] {
+        let mut scene = sent_by(WHERE, to);
+        let conn = scene.conn();
+        scene.watch.resolved(scene.now, conn, Ok(vec![here(6379)]));
+        scene.settle();
+        assert!(!scene.outputs.iter().any(|output| matches!(output, Output::Connect { conn: of, .. } if *of == conn)));
+        assert!(scene.told().iter().any(|word| word.starts_with("ended: the camera sends us to this machine")), "{to}");
+    }
+    // Who is here could go there itself, and the owner may go anywhere.
+    let mut scene = sent_by("127.0.0.1:554", "127.1:8554");
+    scene.reach_at(here(8554));
+    scene.answers("OPTIONS", 302, "Location: rtsp://camera.example/door\r\n", "");
+    scene.reach();
+    scene.answers("OPTIONS", 302, "Location: rtsp://localhost/\r\n", "");
+    let conn = scene.conn();
+    scene.watch.resolved(scene.now, conn, Ok(vec![here(554), place()]));
+    let connects = |output: Output| if let Output::Connect { addresses, .. } = output { Some(addresses) } else { None };
+    assert_eq!(scene.watch.poll_output().and_then(connects), Some(vec![place()]), "the one that is elsewhere");
 }
 
 #[test]

@@ -65,6 +65,8 @@ pub enum Loss {
     Tls(TlsError),
     /// It sends us from one address to the next.
     Redirected,
+    /// It sends us, from elsewhere, to this machine itself.
+    SentHere,
     /// What the conversation with it came to.
     Said(Reason),
     /// The name and the password that it has taken before, several times in a row.
@@ -76,7 +78,7 @@ impl Loss {
     pub(super) const fn is_final(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::Tls(TlsError::Protocol(_)) => false,
-            Self::Tls(_) | Self::Redirected | Self::RefusedNow => true,
+            Self::Tls(_) | Self::Redirected | Self::SentHere | Self::RefusedNow => true,
             Self::Said(reason) => reason.is_final(),
         }
     }
@@ -93,6 +95,9 @@ impl fmt::Display for Loss {
             Self::Unreachable(text) => f.write_str(text),
             Self::Tls(error) => error.fmt(f),
             Self::Redirected => f.write_str("the camera sends us from one address to the next; check its address"),
+            Self::SentHere => f.write_str(
+                "the camera sends us to this machine itself, which is no business of its; open that address yourself if you mean it",
+            ),
             Self::Said(reason) => reason.fmt(f),
             Self::RefusedNow => f.write_str(
                 "the camera took the name and the password before and refuses them now; they are not tried again, since many cameras lock who does; check both",

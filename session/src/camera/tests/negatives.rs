@@ -71,15 +71,40 @@ fn one_of_two_is_better_than_none() {
 }
 
 #[test]
+fn a_second_track_that_cannot_be_had_is_left_out() {
+    for transport in [
+        "RTP/AVP/TCP;unicast;interleaved=3-3",
+        "RTP/AVP/TCP;unicast;interleaved=254-255",
+        "RTP/AVP/TCP;unicast;interleaved=x",
+        "RTP/AVP;multicast;destination=224.2.0.1",
+        "RTP/AVP;unicast;client_port=5002-5003",
+        "RAW",
+        ";;",
+    ] {
+        let mut scene = Scene::until(URL, Way::Tcp, "audio");
+        scene.answer(200, &format!("Transport: {transport}\r\n"), "");
+        assert_eq!(scene.answer(200, "", "").method, "PLAY", "{transport}");
+        assert!(matches!(&scene.events()[..], [Event::Playing(tracks)] if tracks.len() == 1));
+    }
+}
+
+#[test]
 fn channels_that_cannot_be_told_apart_are_no_channels() {
     let malformed = Reason::Fault(PeerFault::Malformed("Transport"));
     for (step, channels) in
         [("SETUP", "3-3"), ("SETUP", "254-255"), ("SETUP", "255"), ("SETUP", "x"), ("audio", "0-1"), ("audio", "1-2")]
+            .into_iter()
+            .chain([("audio", "0-0"), ("audio", "1-x"), ("audio", "x-1")])
     {
         let mut scene = Scene::until(URL, Way::Tcp, step);
         scene.answer(200, &format!("Transport: RTP/AVP/TCP;unicast;interleaved={channels}\r\n"), "");
         assert_eq!(scene.over(), malformed, "{step} {channels}");
     }
+    // Who says nothing does as asked, and there the first track may be.
+    let mut scene = Scene::until(URL, Way::Tcp, "SETUP");
+    scene.answer(200, "Transport: RTP/AVP/TCP;unicast;interleaved=2-3\r\n", "");
+    scene.answer(200, "", "");
+    assert_eq!(scene.over(), malformed);
     let mut scene = Scene::until(URL, Way::Tcp, "audio");
     scene.answer(200, "Transport: RTP/AVP/TCP;unicast;interleaved=8\r\n", "");
     scene.answer(200, "", "");
@@ -130,6 +155,8 @@ fn a_challenge_that_cannot_be_answered_says_why() {
         ("WWW-Authenticate: Bearer\r\n", ChallengeError::Unsupported),
         ("", ChallengeError::Unsupported),
         ("WWW-Authenticate: Digest\r\n", ChallengeError::Malformed("Digest without a realm")),
+        ("WWW-Authenticate: Basic realm=/\r\n", ChallengeError::Malformed("WWW-Authenticate")),
+        ("WWW-Authenticate: Digest realm=\"r\"\r\nWWW-Authenticate: Basic realm=\"r\"\r\n", ChallengeError::InTheClear),
     ] {
         let mut scene = Scene::until(ANA, Way::Tcp, "DESCRIBE");
         scene.answer(401, challenge, "");
@@ -170,25 +197,51 @@ fn a_redirect_is_followed_but_not_into_the_clear() {
 }
 
 #[test]
-fn answers_to_nothing_are_passed_over() {
-    let mut scene = Scene::new(URL, Way::Tcp);
-    scene.request();
-    for cseq in ["0", "2", "4294967297", "-1", "x", ""] {
-        scene.say(&format!("RTSP/1.0 404 No\r\nCSeq: {cseq}\r\n\r\n"));
-        assert_eq!(scene.said(), "", "{cseq}");
+fn a_camera_that_counts_wrongly_is_watched_all_the_same() {
+    for cseq in ["0", "77", "4294967297", "-1", "x", ""] {
+        let mut scene = Scene::new(URL, Way::Tcp);
+        for (headers, body) in [("", ""), ("", SDP_BOTH), ("Session: abc\r\n", ""), ("", ""), ("", "")] {
+            scene.request();
+            let length = body.len();
+            scene.say(&format!("RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\n{headers}Content-Length: {length}\r\n\r\n{body}"));
+        }
+        assert!(matches!(&scene.events()[..], [Event::Playing(tracks)] if tracks.len() == 2), "{cseq}");
     }
 }
 
 #[test]
-fn answers_out_of_order_are_passed_over() {
+fn an_answer_that_comes_twice_is_passed_over() {
     let mut scene = Scene::until(URL, Way::Tcp, "DESCRIBE");
     scene.request();
     scene.say("RTSP/1.0 404 No\r\nCSeq: 1\r\n\r\n");
     assert!(!scene.camera.is_over(), "it was answered");
-    scene.say("RTSP/1.0 200 OK\r\nCSeq: 3\r\nSession: x\r\n\r\n");
-    assert_eq!(scene.said(), "", "it was not asked yet");
     scene.say("RTSP/1.0 404 No\r\nCSeq: 2\r\n\r\n");
     assert_eq!(scene.over(), Reason::NotFound);
+}
+
+#[test]
+fn an_answer_that_comes_late_is_not_about_what_was_asked_since() {
+    let mut scene = Scene::until(URL, Way::Tcp, "");
+    let word = |scene: &mut Scene, seconds: u64| {
+        scene.camera.media(scene.now + Duration::from_secs(seconds));
+        scene.wait(seconds * 1_000);
+        scene.said()
+    };
+    assert!(word(&mut scene, 25).starts_with("GET_PARAMETER "));
+    assert_eq!(word(&mut scene, 5), "", "it is not waited for any more");
+    assert!(word(&mut scene, 20).starts_with("OPTIONS "));
+    let lost = |scene: &mut Scene, cseq: u32| scene.say(&format!("RTSP/1.0 454 No\r\nCSeq: {cseq}\r\n\r\n"));
+    let last = scene.camera.asker.cseq();
+    lost(&mut scene, last - 1);
+    assert!(!scene.camera.is_over(), "of the word before");
+    lost(&mut scene, last);
+    assert_eq!(scene.over(), Reason::SessionLost);
+    // Nor is anything answered where nothing was asked.
+    let mut scene = Scene::until(URL, Way::Tcp, "");
+    for cseq in [0, 5, 6] {
+        lost(&mut scene, cseq);
+    }
+    assert!(!scene.camera.is_over());
 }
 
 #[test]

@@ -156,8 +156,4 @@ fn a_server_sends_us_nowhere_that_it_may_not() {
     assert_eq!(redirected("rtsp://a/b", "rtsps://d/c"), to("rtsps://d/c"));
     assert_eq!(redirected("rtsps://a/b", "rtsp://a/c"), Err(Astray::Downgrade));
     assert_eq!(redirected("rtsp://a/b", "http://d/c"), Err(Astray::Nowhere));
-    for here in ["127.0.0.1:6379", "[::1]", "[::ffff:127.0.0.1]", "localhost", "0.0.0.0"] {
-        assert_eq!(redirected("rtsp://a/b", &format!("rtsp://{here}/c")), Err(Astray::Nowhere), "{here}");
-        assert!(redirected("rtsp://localhost/b", &format!("rtsp://{here}/c")).is_ok(), "{here}");
-    }
 }

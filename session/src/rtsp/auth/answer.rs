@@ -102,20 +102,25 @@ impl Answerer {
         secure: bool,
     ) -> Result<(), ChallengeError> {
         let mut best: Option<Challenge> = None;
-        let mut fault = ChallengeError::Unsupported;
+        let (mut in_the_clear, mut fault) = (false, ChallengeError::Unsupported);
         for value in values {
-            let parts = params::read(value).ok_or(ChallengeError::Malformed("WWW-Authenticate"))?;
+            // One that is malformed is no reason to pass over the others.
+            let (parts, malformed) = params::read_good(value);
+            if malformed {
+                fault = ChallengeError::Malformed("WWW-Authenticate");
+            }
             for part in &parts {
-                match Challenge::read(part)? {
-                    Some(Challenge::Basic) if !secure => fault = ChallengeError::InTheClear,
-                    Some(found) if best.as_ref().is_none_or(|best| found.strength() > best.strength()) => {
+                match Challenge::read(part) {
+                    Ok(Some(Challenge::Basic)) if !secure => in_the_clear = true,
+                    Ok(Some(found)) if best.as_ref().is_none_or(|best| found.strength() > best.strength()) => {
                         best = Some(found);
                     }
-                    _ => {}
+                    Ok(_) => {}
+                    Err(error) => fault = error,
                 }
             }
         }
-        let challenge = best.ok_or(fault)?;
+        let challenge = best.ok_or(if in_the_clear { ChallengeError::InTheClear } else { fault })?;
         if self.answered {
             if !challenge.is_stale() || self.stale == MAX_STALE {
                 return Err(ChallengeError::Refused);

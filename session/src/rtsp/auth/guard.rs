@@ -15,10 +15,14 @@ use super::nonce::Nonces;
 use super::params::{self, Part};
 use super::users::{User, Users};
 
-/// How many wrong answers are looked at.
+/// How many wrong answers of one block, or of one network, are looked at.
 const WRONG: Rate = Rate { burst: 5, every: Duration::from_secs(2) };
-/// The most blocks whose wrong answers are remembered, each for at most ten seconds.
+/// The most blocks whose wrong answers are remembered, each for at most ten seconds; and the most networks of those that find no room
+/// there.
 const MAX_BLOCKS: usize = 256;
+const MAX_NETWORKS: usize = 64;
+/// How many are looked at of all that find no room there either.
+const OTHERS: Rate = Rate { burst: 20, every: Duration::from_millis(50) };
 
 /// What a request's `Authorization` comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,29 +230,81 @@ fn split(uri: &str) -> (&str, &str) {
     uri.split_at(scheme.len() + "://".len() + authority)
 }
 
-/// Wrong answers of late, by where they came from; this machine's own addresses are one place.
+/// Wrong answers of late, by where they came from.
+///
+/// Who has many blocks can fill the table of them, and would lock out whoever is not in it. So others are counted by their network
+/// then, which costs a guesser one place however many blocks it has there, and in the end all together.
 #[derive(Debug, Default)]
 struct WrongAnswers {
-    /// When each bucket will be full; at most [`MAX_BLOCKS`], and no new one is let in while that many are not full.
-    buckets: BTreeMap<Option<Block>, Instant>,
+    /// This machine's own addresses, which nobody else may lock out.
+    own: Option<Instant>,
+    blocks: Buckets<MAX_BLOCKS>,
+    networks: Buckets<MAX_NETWORKS>,
+    others: Option<Instant>,
+}
+
+/// Where a wrong answer is counted.
+#[derive(Clone, Copy)]
+enum Place {
+    Own,
+    Block(Block),
+    Network(Block),
+    Others,
 }
 
 impl WrongAnswers {
-    fn may(&self, now: Instant, from: IpAddr) -> bool {
-        match self.buckets.get(&Block::of(from)) {
-            Some(full) => WRONG.take(Some(*full), now).is_some(),
-            None => self.buckets.len() < MAX_BLOCKS || self.buckets.values().any(|full| *full <= now),
+    fn place(&self, now: Instant, from: IpAddr) -> Place {
+        let Some(block) = Block::of(from) else { return Place::Own };
+        let network = block.network();
+        if self.blocks.has_room(now, block) {
+            Place::Block(block)
+        } else if self.networks.has_room(now, network) {
+            Place::Network(network)
+        } else {
+            Place::Others
         }
     }
 
+    /// When the bucket there is full again after one answer more; `None` if none is looked at.
+    fn after(&self, now: Instant, place: Place) -> Option<Instant> {
+        match place {
+            Place::Own => WRONG.take(self.own, now),
+            Place::Block(block) => WRONG.take(self.blocks.0.get(&block).copied(), now),
+            Place::Network(network) => WRONG.take(self.networks.0.get(&network).copied(), now),
+            Place::Others => OTHERS.take(self.others, now),
+        }
+    }
+
+    fn may(&self, now: Instant, from: IpAddr) -> bool {
+        self.after(now, self.place(now, from)).is_some()
+    }
+
     fn count(&mut self, now: Instant, from: IpAddr) {
-        let block = Block::of(from);
-        let Some(full) = WRONG.take(self.buckets.get(&block).copied(), now) else { return };
-        if self.buckets.len() >= MAX_BLOCKS {
-            self.buckets.retain(|_, full| *full > now);
+        let place = self.place(now, from);
+        let Some(full) = self.after(now, place) else { return };
+        match place {
+            Place::Own => self.own = Some(full),
+            Place::Block(block) => self.blocks.insert(now, block, full),
+            Place::Network(network) => self.networks.insert(now, network, full),
+            Place::Others => self.others = Some(full),
         }
-        if self.buckets.len() < MAX_BLOCKS || self.buckets.contains_key(&block) {
-            self.buckets.insert(block, full);
+    }
+}
+
+/// When each bucket will be full: at most so many, and no new one is let in while that many are not full.
+#[derive(Debug, Default)]
+struct Buckets<const MOST: usize>(BTreeMap<Block, Instant>);
+
+impl<const MOST: usize> Buckets<MOST> {
+    fn has_room(&self, now: Instant, block: Block) -> bool {
+        self.0.len() < MOST || self.0.contains_key(&block) || self.0.values().any(|full| *full <= now)
+    }
+
+    /// Only where there [is room](Self::has_room).
+    fn insert(&mut self, now: Instant, block: Block, full: Instant) {
+        if self.0.len() >= MOST {
+            self.0.retain(|_, full| *full > now);
         }
+        self.0.insert(block, full);
     }
 }

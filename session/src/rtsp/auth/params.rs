@@ -43,28 +43,64 @@ impl<'a> Part<'a> {
 
 /// Reads a header's value; `None` if it breaks the grammar or a bound.
 pub(super) fn read(value: &str) -> Option<Vec<Part<'_>>> {
-    if value.len() > MAX_LEN {
-        return None;
-    }
-    let mut reader = Reader(value);
-    let mut parts: Vec<Part<'_>> = Vec::new();
-    let mut params = 0;
+    let mut list = List::new(value)?;
+    while list.element()? {}
+    Some(list.parts)
+}
+
+/// Reads those parts of a header's value that can be read, and passes over the others; whether there were any of these.
+pub(super) fn read_good(value: &str) -> (Vec<Part<'_>>, bool) {
+    let Some(mut list) = List::new(value) else { return (Vec::new(), true) };
+    let mut all_good = true;
     loop {
+        match list.element() {
+            Some(true) => {}
+            Some(false) => return (list.parts, !all_good),
+            None => {
+                all_good = false;
+                list.pass_over();
+            }
+        }
+    }
+}
+
+/// A header's value, as far as it was read.
+struct List<'a> {
+    reader: Reader<'a>,
+    parts: Vec<Part<'a>>,
+    params: usize,
+    /// Whether what comes is of a part that was passed over.
+    passing: bool,
+}
+
+impl<'a> List<'a> {
+    fn new(value: &'a str) -> Option<Self> {
+        let list = Self { reader: Reader(value), parts: Vec::new(), params: 0, passing: false };
+        (value.len() <= MAX_LEN).then_some(list)
+    }
+
+    /// Reads the next element, a scheme or a parameter; `Some(false)` at the end, `None` if it breaks the grammar or a bound.
+    fn element(&mut self) -> Option<bool> {
+        let Self { reader, parts, params, passing } = self;
         // Elements of a list may be empty (RFC 7230 §7).
         let comma = reader.skip(&[' ', '\t', ',']).contains(',');
         if reader.0.is_empty() {
-            return Some(parts);
+            return Some(false);
         }
         let name = reader.token()?;
         let spaced = !reader.space().is_empty();
         if reader.eat('=') {
-            let part = parts.last_mut().filter(|part| part.token.is_none() && (comma || part.params.is_empty()))?;
-            params += 1;
-            if params > MAX_PARAMS {
+            let part = parts.last_mut().filter(|part| part.token.is_none() && (comma || part.params.is_empty()));
+            let part = if *passing { None } else { Some(part?) };
+            *params += 1;
+            if *params > MAX_PARAMS {
                 return None;
             }
             reader.space();
-            part.add(name, reader.value()?)?;
+            let value = reader.value()?;
+            if let Some(part) = part {
+                part.add(name, value)?;
+            }
             reader.space();
             if !reader.at_end() {
                 return None;
@@ -75,7 +111,18 @@ pub(super) fn read(value: &str) -> Option<Vec<Part<'_>>> {
                 return None;
             }
             parts.push(Part { scheme: name, token: reader.token68(), params: Vec::new() });
+            *passing = false;
         }
+        Some(true)
+    }
+
+    /// Drops the part that the last element was of, and goes on with the next element.
+    fn pass_over(&mut self) {
+        if !std::mem::replace(&mut self.passing, true) {
+            self.parts.pop();
+        }
+        let rest = self.reader.0.find(',').unwrap_or(self.reader.0.len());
+        self.reader.take(rest);
     }
 }
 

@@ -277,14 +277,69 @@ fn wrong_answers_are_looked_at_rarely_and_only_from_where_they_come() {
     assert_eq!([door.wrong(link(9)), door.wrong(loopback(9))], [Verdict::TooMany, Verdict::TooMany]);
 }
 
+/// The first address of a link.
+fn link(site: u16, number: u16) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, site, number, 0, 0, 0, 1))
+}
+
 #[test]
 fn guesses_from_everywhere_are_bounded_as_well() {
     let mut door = Door::new(false);
-    let place = |number: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, number, 0, 0, 0, 1));
-    let looked_at = |door: &mut Door| (0..400).filter(|number| door.wrong(place(*number)) == Verdict::Wrong).count();
-    assert_eq!(looked_at(&mut door), 256);
+    let looked_at = |door: &mut Door, sites: std::ops::Range<u16>| {
+        sites.filter(|site| door.wrong(link(*site, 0)) == Verdict::Wrong).count()
+    };
+    assert_eq!(looked_at(&mut door, 0..1000), 256 + 64 + 20);
+    assert_eq!(looked_at(&mut door, 1000..2000), 0);
+    door.now += Duration::from_millis(50);
+    assert_eq!(looked_at(&mut door, 1000..2000), 1, "of all the others together");
     door.now += Duration::from_secs(2);
-    assert_eq!(looked_at(&mut door), 256, "what is over is forgotten");
+    assert_eq!(looked_at(&mut door, 2000..3000), 256 + 64 + 20, "what is over is forgotten");
+}
+
+#[test]
+fn who_has_many_addresses_locks_nobody_out() {
+    let fe80 = |last| IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, last));
+    let lan = |last: u16| IpAddr::V4(Ipv4Addr::new(192, 168, (last >> 8) as u8, last as u8));
+    let guessers: [&dyn Fn(u16) -> IpAddr; 3] = [&|last| link(7, last), &fe80, &lan];
+    for (guesser, number) in guessers.into_iter().zip(0..) {
+        let mut door = Door::new(false);
+        let guess = |door: &mut Door, range: std::ops::Range<u16>| {
+            range.filter(|last| door.wrong(guesser(*last)) == Verdict::Wrong).count()
+        };
+        assert_eq!(guess(&mut door, 0..256), 256);
+        // As many more are one.
+        assert_eq!(guess(&mut door, 1024..1024 + 200), 5, "{number}");
+        for honest in [link(8, 0), address(1), IpAddr::V4(Ipv4Addr::LOCALHOST)] {
+            door.seen = Seen::new(1, honest, false);
+            let right = door.plain("bob", "hunter2", URI);
+            assert_eq!(door.check(&right), Verdict::Granted("bob".into()), "{number} {honest}");
+        }
+    }
+}
+
+#[test]
+fn an_odd_challenge_does_not_spoil_the_others() {
+    const DIGEST: &str = "Digest realm=\"a, b\", nonce=\"n\"";
+    for odd in [
+        "Basic realm=/",
+        "Basic realm=/, charset=\"UTF-8\"",
+        "Digest realm=\"r\"",
+        "Digest nonce=\"n\", x=/, y=\"z, Digest\"",
+        "Digest realm=\"a\", realm=\"b\"",
+        "Digest realm=\"a\" nonce=\"n\"",
+        "Negotiate abc def",
+    ] {
+        let joined = [format!("{odd}, {DIGEST}"), format!("{DIGEST}, {odd}")].map(|joined| vec![joined]);
+        let apart = vec![odd.to_owned(), DIGEST.to_owned()];
+        for (challenges, secure) in joined.into_iter().chain([apart]).zip([false, true, false]) {
+            let mut client = alice();
+            assert_eq!(take(&mut client, &challenges, secure), Ok(()), "{challenges:?}");
+            let answer = answer(&mut client, &mut rng(9));
+            assert!(answer.starts_with("Digest username=\"alice\", realm=\"a, b\", nonce=\"n\""), "{answer}");
+        }
+        let alone = take(&mut alice(), &[odd.to_owned()], false);
+        assert!(matches!(alone, Err(ChallengeError::Malformed(_))), "{odd}: {alone:?}");
+    }
 }
 
 #[test]

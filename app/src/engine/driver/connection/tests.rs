@@ -20,7 +20,7 @@ async fn bytes_leave_in_order_and_all_of_them_before_the_end() {
     let mut queued = 0;
     for round in 0..400_usize {
         let piece: Vec<u8> = (0..round * 37 % 3000).map(|n| (n + round) as u8).collect();
-        assert!(connection.send(&piece));
+        assert!(connection.send(&piece, 0));
         sent.extend_from_slice(&piece);
         queued += usize::from(connection.unsent() > 0);
         if round % 100 > 50 {
@@ -34,6 +34,22 @@ async fn bytes_leave_in_order_and_all_of_them_before_the_end() {
     drop(connection);
     theirs.read_to_end(&mut read).await.expect("read to the end");
     assert!(read == sent);
+}
+
+#[tokio::test]
+async fn so_much_may_wait_and_pictures_beside_it() {
+    const PIECE: usize = 64 * 1024;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let address = listener.local_addr().expect("bound");
+    let (dialled, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+    let (ours, _theirs) = (dialled.expect("connected"), accepted.expect("accepted"));
+    let (news, _heard) = mpsc::channel(256);
+    let connection = Connection::new(ConnId(1), ours, false, &news, &mut JoinSet::new());
+    for pictures in [0, 3 << 20] {
+        while connection.send(&[1; PIECE], pictures) {}
+        let most = MAX_UNSENT + pictures;
+        assert!((most..=most + 2 * PIECE).contains(&connection.unsent()), "{} of {most}", connection.unsent());
+    }
 }
 
 #[tokio::test(start_paused = true)]

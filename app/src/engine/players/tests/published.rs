@@ -346,6 +346,22 @@ fn a_password_goes_to_no_other_host() {
 }
 
 #[test]
+fn a_server_elsewhere_does_not_send_us_to_ourselves() {
+    let here: SocketAddr = "127.0.0.1:554".parse().expect("an address");
+    let mut server = Published::new("rtsp://media.example/live", Way::Tcp);
+    server.connect();
+    server.answer("OPTIONS", 302, "Location: rtsp://127.1/live\r\n");
+    server.news();
+    server.dials().expect("at once");
+    assert_eq!(server.scene.players.resolved(server.scene.now, &Ok(vec![here])), None);
+    assert_eq!(server.news(), ["failed SentHere in 60 s"]);
+    // By itself the owner's name may be one of this machine.
+    server.wait();
+    server.dials().expect("it is due");
+    assert_eq!(server.scene.players.resolved(server.scene.now, &Ok(vec![here])), Some(vec![here]));
+}
+
+#[test]
 fn over_tls_a_server_has_to_be_the_one() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let profile = Profile::open(Some(dir.path().join("profile"))).expect("a profile");

@@ -178,6 +178,24 @@ fn one_at_a_time_is_heard() {
 }
 
 #[test]
+fn nobody_keeps_the_floor_by_setting_up_again_and_again() {
+    let mut scene = scene();
+    assert!(scene.set_up(1, TCP).starts_with("RTSP/1.0 200"));
+    scene.pass(SILENCE - ms(1));
+    assert!(scene.set_up(2, TCP).starts_with("RTSP/1.0 453"));
+    assert!(scene.set_up(1, TCP).starts_with("RTSP/1.0 200"));
+    scene.can_talk(2, TCP);
+    scene.talks(2, 0..2);
+    assert_eq!(scene.news(), ["192.168.0.2 talks", "plays Pcmu", "2 packets"]);
+    // Its sound takes the floor as ever.
+    scene.ask(2, "TEARDOWN", "", "");
+    scene.ask(1, "PLAY", "", REQUIRE);
+    scene.news();
+    scene.talks(1, 0..2);
+    assert_eq!(scene.news(), ["192.168.0.1 talks", "plays Pcmu", "2 packets"]);
+}
+
+#[test]
 fn nobody_talks_without_the_grant() {
     let mut scene = Scene::new();
     assert!(scene.set_up(1, TCP).starts_with("RTSP/1.0 551"));
