@@ -209,6 +209,6 @@ mod tests {
         let at = moment();
         let sound = PlayPoint { at, ntp: NtpTime::from_unix(Duration::from_secs(1_790_000_000)) };
         assert_eq!(sound.due(NtpTime(u64::MAX)), at + FARTHEST);
-        assert_eq!(sound.due(NtpTime(0)), at - FARTHEST);
+        assert_eq!(sound.due(NtpTime(NtpTime::UNIX_EPOCH_SECONDS << 32)), at - FARTHEST);
     }
 }

@@ -259,16 +259,17 @@ fn without_reports_arrival_decides_once() {
     assert_eq!(read.times(VIDEO), (0..250).map(|number| number * 40 + 60).collect::<Vec<_>>());
 }
 
-/// Records 20 s of pictures, with a report each second that is off by so many milliseconds.
-fn recorded_with_reports_off_by(off: impl Fn(u32) -> i64) -> (Stats, Vec<i64>) {
+/// Records 20 s of pictures, with a report each second of a clock that counts since `epoch` in NTP seconds and is off by so many
+/// milliseconds.
+fn recorded_with_reports(epoch: u64, off: impl Fn(u32) -> i64) -> (Stats, Vec<i64>) {
     let start = moment();
     let mut disk = Disk::default();
     let mut recorder = Recorder::new(&mut disk, DATE);
     for second in 0..20 {
         let time = RtpTime(0xffff_f000).add(90_000 * second);
-        let unix = DATE + Duration::from_secs(second.into()) + Duration::from_secs(1);
-        let unix = unix - Duration::from_millis((1_000 - off(second)) as u64);
-        recorder.clock_map(MediaKind::Video, PICTURES, time, NtpTime::from_unix(unix));
+        let said = i64::from(second) * 1_000 + off(second);
+        let ntp = (epoch << 32).wrapping_add_signed((said << 32) / 1_000);
+        recorder.clock_map(MediaKind::Video, PICTURES, time, NtpTime(ntp));
         let frames = (second * 25..second * 25 + 25).map(|number| picture(start, number, Duration::ZERO));
         assert!(record(&mut recorder, frames.collect()).is_none());
     }
@@ -276,9 +277,22 @@ fn recorded_with_reports_off_by(off: impl Fn(u32) -> i64) -> (Stats, Vec<i64>) {
     (stats, Read::of(disk.file.get_ref()).times(VIDEO))
 }
 
+/// In NTP seconds.
+const EPOCH: u64 = DATE.as_secs() + NtpTime::UNIX_EPOCH_SECONDS;
+
+#[test]
+fn reports_of_any_clock_move_nothing() {
+    // The time, uptime, Unix time in the place of NTP's, and the last seconds before NTP's begin again in 2036.
+    for epoch in [EPOCH, 3 * 86_400, DATE.as_secs(), u64::from(u32::MAX) - 10] {
+        let (stats, times) = recorded_with_reports(epoch, |_| 0);
+        assert_eq!(stats, Stats { written: 500, late: 0 });
+        assert_eq!(times, (0..500).map(|number| number * 40).collect::<Vec<_>>(), "{epoch}");
+    }
+}
+
 #[test]
 fn reports_of_a_busy_sender_move_nothing() {
-    let (stats, times) = recorded_with_reports_off_by(|second| [0, 70, 0, 15, -90][second as usize % 5]);
+    let (stats, times) = recorded_with_reports(EPOCH, |second| [0, 70, 0, 15, -90][second as usize % 5]);
     assert_eq!((stats, times.len()), (Stats { written: 500, late: 0 }, 500));
     assert!(times.iter().zip(0..).all(|(time, number)| (time - number * 40).abs() <= 5), "{times:?}");
 }
@@ -286,7 +300,7 @@ fn reports_of_a_busy_sender_move_nothing() {
 #[test]
 fn a_clock_that_was_set_back_takes_no_picture_away() {
     // By 300 ms, in the middle, and believed when three reports say so.
-    let (stats, times) = recorded_with_reports_off_by(|second| if second < 8 { 0 } else { -300 });
+    let (stats, times) = recorded_with_reports(EPOCH, |second| if second < 8 { 0 } else { -300 });
     assert_eq!((stats, times.len()), (Stats { written: 500, late: 0 }, 500));
     assert!(times.windows(2).all(|pair| pair[1] > pair[0]) && times[499] == 499 * 40 - 300, "{times:?}");
 }
