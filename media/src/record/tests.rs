@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use visavis_net::rtp::time::ClockRate;
 
 use super::*;
-use crate::testing::moment;
+use crate::codec::h264::Encoder;
+use crate::picture::Sampling;
+use crate::testing::{self, moment};
 
 const SOUND: Ssrc = Ssrc(1);
 const PICTURES: Ssrc = Ssrc(2);
@@ -218,6 +220,28 @@ fn frames_have_the_times_of_their_capture() {
     }
     let clusters: Vec<_> = read.clusters.values().copied().collect();
     assert!(clusters.is_sorted() && clusters.len() >= 15, "{clusters:?}");
+}
+
+#[test]
+fn what_was_captured_before_the_first_that_came_is_kept() {
+    let start = moment();
+    let mut disk = Disk::default();
+    let mut recorder = Recorder::new(&mut disk, DATE);
+    report(&mut recorder, DATE);
+    // Pictures begin 200 ms before sound but take 300 ms longer, and all of them need the first.
+    let mut frames: Vec<_> = (10..110).map(|number| sound(start, number, Duration::ZERO)).collect();
+    let (mut encoder, drawn) = (Encoder::new(None), testing::picture(64, 48, Sampling::Yuv420, 1));
+    frames.extend((0..50).map(|number| {
+        let unit = encoder.encode(&drawn, Duration::from_millis(40) * number, false).expect("encodes");
+        assert_eq!(unit.key, number == 0);
+        let picture = picture(start, number, Duration::from_millis(300));
+        Frame { data: unit.bytes, content: Content::H264 { key: unit.key }, ..picture }
+    }));
+    assert!(record(&mut recorder, frames).is_none());
+    assert_eq!(recorder.finish().expect("written"), Stats { written: 150, late: 0 });
+    let read = Read::of(disk.file.get_ref());
+    assert_eq!(read.times(VIDEO), (0..50).map(|number| number * 40).collect::<Vec<_>>());
+    assert_eq!(read.times(AUDIO), (0..100).map(|number| 200 + number * 20).collect::<Vec<_>>());
 }
 
 #[test]
