@@ -50,21 +50,22 @@ impl ClockMap {
         Self { rate, known: None, slew: Slew::default() }
     }
 
-    /// A sender report said that `time` is `ntp`.
-    pub fn set(&mut self, time: RtpTime, ntp: NtpTime) {
+    /// A sender report said that `time` is `ntp`. Returns whether that is so far from what those before it said that either clock must have
+    /// been set.
+    pub fn set(&mut self, time: RtpTime, ntp: NtpTime) -> bool {
         let (Some((before, _)), Some(expected)) = (self.known, self.ntp(time)) else {
             self.known = Some((time, ntp));
-            return;
+            return false;
         };
         let (said, expected) = (ntp.to_unix(), expected.to_unix());
         let off = nanoseconds(said.saturating_sub(expected)) - nanoseconds(expected.saturating_sub(said));
         if off.abs() > ANOTHER {
             *self = Self { known: Some((time, ntp)), ..Self::new(self.rate) };
-            return;
+            return false;
         }
         let Ok(ticks) = u32::try_from(time.since(before)) else {
             // One that was overtaken by its successor says nothing new.
-            return;
+            return true;
         };
         let step = self.slew.step(off, self.rate.duration(ticks));
         let moved = Duration::from_nanos(step.unsigned_abs());
@@ -72,6 +73,7 @@ impl ClockMap {
         self.known = Some((time, NtpTime::from_unix(moment)));
     }
 
+        false
     /// The sender's wall clock at `time`; `None` before the first report.
     #[must_use]
     pub fn ntp(&self, time: RtpTime) -> Option<NtpTime> {

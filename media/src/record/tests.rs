@@ -286,15 +286,23 @@ fn without_reports_arrival_decides_once() {
 /// Records 20 s of pictures, with a report each second of a clock that counts since `epoch` in NTP seconds and is off by so many
 /// milliseconds.
 fn recorded_with_reports(epoch: u64, off: impl Fn(u32) -> i64) -> (Stats, Vec<i64>) {
+    recorded_with_clocks(epoch, off, |_| 0)
+}
+
+/// The same where the media clock is off by so many ticks in that second.
+fn recorded_with_clocks(epoch: u64, off: impl Fn(u32) -> i64, ticks: impl Fn(u32) -> u32) -> (Stats, Vec<i64>) {
     let start = moment();
     let mut disk = Disk::default();
     let mut recorder = Recorder::new(&mut disk, DATE);
     for second in 0..20 {
-        let time = RtpTime(0xffff_f000).add(90_000 * second);
+        let time = RtpTime(0xffff_f000).add(90_000 * second).add(ticks(second));
         let said = i64::from(second) * 1_000 + off(second);
         let ntp = (epoch << 32).wrapping_add_signed((said << 32) / 1_000);
         recorder.clock_map(MediaKind::Video, PICTURES, time, NtpTime(ntp));
-        let frames = (second * 25..second * 25 + 25).map(|number| picture(start, number, Duration::ZERO));
+        let frames = (second * 25..second * 25 + 25).map(|number| {
+            let picture = picture(start, number, Duration::ZERO);
+            Frame { time: picture.time.add(ticks(second)), ..picture }
+        });
         assert!(record(&mut recorder, frames.collect()).is_none());
     }
     let stats = recorder.finish().expect("written");
@@ -327,6 +335,45 @@ fn a_clock_that_was_set_back_takes_no_picture_away() {
     let (stats, times) = recorded_with_reports(EPOCH, |second| if second < 8 { 0 } else { -300 });
     assert_eq!((stats, times.len()), (Stats { written: 500, late: 0 }, 500));
     assert!(times.windows(2).all(|pair| pair[1] > pair[0]) && times[499] == 499 * 40 - 300, "{times:?}");
+}
+
+#[test]
+fn whichever_clock_was_set_no_picture_moves() {
+    let all: Vec<_> = (0..500).map(|number| number * 40).collect();
+    for set in [-60_000, -9_900, -5_000, -1_200, 1_200, 5_000, 9_900, 60_000] {
+        let since = |second: u32, set: i64| if second < 8 { 0 } else { set };
+        let (stats, times) = recorded_with_reports(EPOCH, |second| since(second, set));
+        assert!(stats.late == 0 && times == all, "the wall clock by {set} ms: {times:?}");
+        let (stats, times) = recorded_with_clocks(EPOCH, |_| 0, |second| since(second, set * 90) as u32);
+        assert!(stats.late == 0 && times == all, "the media clock by {set} ms: {times:?}");
+    }
+}
+
+#[test]
+fn lips_fit_when_a_wall_clock_was_set() {
+    let start = moment();
+    let mut disk = Disk::default();
+    let mut recorder = Recorder::new(&mut disk, DATE);
+    report(&mut recorder, DATE);
+    let mut frames = conversation(start);
+    frames.sort_by_key(|frame| frame.arrival);
+    for second in 0..11 {
+        // After the fifth second, those of pictures say so one second after those of sound.
+        let (kind, stream, rate) = match second % 2 {
+            0 => (MediaKind::Video, PICTURES, ClockRate::VIDEO),
+            _ => (MediaKind::Audio, SOUND, ClockRate::OPUS),
+        };
+        let set = Duration::from_secs(if second < 5 { 0 } else { 5 });
+        let unix = DATE + Duration::from_secs(second.into()) + set;
+        recorder.clock_map(kind, stream, RtpTime(0xffff_f000).add(rate.0 * second), NtpTime::from_unix(unix));
+        let until = start + Duration::from_secs(u64::from(second) + 1);
+        let rest = frames.split_off(frames.partition_point(|frame| frame.arrival < until));
+        assert!(record(&mut recorder, std::mem::replace(&mut frames, rest)).is_none());
+    }
+    assert_eq!(recorder.finish().expect("written"), Stats { written: 750, late: 0 });
+    let read = Read::of(disk.file.get_ref());
+    assert_eq!(read.times(AUDIO), (0..500).map(|number| number * 20).collect::<Vec<_>>());
+    assert_eq!(read.times(VIDEO), (0..250).map(|number| number * 40).collect::<Vec<_>>());
 }
 
 #[test]
