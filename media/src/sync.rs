@@ -31,6 +31,8 @@ const FARTHEST: Duration = Duration::from_secs(5);
 
 /// A report that is farther off is of a clock that was set, or of another one. Nanoseconds.
 const ANOTHER: i64 = 1_000_000_000;
+/// A media clock goes round, and there may be no report in all that time: hours of ticks.
+const HOURS: i32 = 1 << 30;
 
 /// One stream's media clock on the sender's wall clock, from its sender reports.
 ///
@@ -61,27 +63,32 @@ impl ClockMap {
         let off = nanoseconds(said.saturating_sub(expected)) - nanoseconds(expected.saturating_sub(said));
         if off.abs() > ANOTHER {
             *self = Self { known: Some((time, ntp)), ..Self::new(self.rate) };
-            return false;
+            return true;
         }
         let Ok(ticks) = u32::try_from(time.since(before)) else {
             // One that was overtaken by its successor says nothing new.
-            return true;
+            return false;
         };
         let step = self.slew.step(off, self.rate.duration(ticks));
         let moved = Duration::from_nanos(step.unsigned_abs());
         let moment = if step < 0 { expected.saturating_sub(moved) } else { expected + moved };
         self.known = Some((time, NtpTime::from_unix(moment)));
+        false
     }
 
-        false
     /// The sender's wall clock at `time`; `None` before the first report.
-    #[must_use]
-    pub fn ntp(&self, time: RtpTime) -> Option<NtpTime> {
+    ///
+    /// Times are to be less than half a turn of the media clock after the one asked for last, or reported.
+    pub fn ntp(&mut self, time: RtpTime) -> Option<NtpTime> {
         let (mapped, ntp) = self.known?;
         let ticks = time.since(mapped);
         let apart = self.rate.duration(ticks.unsigned_abs());
         let unix = ntp.to_unix();
-        Some(NtpTime::from_unix(if ticks < 0 { unix.saturating_sub(apart) } else { unix + apart }))
+        let ntp = NtpTime::from_unix(if ticks < 0 { unix.saturating_sub(apart) } else { unix + apart });
+        if ticks > HOURS {
+            self.known = Some((time, ntp));
+        }
+        Some(ntp)
     }
 }
 
@@ -185,6 +192,18 @@ mod tests {
         // After two seconds they have a reason.
         let said = often(&[[0; 4].as_slice(), &[60; 8]].concat());
         assert!(said[7] < 1_100 && said[8..].iter().all(|off| (off - 60_000).abs() < 1), "{said:?}");
+    }
+
+    #[test]
+    fn one_report_is_enough_for_days() {
+        let begin = Duration::from_secs(1_790_000_000);
+        let mut map = ClockMap::new(ClockRate::VIDEO);
+        assert!(!map.set(RtpTime(7), NtpTime::from_unix(begin)));
+        for minute in 0..3 * 24 * 60 {
+            let since = Duration::from_secs(60) * minute;
+            let said = map.ntp(RtpTime(ClockRate::VIDEO.ticks(since)).add(7)).unwrap().to_unix();
+            assert!(said.abs_diff(begin + since) < Duration::from_micros(1), "{said:?} after {minute} minutes");
+        }
     }
 
     #[test]
