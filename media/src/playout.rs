@@ -228,8 +228,7 @@ impl Playout {
     }
 
     /// What is heard and when, for pictures to keep in step; `None` while nothing is or before a sender report.
-    #[must_use]
-    pub fn playing(&self) -> Option<PlayPoint> {
+    pub fn playing(&mut self) -> Option<PlayPoint> {
         let (at, time) = self.at?;
         Some(PlayPoint { at, ntp: self.clock.ntp(RtpTime(time.0.wrapping_sub(self.decoder.delay())))? })
     }

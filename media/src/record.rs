@@ -81,6 +81,8 @@ pub struct Recorder<W> {
     waiting_bytes: usize,
     /// When the next cluster is due.
     due: Option<Instant>,
+    /// Where the file begins on the timeline, in milliseconds; unknown before the first cluster.
+    zero: Option<i64>,
     /// Where the next cluster goes: behind the last whole one.
     end: u64,
     /// When the newest cluster begins, in milliseconds.
@@ -120,6 +122,7 @@ impl<W: Write + Seek> Recorder<W> {
             placed: VecDeque::new(),
             waiting_bytes: 0,
             due: None,
+            zero: None,
             end: HEAD as u64,
             cluster: 0,
             newest: [None; 2],
@@ -225,10 +228,12 @@ impl<W: Write + Seek> Recorder<W> {
     }
 
     fn write_clusters(&mut self, horizon: i64) -> io::Result<()> {
+        let zero = *self.zero.get_or_insert_with(|| earliest(&self.placed));
         let mut batch: Vec<Placed> = Vec::new();
         while self.placed.front().is_some_and(|placed| placed.time <= horizon) {
-            let Some(placed) = self.placed.pop_front() else { break };
+            let Some(mut placed) = self.placed.pop_front() else { break };
             self.waiting_bytes -= placed.frame.data.len();
+            placed.time -= zero;
             if !self.fits(&placed) {
                 self.stats.late += 1;
                 continue;
@@ -395,6 +400,13 @@ impl Rate {
     fn period(&self) -> Option<u64> {
         (self.sum as u64 * 1_000_000).checked_div(self.steps)
     }
+}
+
+/// When the first was captured that a player can begin with, if that was before the first that came: the other track's may take longer, and
+/// all that follows a key picture needs it.
+fn earliest(placed: &VecDeque<Placed>) -> i64 {
+    let places = placed.iter().filter(|placed| is_key(placed.frame.content));
+    places.map(|placed| placed.time).min().unwrap_or(0).min(0)
 }
 
 const fn track(content: Content) -> u8 {

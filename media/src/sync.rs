@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use visavis_net::rtp::slew::{Slew, nanoseconds};
 use visavis_net::rtp::time::{ClockRate, NtpTime, RtpTime};
 
 /// A moment of the sender's life and when it is heard here.
@@ -28,15 +29,10 @@ impl PlayPoint {
 /// No honest sender's clocks lie farther apart; bounds what a false report can do.
 const FARTHEST: Duration = Duration::from_secs(5);
 
-/// How far the two clocks of an honest sender come apart, of the time that has passed: 500 ppm, to which wall clocks are slewed.
-const DRIFT: u32 = 2_000;
-/// A report that is farther off than this is not believed at once: its sender may have been busy. It is when the one before was off
-/// [alike](ALIKE), or [so many](BELIEVED) in a row were on the same side. Nanoseconds.
-const STRAY: i64 = 20_000_000;
-const ALIKE: i64 = 10_000_000;
-const BELIEVED: u8 = 3;
 /// A report that is farther off is of a clock that was set, or of another one. Nanoseconds.
 const ANOTHER: i64 = 1_000_000_000;
+/// A media clock goes round, and there may be no report in all that time: hours of ticks.
+const HOURS: i32 = 1 << 30;
 
 /// One stream's media clock on the sender's wall clock, from its sender reports.
 ///
@@ -46,70 +42,54 @@ const ANOTHER: i64 = 1_000_000_000;
 pub struct ClockMap {
     rate: ClockRate,
     known: Option<(RtpTime, NtpTime)>,
-    /// How many reports in a row were off by more than [`STRAY`] on the same side, and by how much the latest was.
-    strays: (u8, i64),
+    slew: Slew,
 }
 
 impl ClockMap {
     /// A map that knows nothing yet.
     #[must_use]
-    pub const fn new(rate: ClockRate) -> Self {
-        Self { rate, known: None, strays: (0, 0) }
+    pub fn new(rate: ClockRate) -> Self {
+        Self { rate, known: None, slew: Slew::default() }
     }
 
-    /// A sender report said that `time` is `ntp`.
-    pub fn set(&mut self, time: RtpTime, ntp: NtpTime) {
+    /// A sender report said that `time` is `ntp`. Returns whether that is so far from what those before it said that either clock must have
+    /// been set.
+    pub fn set(&mut self, time: RtpTime, ntp: NtpTime) -> bool {
         let (Some((before, _)), Some(expected)) = (self.known, self.ntp(time)) else {
             self.known = Some((time, ntp));
-            return;
+            return false;
         };
         let (said, expected) = (ntp.to_unix(), expected.to_unix());
         let off = nanoseconds(said.saturating_sub(expected)) - nanoseconds(expected.saturating_sub(said));
         if off.abs() > ANOTHER {
-            (self.known, self.strays) = (Some((time, ntp)), (0, 0));
-            return;
+            *self = Self { known: Some((time, ntp)), ..Self::new(self.rate) };
+            return true;
         }
         let Ok(ticks) = u32::try_from(time.since(before)) else {
             // One that was overtaken by its successor says nothing new.
-            return;
+            return false;
         };
-        let step = self.stray(off).unwrap_or_else(|| {
-            let most = nanoseconds(self.rate.duration(ticks) / DRIFT);
-            off.clamp(-most, most)
-        });
+        let step = self.slew.step(off, self.rate.duration(ticks));
         let moved = Duration::from_nanos(step.unsigned_abs());
         let moment = if step < 0 { expected.saturating_sub(moved) } else { expected + moved };
         self.known = Some((time, NtpTime::from_unix(moment)));
-    }
-
-    /// The step that a report asks for, if it is a large one and not off by chance.
-    fn stray(&mut self, off: i64) -> Option<i64> {
-        if off.abs() <= STRAY {
-            self.strays = (0, 0);
-            return None;
-        }
-        let (count, before) = self.strays;
-        let again = count > 0 && before.signum() == off.signum();
-        let count = if again { count + 1 } else { 1 };
-        let believed = count >= BELIEVED || again && (off - before).abs() <= ALIKE;
-        // What has a reason goes on: a camera whose clocks run apart is off again with the next report, which is believed at once.
-        self.strays = (if believed { BELIEVED - 1 } else { count }, off);
-        believed.then_some(off)
+        false
     }
 
     /// The sender's wall clock at `time`; `None` before the first report.
-    #[must_use]
-    pub fn ntp(&self, time: RtpTime) -> Option<NtpTime> {
+    ///
+    /// Times are to be less than half a turn of the media clock after the one asked for last, or reported.
+    pub fn ntp(&mut self, time: RtpTime) -> Option<NtpTime> {
         let (mapped, ntp) = self.known?;
         let ticks = time.since(mapped);
         let apart = self.rate.duration(ticks.unsigned_abs());
         let unix = ntp.to_unix();
-        Some(NtpTime::from_unix(if ticks < 0 { unix.saturating_sub(apart) } else { unix + apart }))
+        let ntp = NtpTime::from_unix(if ticks < 0 { unix.saturating_sub(apart) } else { unix + apart });
+        if ticks > HOURS {
+            self.known = Some((time, ntp));
+        }
+        Some(ntp)
     }
-}
-
-fn nanoseconds(duration: Duration) -> i64 {
-    duration.as_nanos().try_into().unwrap_or(i64::MAX / 2)
 }
 
 /// Says when a picture is due.
@@ -153,14 +133,22 @@ mod tests {
     /// What the map makes of time zero, in microseconds from the truth, after reports that come each five seconds and are off by so many
     /// milliseconds.
     fn after(reports: &[i64]) -> Vec<i64> {
+        after_each(Duration::from_secs(5), reports)
+    }
+
+    /// The same of reports that come as often as this.
+    fn after_each(interval: Duration, reports: &[i64]) -> Vec<i64> {
         let begin = Duration::from_secs(1_790_000_000);
         let mut map = ClockMap::new(ClockRate::VIDEO);
         let mut said = Vec::new();
         for (number, off) in reports.iter().enumerate() {
             let number = number as u32;
-            let wall = begin + Duration::from_secs(5) * number;
+            let wall = begin + interval * number;
             let off = Duration::from_millis(1) * u32::try_from(off + 100_000).unwrap();
-            map.set(RtpTime(450_000 * number), NtpTime::from_unix(wall + off - Duration::from_secs(100)));
+            map.set(
+                RtpTime(ClockRate::VIDEO.ticks(interval) * number),
+                NtpTime::from_unix(wall + off - Duration::from_secs(100)),
+            );
             let zero = map.ntp(RtpTime(0)).unwrap().to_unix();
             said.push((zero.as_micros() as i64) - (begin.as_micros() as i64));
         }
@@ -185,14 +173,37 @@ mod tests {
             assert!((said[late] - said[late - 1]).abs() <= 2_501, "{said:?}");
             assert!(said[late + 1..].iter().all(|off| (off - reports[4] * 1_000).abs() < 8_000), "{said:?}");
         }
-        // Three that are not alike, but on one side.
+        // Three that are not alike, but on one side: as far as all of them say, and the next one what it says.
         let said = after(&[0, 40, 60, 90, 90]);
-        assert!(said[2] < 6_000 && (said[3] - 90_000).abs() < 1, "{said:?}");
+        assert!(said[2] < 6_000 && (said[3] - 40_000).abs() < 1 && (said[4] - 90_000).abs() < 1, "{said:?}");
         // 25 pictures a second by their stamps, 24 in truth.
         let said = after(&[0, 200, 400, 600, 800, 1_000, 1_200]);
-        assert!(said.iter().zip(0..).skip(3).all(|(off, number)| off - number * 200_000 == 0), "{said:?}");
+        assert!(said.iter().zip(0..).skip(4).all(|(off, number)| off - number * 200_000 == 0), "{said:?}");
         // A clock was set.
         assert_eq!(after(&[0, 0, 90_000, 90_000])[2..], [90_000_000, 90_000_000]);
+    }
+
+    /// Those of a call come each half a second.
+    #[test]
+    fn a_fit_of_late_reports_does_not_move_the_clock() {
+        let often = |reports: &[i64]| after_each(Duration::from_millis(500), reports);
+        let said = often(&[[0; 4], [60, 62, 58, 61]].concat().repeat(10));
+        assert!(said.iter().all(|off| off.abs() < 1_100), "{said:?}");
+        // After two seconds they have a reason.
+        let said = often(&[[0; 4].as_slice(), &[60; 8]].concat());
+        assert!(said[7] < 1_100 && said[8..].iter().all(|off| (off - 60_000).abs() < 1), "{said:?}");
+    }
+
+    #[test]
+    fn one_report_is_enough_for_days() {
+        let begin = Duration::from_secs(1_790_000_000);
+        let mut map = ClockMap::new(ClockRate::VIDEO);
+        assert!(!map.set(RtpTime(7), NtpTime::from_unix(begin)));
+        for minute in 0..3 * 24 * 60 {
+            let since = Duration::from_secs(60) * minute;
+            let said = map.ntp(RtpTime(ClockRate::VIDEO.ticks(since)).add(7)).unwrap().to_unix();
+            assert!(said.abs_diff(begin + since) < Duration::from_micros(1), "{said:?} after {minute} minutes");
+        }
     }
 
     #[test]
@@ -209,6 +220,6 @@ mod tests {
         let at = moment();
         let sound = PlayPoint { at, ntp: NtpTime::from_unix(Duration::from_secs(1_790_000_000)) };
         assert_eq!(sound.due(NtpTime(u64::MAX)), at + FARTHEST);
-        assert_eq!(sound.due(NtpTime(0)), at - FARTHEST);
+        assert_eq!(sound.due(NtpTime(NtpTime::UNIX_EPOCH_SECONDS << 32)), at - FARTHEST);
     }
 }

@@ -10,4 +10,6 @@ pub mod plain;
 pub(crate) mod recv;
 pub(crate) mod send;
 pub mod session;
+pub mod slew;
+mod steady;
 pub mod time;

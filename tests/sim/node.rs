@@ -309,7 +309,7 @@ impl Node {
             sound.step(now);
         }
         if let Some(pictures) = &mut self.pictures {
-            pictures.step(now, self.sound.as_ref().and_then(Sound::playing));
+            pictures.step(now, self.sound.as_mut().and_then(Sound::playing));
         }
     }
 

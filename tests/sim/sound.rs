@@ -58,7 +58,7 @@ impl Sound {
     }
 
     /// What is heard and when, for pictures to keep step with.
-    pub(super) fn playing(&self) -> Option<PlayPoint> {
+    pub(super) fn playing(&mut self) -> Option<PlayPoint> {
         self.playout.playing()
     }
 

@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use visavis_net::rtp::time::ClockRate;
 
 use super::*;
-use crate::testing::moment;
+use crate::codec::h264::Encoder;
+use crate::picture::Sampling;
+use crate::testing::{self, moment};
 
 const SOUND: Ssrc = Ssrc(1);
 const PICTURES: Ssrc = Ssrc(2);
@@ -221,6 +223,28 @@ fn frames_have_the_times_of_their_capture() {
 }
 
 #[test]
+fn what_was_captured_before_the_first_that_came_is_kept() {
+    let start = moment();
+    let mut disk = Disk::default();
+    let mut recorder = Recorder::new(&mut disk, DATE);
+    report(&mut recorder, DATE);
+    // Pictures begin 200 ms before sound but take 300 ms longer, and all of them need the first.
+    let mut frames: Vec<_> = (10..110).map(|number| sound(start, number, Duration::ZERO)).collect();
+    let (mut encoder, drawn) = (Encoder::new(None), testing::picture(64, 48, Sampling::Yuv420, 1));
+    frames.extend((0..50).map(|number| {
+        let unit = encoder.encode(&drawn, Duration::from_millis(40) * number, false).expect("encodes");
+        assert_eq!(unit.key, number == 0);
+        let picture = picture(start, number, Duration::from_millis(300));
+        Frame { data: unit.bytes, content: Content::H264 { key: unit.key }, ..picture }
+    }));
+    assert!(record(&mut recorder, frames).is_none());
+    assert_eq!(recorder.finish().expect("written"), Stats { written: 150, late: 0 });
+    let read = Read::of(disk.file.get_ref());
+    assert_eq!(read.times(VIDEO), (0..50).map(|number| number * 40).collect::<Vec<_>>());
+    assert_eq!(read.times(AUDIO), (0..100).map(|number| 200 + number * 20).collect::<Vec<_>>());
+}
+
+#[test]
 fn what_was_lost_stays_a_gap() {
     let start = moment();
     let mut disk = Disk::default();
@@ -259,26 +283,48 @@ fn without_reports_arrival_decides_once() {
     assert_eq!(read.times(VIDEO), (0..250).map(|number| number * 40 + 60).collect::<Vec<_>>());
 }
 
-/// Records 20 s of pictures, with a report each second that is off by so many milliseconds.
-fn recorded_with_reports_off_by(off: impl Fn(u32) -> i64) -> (Stats, Vec<i64>) {
+/// Records 20 s of pictures, with a report each second of a clock that counts since `epoch` in NTP seconds and is off by so many
+/// milliseconds.
+fn recorded_with_reports(epoch: u64, off: impl Fn(u32) -> i64) -> (Stats, Vec<i64>) {
+    recorded_with_clocks(epoch, off, |_| 0)
+}
+
+/// The same where the media clock is off by so many ticks in that second.
+fn recorded_with_clocks(epoch: u64, off: impl Fn(u32) -> i64, ticks: impl Fn(u32) -> u32) -> (Stats, Vec<i64>) {
     let start = moment();
     let mut disk = Disk::default();
     let mut recorder = Recorder::new(&mut disk, DATE);
     for second in 0..20 {
-        let time = RtpTime(0xffff_f000).add(90_000 * second);
-        let unix = DATE + Duration::from_secs(second.into()) + Duration::from_secs(1);
-        let unix = unix - Duration::from_millis((1_000 - off(second)) as u64);
-        recorder.clock_map(MediaKind::Video, PICTURES, time, NtpTime::from_unix(unix));
-        let frames = (second * 25..second * 25 + 25).map(|number| picture(start, number, Duration::ZERO));
+        let time = RtpTime(0xffff_f000).add(90_000 * second).add(ticks(second));
+        let said = i64::from(second) * 1_000 + off(second);
+        let ntp = (epoch << 32).wrapping_add_signed((said << 32) / 1_000);
+        recorder.clock_map(MediaKind::Video, PICTURES, time, NtpTime(ntp));
+        let frames = (second * 25..second * 25 + 25).map(|number| {
+            let picture = picture(start, number, Duration::ZERO);
+            Frame { time: picture.time.add(ticks(second)), ..picture }
+        });
         assert!(record(&mut recorder, frames.collect()).is_none());
     }
     let stats = recorder.finish().expect("written");
     (stats, Read::of(disk.file.get_ref()).times(VIDEO))
 }
 
+/// In NTP seconds.
+const EPOCH: u64 = DATE.as_secs() + NtpTime::UNIX_EPOCH_SECONDS;
+
+#[test]
+fn reports_of_any_clock_move_nothing() {
+    // The time, uptime, Unix time in the place of NTP's, and the last seconds before NTP's begin again in 2036.
+    for epoch in [EPOCH, 3 * 86_400, DATE.as_secs(), u64::from(u32::MAX) - 10] {
+        let (stats, times) = recorded_with_reports(epoch, |_| 0);
+        assert_eq!(stats, Stats { written: 500, late: 0 });
+        assert_eq!(times, (0..500).map(|number| number * 40).collect::<Vec<_>>(), "{epoch}");
+    }
+}
+
 #[test]
 fn reports_of_a_busy_sender_move_nothing() {
-    let (stats, times) = recorded_with_reports_off_by(|second| [0, 70, 0, 15, -90][second as usize % 5]);
+    let (stats, times) = recorded_with_reports(EPOCH, |second| [0, 70, 0, 15, -90][second as usize % 5]);
     assert_eq!((stats, times.len()), (Stats { written: 500, late: 0 }, 500));
     assert!(times.iter().zip(0..).all(|(time, number)| (time - number * 40).abs() <= 5), "{times:?}");
 }
@@ -286,9 +332,48 @@ fn reports_of_a_busy_sender_move_nothing() {
 #[test]
 fn a_clock_that_was_set_back_takes_no_picture_away() {
     // By 300 ms, in the middle, and believed when three reports say so.
-    let (stats, times) = recorded_with_reports_off_by(|second| if second < 8 { 0 } else { -300 });
+    let (stats, times) = recorded_with_reports(EPOCH, |second| if second < 8 { 0 } else { -300 });
     assert_eq!((stats, times.len()), (Stats { written: 500, late: 0 }, 500));
     assert!(times.windows(2).all(|pair| pair[1] > pair[0]) && times[499] == 499 * 40 - 300, "{times:?}");
+}
+
+#[test]
+fn whichever_clock_was_set_no_picture_moves() {
+    let all: Vec<_> = (0..500).map(|number| number * 40).collect();
+    for set in [-60_000, -9_900, -5_000, -1_200, 1_200, 5_000, 9_900, 60_000] {
+        let since = |second: u32, set: i64| if second < 8 { 0 } else { set };
+        let (stats, times) = recorded_with_reports(EPOCH, |second| since(second, set));
+        assert!(stats.late == 0 && times == all, "the wall clock by {set} ms: {times:?}");
+        let (stats, times) = recorded_with_clocks(EPOCH, |_| 0, |second| since(second, set * 90) as u32);
+        assert!(stats.late == 0 && times == all, "the media clock by {set} ms: {times:?}");
+    }
+}
+
+#[test]
+fn lips_fit_when_a_wall_clock_was_set() {
+    let start = moment();
+    let mut disk = Disk::default();
+    let mut recorder = Recorder::new(&mut disk, DATE);
+    report(&mut recorder, DATE);
+    let mut frames = conversation(start);
+    frames.sort_by_key(|frame| frame.arrival);
+    for second in 0..11 {
+        // After the fifth second, those of pictures say so one second after those of sound.
+        let (kind, stream, rate) = match second % 2 {
+            0 => (MediaKind::Video, PICTURES, ClockRate::VIDEO),
+            _ => (MediaKind::Audio, SOUND, ClockRate::OPUS),
+        };
+        let set = Duration::from_secs(if second < 5 { 0 } else { 5 });
+        let unix = DATE + Duration::from_secs(second.into()) + set;
+        recorder.clock_map(kind, stream, RtpTime(0xffff_f000).add(rate.0 * second), NtpTime::from_unix(unix));
+        let until = start + Duration::from_secs(u64::from(second) + 1);
+        let rest = frames.split_off(frames.partition_point(|frame| frame.arrival < until));
+        assert!(record(&mut recorder, std::mem::replace(&mut frames, rest)).is_none());
+    }
+    assert_eq!(recorder.finish().expect("written"), Stats { written: 750, late: 0 });
+    let read = Read::of(disk.file.get_ref());
+    assert_eq!(read.times(AUDIO), (0..500).map(|number| number * 20).collect::<Vec<_>>());
+    assert_eq!(read.times(VIDEO), (0..250).map(|number| number * 40).collect::<Vec<_>>());
 }
 
 #[test]

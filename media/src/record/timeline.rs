@@ -1,8 +1,12 @@
-//! When a received frame was captured, on one timeline for sound and pictures that begins with the first of them.
+//! When a received frame was captured, on one timeline for sound and pictures, whose zero is where the first of them came.
 //!
 //! Sender reports tie both media clocks to the sender's wall clock; *when* that clock's moments are on the timeline is
 //! learned from the first frame's arrival and kept, so that the network's delays do not show in the recording. A clock
 //! that jumps farther than a network could delay anything began anew: then its next arrival decides again.
+//!
+//! Where a report shows that one of a sender's two clocks was set, arrival decides which. If it was the wall clock, the stream runs on, and the
+//! wall clock's moments are elsewhere for it. That is so for each stream from its own next report on: in between, sound and pictures have two
+//! wall clocks, and stay in step since neither leaves its own.
 
 use std::time::Instant;
 
@@ -39,6 +43,8 @@ struct Clock {
     reports: Option<ClockMap>,
     /// Without a report: a moment of the media clock, and what it is on the timeline.
     arrived: Option<(RtpTime, Nanos)>,
+    /// The latest report was not of these clocks as they were.
+    was_set: bool,
     /// The newest frame, and where it is. What follows in time is behind it, wherever a report moves the clock.
     newest: Option<(RtpTime, Nanos)>,
     place: Option<Place>,
@@ -69,14 +75,19 @@ impl Timeline {
         let (kind, rate) = (content.kind(), content.clock_rate());
         let origin = *self.origin.get_or_insert(arrival);
         let elapsed = arrival.saturating_duration_since(origin).as_nanos() as Nanos;
-        let captured = self.clocks[kind as usize].of(stream).captured(rate, time, elapsed);
-        let own = self.clocks[kind as usize].place;
+        let clock = self.clocks[kind as usize].of(stream);
+        let captured = clock.captured(rate, time, elapsed);
+        let (own, runs_on) = (clock.place, clock.runs_on());
         let other = self.clocks[1 - kind as usize].place;
-        let near = |place: &Place| {
+        let astray = |place: &Place| {
             let at = captured.saturating_add(place.offset);
-            at.saturating_sub(elapsed).saturating_sub(place.lead).saturating_abs() <= FARTHEST
+            at.saturating_sub(elapsed).saturating_sub(place.lead).saturating_abs()
         };
-        let place = [own, other].into_iter().flatten().find(near);
+        let near = |place: &Place| astray(place) <= FARTHEST;
+        let place = match runs_on {
+            Some(_) => [runs_on, own, other].into_iter().flatten().min_by_key(astray).filter(near),
+            None => [own, other].into_iter().flatten().find(near),
+        };
         let offset = place.map_or(elapsed.saturating_sub(captured), |place| place.offset);
         let at = captured.saturating_add(offset);
         let clock = &mut self.clocks[kind as usize];
@@ -97,10 +108,10 @@ impl Clock {
     /// When, by the sender's wall clock or in its absence by arrival.
     fn captured(&mut self, rate: ClockRate, time: RtpTime, elapsed: Nanos) -> Nanos {
         if let Some((time, ntp)) = self.said.take() {
-            self.reports.get_or_insert_with(|| ClockMap::new(rate)).set(time, ntp);
+            self.was_set = self.reports.get_or_insert_with(|| ClockMap::new(rate)).set(time, ntp);
         }
-        if let Some(ntp) = self.reports.and_then(|reports| reports.ntp(time)) {
-            return ntp.to_unix().as_nanos() as Nanos;
+        if let Some(captured) = self.reported(time) {
+            return captured;
         }
         let (known, moment) = *self.arrived.get_or_insert((time, elapsed));
         let ticks = time.since(known);
@@ -111,6 +122,22 @@ impl Clock {
             self.arrived = Some((time, captured));
         }
         captured
+    }
+
+    /// When, by the sender's wall clock.
+    fn reported(&mut self, time: RtpTime) -> Option<Nanos> {
+        let ntp = self.reports.as_mut()?.ntp(time)?;
+        Some(ntp.to_unix().as_nanos() as Nanos)
+    }
+
+    /// Where the sender's wall clock is if that has just been set, and its media clock runs on.
+    fn runs_on(&mut self) -> Option<Place> {
+        if !std::mem::take(&mut self.was_set) {
+            return None;
+        }
+        let (newest, at) = self.newest?;
+        let offset = at.saturating_sub(self.reported(newest)?);
+        self.place.map(|place| Place { offset, ..place })
     }
 
     /// Where a frame is that would be at `at`: behind those that are earlier by the stream's own clock.

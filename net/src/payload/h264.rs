@@ -51,6 +51,17 @@ const fn is_nal_unit(header: u8) -> bool {
     header & FORBIDDEN == 0 && nal_unit_type(header) != 0 && nal_unit_type(header) <= LAST_NAL_UNIT_TYPE
 }
 
+/// Whether the first slice of a picture goes on so behind its NAL unit's first byte: `first_mb_in_slice` is an Exp-Golomb code, of which zero is
+/// a single one. ITU-T H.264 §7.3.3, §9.1.
+const fn is_first_slice(second: u8) -> bool {
+    second & 0x80 != 0
+}
+
+/// Whether a NAL unit of this type begins with a slice header.
+const fn is_slice(nal_unit_type: u8) -> bool {
+    matches!(nal_unit_type, SLICE | PARTITION_A | IDR)
+}
+
 /// What no decoder needs, since timestamps and markers delimit access units: it neither leaves nor comes through.
 const fn is_dispensable(nal_unit_type: u8) -> bool {
     matches!(nal_unit_type, DELIMITER | FILLER)

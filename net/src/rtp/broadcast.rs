@@ -4,16 +4,15 @@
 //! RFC 3550; `$` frames around packets as RFC 2326 §10.12 has them.
 
 mod sealed;
-mod steady;
 
 use std::time::Instant;
 
 pub use self::sealed::Sealed;
-use self::steady::Steady;
 use super::codec::Codec;
 use super::header::{self, Header};
 use super::ids::{SeqNo, Ssrc};
-use super::send::{Latest, OutFrame};
+use super::send::OutFrame;
+use super::steady::{Latest, Steady};
 use super::time::{RtpTime, WallClock};
 use crate::rtcp::{self, Packet, ReportBlock, SenderInfo};
 use crate::srtp::aes_cm;
@@ -64,8 +63,8 @@ impl Broadcast {
         let rate = self.codec.clock_rate();
         if let Some(clock) = self.clock {
             let time = frame.time.add(self.offset);
-            let off = time.since(clock.time_at(frame.captured, rate));
-            if off.unsigned_abs() > rate.0 || time.since(clock.newest()) < 0 {
+            if clock.begins_anew(Latest { time, captured: frame.captured }, rate) {
+                let off = time.since(clock.time_at(frame.captured, rate));
                 self.offset = self.offset.wrapping_sub(off as u32);
                 if clock.is_after(frame.captured) {
                     // It was captured before that moment, as far as jitter lets one know. (Of one that was captured later RTP times say

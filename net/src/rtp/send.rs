@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use super::codec::Codec;
 use super::header::{self, Header};
 use super::ids::{ExtSeq, Ssrc};
-use super::time::{ClockRate, RtpTime};
+use super::steady::{Latest, Steady};
+use super::time::RtpTime;
 use crate::buf::{MAX_PACKET, MAX_SEALED, Payload};
 use crate::pacer::sealed_len;
 use crate::payload::h264::ParameterSets;
@@ -122,25 +123,6 @@ pub enum DropReason {
     Ended,
 }
 
-/// The newest frame of a stream that left: what ties its RTP clock to ours.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Latest {
-    /// As its packets have it.
-    pub(crate) time: RtpTime,
-    pub(crate) captured: Instant,
-}
-
-impl Latest {
-    /// The RTP time of another moment. RFC 3550 §6.4.1.
-    pub(crate) fn time_at(self, now: Instant, rate: ClockRate) -> RtpTime {
-        let elapsed = match now.checked_duration_since(self.captured) {
-            Some(later) => rate.ticks(later),
-            None => rate.ticks(self.captured.duration_since(now)).wrapping_neg(),
-        };
-        self.time.add(elapsed)
-    }
-}
-
 /// A stream we send.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
@@ -157,8 +139,8 @@ pub(crate) struct Outgoing {
     pub(crate) nacked: u64,
     /// Frames that were queued but never left.
     pub(crate) dropped: u64,
-    /// Time and capture of the newest frame that left.
-    latest: Option<Latest>,
+    /// What its clock reads when, by the frames that left.
+    clock: Option<Steady>,
     /// What the peer said about it last.
     pub(crate) report: Option<ReportBlock>,
 }
@@ -177,7 +159,7 @@ impl Outgoing {
             retransmitted: 0,
             nacked: 0,
             dropped: 0,
-            latest: None,
+            clock: None,
             report: None,
         }
     }
@@ -211,7 +193,7 @@ impl Outgoing {
         self.next = seq.next();
         self.packets += 1;
         self.octets += frame.payloads.get(index).map_or(0, Payload::octets) as u64;
-        self.latest = Some(Latest { time: frame.time.add(self.offset), captured: frame.captured });
+        self.follow(frame);
         self.history.record(Departed {
             seq,
             frame: Some(Arc::clone(frame)),
@@ -221,6 +203,17 @@ impl Outgoing {
             resent: None,
             fate: Fate::Unknown,
         });
+    }
+
+    /// Ties its clock to ours by a frame of which a packet left.
+    fn follow(&mut self, frame: &OutFrame) {
+        let latest = Latest { time: frame.time.add(self.offset), captured: frame.captured };
+        let rate = self.plan.codec.clock_rate();
+        match &mut self.clock {
+            Some(clock) if clock.newest() == latest.time => {}
+            Some(clock) if !clock.begins_anew(latest, rate) => clock.follow(latest, rate),
+            clock => *clock = Some(Steady::new(latest)),
+        }
     }
 
     /// Whether the packet is still at hand, young enough and not already on its way again.
@@ -248,7 +241,7 @@ impl Outgoing {
         Some(SenderInfo {
             ssrc: self.plan.ssrc,
             ntp: clock.ntp(now),
-            time: self.latest?.time_at(now, self.plan.codec.clock_rate()),
+            time: self.clock?.time_at(now, self.plan.codec.clock_rate()),
             packets: self.packets as u32,
             octets: self.octets as u32,
         })
@@ -269,5 +262,63 @@ impl Outgoing {
         out.extend_from_slice(&payload.header);
         out.extend_from_slice(&payload.body);
         sealer.seal_rtp(out, start, header_len, ssrc, seq);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Direction;
+    use crate::testing::moment;
+
+    /// A stream of sound from an encoder that begins to count here.
+    struct Stream {
+        outgoing: Outgoing,
+        begin: Instant,
+    }
+
+    impl Stream {
+        fn new() -> Self {
+            let codec = Codec::Opus;
+            let (payload_type, ssrc) = (codec.payload_type(), Ssrc(1));
+            let plan = StreamPlan { direction: Direction::Send, codec, payload_type, ssrc, channel: 0 };
+            Self { outgoing: Outgoing::new(plan, 7 << 32), begin: moment() }
+        }
+
+        /// One frame, captured so long after the beginning.
+        fn frame(&mut self, time: u32, at: Duration) {
+            self.outgoing.follow(&OutFrame::empty(Codec::Opus, RtpTime(time), self.begin + at));
+        }
+
+        /// When, by a report at `now`, the encoder was at `time`: in milliseconds after the beginning.
+        fn says(&self, now: Duration, time: u32) -> f64 {
+            let clock = WallClock { at: self.begin, unix: Duration::from_secs(1_700_000_000) };
+            let info = self.outgoing.sender_info(self.begin + now, &clock).expect("a frame left");
+            let since = f64::from(info.time.since(RtpTime(time + 7))) / 48.0;
+            (info.ntp.to_unix() - clock.unix).as_secs_f64() * 1_000.0 - since
+        }
+    }
+
+    #[test]
+    fn late_callbacks_do_not_move_the_clock_of_a_call() {
+        let mut stream = Stream::new();
+        for n in 0..1_000_u64 {
+            // A busy machine, in fits of a second and a half; reports see the newest frame, whichever that is.
+            let late = if n % 250 > 175 { 45 } else { n * 7 % 5 };
+            let at = Duration::from_millis(20 * n);
+            stream.frame(n as u32 * 960, at + Duration::from_millis(late));
+            let zero = stream.says(at + Duration::from_millis(50), 0);
+            assert!((-0.1..8.0).contains(&zero), "{zero} ms after {n} frames");
+        }
+    }
+
+    #[test]
+    fn an_encoder_that_counts_anew_is_followed_at_once() {
+        let mut stream = Stream::new();
+        (0..100).for_each(|n| stream.frame(n * 960, Duration::from_millis(20) * n));
+        for (time, at) in [(0, 2_000), (960, 2_020), (480_000, 2_040), (480_960, 5_000)] {
+            stream.frame(time, Duration::from_millis(at));
+            assert!((stream.says(Duration::from_millis(at + 7), time) - at as f64).abs() < 0.1, "{time} at {at} ms");
+        }
     }
 }

@@ -45,8 +45,8 @@ impl ClockRate {
     }
 }
 
-/// A 64-bit NTP timestamp: seconds since 1900 in the upper half, their fraction in the lower. RFC 3550 §4.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A 64-bit NTP timestamp: seconds since 1900 in the upper half, their fraction in the lower. Wraps in February 2036. RFC 3550 §4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NtpTime(pub u64);
 
 impl NtpTime {
@@ -61,10 +61,13 @@ impl NtpTime {
         Self((seconds << 32) | fraction)
     }
 
-    /// The time since the Unix epoch; zero before it.
+    /// The time since the Unix epoch. What would be before it is after the wrap, until 2106. RFC 4330 §3.
+    ///
+    /// Senders that have no wall clock count from elsewhere, such as from when they started (RFC 3550 §6.4.1): their times run on here as
+    /// well.
     #[must_use]
     pub const fn to_unix(self) -> Duration {
-        let seconds = (self.0 >> 32).saturating_sub(Self::UNIX_EPOCH_SECONDS);
+        let seconds = ((self.0 >> 32) as u32).wrapping_sub(Self::UNIX_EPOCH_SECONDS as u32) as u64;
         // Rounded up, so that a time survives the round trip to the nanosecond.
         let nanos = ((self.0 & 0xffff_ffff) * 1_000_000_000 + 0xffff_ffff) >> 32;
         Duration::from_secs(seconds).saturating_add(Duration::from_nanos(nanos))
@@ -115,6 +118,22 @@ mod tests {
             let at = Duration::new(1_790_000_000, nanos);
             assert_eq!(NtpTime::from_unix(at).to_unix(), at);
         }
+    }
+
+    /// RFC 4330 §3: what would be before 1970 is after February 2036. Senders that count uptime, or say Unix seconds as they are, are there.
+    #[test]
+    fn a_clock_that_counts_from_elsewhere_goes_on() {
+        let at = |seconds: u64, fraction: u64| NtpTime(seconds << 32 | fraction).to_unix();
+        let uptime = 3 * 86_400;
+        assert_eq!(at(uptime, 1 << 31) - at(uptime, 0), Duration::from_millis(500));
+        assert_eq!(at(uptime + 90, 0) - at(uptime, 0), Duration::from_secs(90));
+        assert_eq!(at(1_790_000_001, 0) - at(1_790_000_000, 0), Duration::from_secs(1));
+        // 2036-02-07 06:28:16 is where the seconds of 32 bits begin again.
+        assert_eq!(at(0, 0), Duration::from_secs(2_085_978_496));
+        assert_eq!(at(0, 0) - at(u32::MAX.into(), 0), Duration::from_secs(1));
+        let later = Duration::new(2_200_000_000, 250_000_000);
+        assert_eq!(NtpTime::from_unix(later).to_unix(), later);
+        assert_eq!(at(NtpTime::UNIX_EPOCH_SECONDS, 0), Duration::ZERO);
     }
 
     #[test]

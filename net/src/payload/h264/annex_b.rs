@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use memchr::memmem;
 
-use super::{IDR, PARTITION_A, PPS, SLICE, SPS, nal_unit_type};
+use super::{IDR, PPS, SPS, is_first_slice, is_slice, nal_unit_type};
 
 /// In front of each NAL unit. The fourth byte is due before parameter sets and the first of an access unit. Annex B.1.2.
 pub(super) const START_CODE: [u8; 4] = [0, 0, 0, 1];
@@ -51,11 +51,10 @@ impl Contents {
         let mut contents = Self::default();
         for nal_unit in nal_units(stream).filter_map(|range| stream.get(range)) {
             match nal_unit.first().map(|header| nal_unit_type(*header)) {
-                Some(kind @ (SLICE | PARTITION_A | IDR)) => {
+                Some(kind) if is_slice(kind) => {
                     contents.slices = true;
                     contents.idr = kind == IDR;
-                    // `first_mb_in_slice` is an Exp-Golomb code, of which zero is a single one. ITU-T H.264 §7.3.3, §9.1.
-                    contents.first_slice = nal_unit.get(1).is_some_and(|byte| byte & 0x80 != 0);
+                    contents.first_slice = nal_unit.get(1).is_some_and(|second| is_first_slice(*second));
                     // All slices of a picture are IDR or none is. ITU-T H.264 §7.4.1.
                     return contents;
                 }

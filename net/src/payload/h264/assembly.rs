@@ -2,7 +2,9 @@
 
 use super::annex_b::START_CODE;
 use super::packetize::{END, START};
-use super::{FORBIDDEN, FU_A, MAX_ACCESS_UNIT, NRI, STAP_A, is_dispensable, is_nal_unit, nal_unit_type};
+use super::{
+    FORBIDDEN, FU_A, MAX_ACCESS_UNIT, NRI, STAP_A, is_dispensable, is_first_slice, is_nal_unit, is_slice, nal_unit_type,
+};
 use crate::rtp::time::RtpTime;
 
 /// The most packets of one access unit: 256 bytes in each still fill one of [`MAX_ACCESS_UNIT`].
@@ -46,6 +48,8 @@ pub(super) struct Assembly {
     pub(super) damaged: bool,
     /// Its marker has come.
     pub(super) ended: bool,
+    /// It has been handed out, or given up: it is only kept in case that its marker was not the last.
+    pub(super) given: bool,
 }
 
 impl Assembly {
@@ -58,6 +62,13 @@ impl Assembly {
     /// Keeps what came, for the access unit that follows.
     pub(super) fn carry(&mut self) {
         (self.time, self.ended, self.fragment, self.packets) = (None, false, None, 0);
+    }
+
+    /// Forgets what is only kept in case.
+    pub(super) fn forget_given(&mut self) {
+        if self.given {
+            self.restart(false);
+        }
     }
 
     /// Gives up what came.
@@ -137,6 +148,19 @@ impl Assembly {
         self.bytes.extend_from_slice(second);
         Ok(())
     }
+}
+
+/// Whether a payload begins with a slice that is not the first of its picture.
+pub(super) fn is_further_slice(payload: &[u8]) -> bool {
+    let (kind, second) = match *payload {
+        [indicator, fu_header, second, ..] if nal_unit_type(indicator) == FU_A && fu_header & START != 0 => {
+            (nal_unit_type(fu_header), second)
+        }
+        [header, _, _, first, second, ..] if nal_unit_type(header) == STAP_A => (nal_unit_type(first), second),
+        [header, second, ..] => (nal_unit_type(header), second),
+        _ => return false,
+    };
+    is_slice(kind) && !is_first_slice(second)
 }
 
 /// The type in a NAL unit's first byte.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::annex_b::{Contents, START_CODE, nal_units};
-use super::assembly::{Assembly, FragmentError};
+use super::assembly::{Assembly, FragmentError, is_further_slice};
 use super::{MAX_PARAMETER_SETS, PPS, SPS, nal_unit_type};
 use crate::rtp::ids::ExtSeq;
 use crate::rtp::time::RtpTime;
@@ -43,6 +43,10 @@ pub struct Stats {
 /// An access unit ends with the marker or, for cameras that set none, when the timestamp changes. What has no slices,
 /// such as parameter sets with a timestamp or a marker of their own, goes with the access unit that follows.
 ///
+/// Some senders set the marker on every slice, live555's framer of NAL units unless told otherwise. Where one is seen in the middle of a
+/// picture, only timestamps end access units from then on, which delays each by a packet. What was handed out of that picture comes again
+/// whole if it is an IDR picture, and otherwise counts as lost.
+///
 /// After a loss nothing comes out before the next IDR picture: what follows a gap may refer to what is missing. It holds
 /// one access unit of up to [`super::MAX_ACCESS_UNIT`] bytes, in memory of up to twice that, which is kept for the next.
 #[derive(Debug)]
@@ -52,6 +56,8 @@ pub struct Depacketizer {
     out_of_band: Vec<u8>,
     /// Parameter sets have been handed out that came in the stream.
     in_band: bool,
+    /// Markers end slices: what ends a picture is the next timestamp.
+    marks_slices: bool,
     /// The number that the next packet should have.
     next: Option<ExtSeq>,
     /// Packets are missing before the next one.
@@ -68,6 +74,7 @@ impl Default for Depacketizer {
             open: Assembly::default(),
             out_of_band: Vec::new(),
             in_band: false,
+            marks_slices: false,
             next: None,
             // The first packet may be anywhere in an access unit.
             gap: true,
@@ -132,14 +139,20 @@ impl Depacketizer {
         if payload.is_empty() {
             return Ok(None);
         }
+        let gap = std::mem::take(&mut self.gap);
+        let marked = self.open.ended || self.open.given;
+        if marked && !gap && self.open.time == Some(time) && is_further_slice(payload) {
+            self.reopen();
+        }
         // First, as a gap behind its marker is no harm to it.
         let mut whole = if self.open.ended { self.finish() } else { None };
-        let gap = std::mem::take(&mut self.gap);
+        self.open.forget_given();
         if gap {
             self.lose(!first);
         }
         if self.open.time.is_some_and(|open| open != time) {
             whole = self.finish();
+            self.open.forget_given();
         }
         if self.open.time.is_none() {
             if gap {
@@ -152,10 +165,11 @@ impl Depacketizer {
             self.stats.malformed += 1;
             self.lose(true);
         }
-        if marker && whole.is_none() {
+        let ended = marker && !self.marks_slices;
+        if ended && whole.is_none() {
             whole = self.finish();
         } else {
-            self.open.ended = marker;
+            self.open.ended = ended;
         }
         if whole.is_some() { Ok(whole) } else { result.map(|()| None) }
     }
@@ -187,6 +201,16 @@ impl Depacketizer {
         self.wants_key |= ask;
     }
 
+    /// Goes on with an access unit whose marker ended a slice, and takes no marker for the end of one any more.
+    fn reopen(&mut self) {
+        self.marks_slices = true;
+        if self.open.given && !Contents::of(&self.open.bytes).idr {
+            // A part of it is out, and what follows may refer to all of it.
+            self.lose(true);
+        }
+        (self.open.ended, self.open.given) = (false, false);
+    }
+
     /// Ends the access unit that is coming, and hands it out if it can be decoded.
     fn finish(&mut self) -> Option<AccessUnit> {
         let time = self.open.time?;
@@ -206,7 +230,7 @@ impl Depacketizer {
         } else {
             unit = Some(self.hand_out(time, contents));
         }
-        self.open.restart(false);
+        self.open.given = true;
         unit
     }
 

@@ -51,6 +51,88 @@ fn several_slices_make_one_picture() {
     assert_eq!(Depacketizer::new().give_all(&all), [unit]);
 }
 
+/// Packets of pictures, each with a marker on every slice.
+fn with_marked_slices(pictures: &[Vec<Vec<u8>>]) -> Vec<Packet> {
+    let mut packets = Vec::new();
+    for (picture, number) in pictures.iter().zip(1..) {
+        for nal_unit in picture {
+            let payloads = packetize(&byte_stream(&[nal_unit]), MAX_PAYLOAD);
+            for (index, payload) in payloads.iter().enumerate() {
+                let marker = is_slice(nal_unit_type(nal_unit[0])) && index + 1 == payloads.len();
+                let packet = single(packets.len() as u64, wire(payload));
+                packets.push(Packet { marker, time: RtpTime(3000 * number), ..packet });
+            }
+        }
+    }
+    packets
+}
+
+/// A picture of so many slices, some of them in fragments.
+fn sliced(key: bool, slices: usize) -> Vec<Vec<u8>> {
+    let header = if key { 0x65 } else { 0x41 };
+    let sets = [SEQUENCE.to_vec(), PICTURE.to_vec()];
+    let mut picture = if key { sets.to_vec() } else { Vec::new() };
+    picture.push(if key { idr(700) } else { slice(30) });
+    picture.extend((1..slices).map(|n| further(header, 1500 * n - 1300)));
+    picture
+}
+
+#[test]
+fn markers_on_every_slice_end_no_picture() {
+    let whole = |pictures: &[Vec<Vec<u8>>]| pictures.iter().map(|picture| byte_stream(picture)).collect::<Vec<_>>();
+    let pictures = [sliced(true, 4), sliced(false, 3), sliced(false, 4), sliced(true, 3), sliced(false, 1)];
+    let mut depacketizer = Depacketizer::new();
+    let got = depacketizer.give_all(&with_marked_slices(&pictures));
+    // What it takes to see it, and then all but the last, whose end has not been seen.
+    assert_eq!(got[0], key_unit(700));
+    assert_eq!(got[1..], whole(&pictures)[..4]);
+    assert!(!depacketizer.wants_key());
+    assert_eq!(depacketizer.stats(), Stats { complete: 5, ..Stats::default() });
+
+    // Where key pictures have one slice, one of the others shows it, a part of which is out.
+    let pictures =
+        [sliced(true, 1), sliced(false, 3), sliced(false, 2), sliced(true, 1), sliced(false, 4), sliced(false, 1)];
+    let mut depacketizer = Depacketizer::new();
+    let all = with_marked_slices(&pictures);
+    let key = all.iter().rposition(|packet| packet.payload == SEQUENCE).expect("a second key picture");
+    assert_eq!(depacketizer.give_all(&all[..key]), [byte_stream(&pictures[0]), byte_stream(&[slice(30)])]);
+    assert!(depacketizer.wants_key());
+    assert_eq!(depacketizer.give_all(&all[key..]), whole(&pictures)[3..5]);
+    assert_eq!(depacketizer.stats(), Stats { complete: 4, incomplete: 1, skipped: 1, ..Stats::default() });
+
+    // Who joins before a key picture knows by then.
+    let pictures = [sliced(false, 3), sliced(true, 4), sliced(false, 2), sliced(false, 1)];
+    assert_eq!(Depacketizer::new().give_all(&with_marked_slices(&pictures)), whole(&pictures)[1..3]);
+}
+
+/// Whichever packet is lost, no picture comes in parts once it is known that markers end slices.
+#[test]
+fn losses_among_marked_slices_leave_whole_pictures() {
+    let pictures = [[sliced(true, 4), sliced(false, 3), sliced(false, 4)].as_slice(); 3].concat();
+    let all = with_marked_slices(&pictures);
+    let whole: Vec<_> = pictures.iter().map(|picture| byte_stream(picture)).collect();
+    for lost in 9..all.len() {
+        let mut depacketizer = Depacketizer::new();
+        let got = depacketizer.give_all(all.iter().filter(|packet| packet.seq != all[lost].seq));
+        assert!(got[1..].iter().all(|unit| whole.contains(unit)), "packet {lost}");
+        assert!(got.len() >= 5, "packet {lost} leaves {}", got.len());
+    }
+}
+
+#[test]
+fn a_marker_is_believed_as_long_as_pictures_follow_it() {
+    // Two of one time, as of a camera that counts seconds, and one behind a gap.
+    let mut all = packets(1, &[key_unit(20), byte_stream(&[slice(30)]), byte_stream(&[slice(40)])]).concat();
+    all[1].time = all[0].time;
+    let mut depacketizer = Depacketizer::new();
+    assert_eq!(depacketizer.give_all(&all).len(), 3, "at once");
+    let behind = Packet { time: all[2].time, marker: false, ..single(all[2].seq.0 + 2, further(0x41, 40)) };
+    assert_eq!(depacketizer.give(&behind), Ok(None));
+    assert!(depacketizer.wants_key());
+    let next = packets(behind.seq.0 + 1, &[key_unit(20)]).concat();
+    assert_eq!(depacketizer.give_all(&next), [key_unit(20)], "at once");
+}
+
 #[test]
 fn parameter_sets_with_a_time_or_a_marker_of_their_own_go_with_the_picture() {
     let idr = idr(50);

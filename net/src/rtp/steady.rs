@@ -2,21 +2,34 @@
 //!
 //! Pictures have their RTP time from the moment of their capture, so both always agree. Sound has it from counting samples, and the moment
 //! from a callback that a busy machine calls late now and then. Players put reports in the place of what they have worked out from packets
-//! so far; a map that jumps with each of them makes sound go back and forth.
+//! so far; a map that jumps with each of them makes sound go back and forth, and the pictures of a call that are to be in step with it.
 
 use std::time::{Duration, Instant};
 
-use crate::rtp::send::Latest;
-use crate::rtp::time::{ClockRate, RtpTime};
+use super::slew::{Slew, nanoseconds};
+use super::time::{ClockRate, RtpTime};
 
 /// The first frames, over which the mean is taken: a second of sound.
 const SETTLING: i64 = 50;
-/// After that, how far the two clocks may come apart: more than those of a sound card and a computer do.
-const DRIFT: Duration = Duration::from_micros(500);
-const PER: Duration = Duration::from_secs(1);
-/// What is further off than this, on one side, for so long is no jitter: samples have been lost.
-const FAR: i64 = 20_000_000;
-const LASTS: Duration = Duration::from_secs(2);
+
+/// A frame: what ties its stream's clock to ours.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Latest {
+    /// As its packets have it.
+    pub(super) time: RtpTime,
+    pub(super) captured: Instant,
+}
+
+impl Latest {
+    /// The RTP time of another moment. RFC 3550 §6.4.1.
+    fn time_at(self, now: Instant, rate: ClockRate) -> RtpTime {
+        let elapsed = match now.checked_duration_since(self.captured) {
+            Some(later) => rate.ticks(later),
+            None => rate.ticks(self.captured.duration_since(now)).wrapping_neg(),
+        };
+        self.time.add(elapsed)
+    }
+}
 
 /// The map of one stream.
 #[derive(Clone, Copy, Debug)]
@@ -25,13 +38,12 @@ pub(super) struct Steady {
     at: Latest,
     /// Frames so far, up to [`SETTLING`].
     frames: i64,
-    /// How far frames have been off that are all too late, or all too early, at least; and since how long.
-    off: Option<(i64, Duration)>,
+    slew: Slew,
 }
 
 impl Steady {
-    pub(super) const fn new(first: Latest) -> Self {
-        Self { at: first, frames: 1, off: None }
+    pub(super) fn new(first: Latest) -> Self {
+        Self { at: first, frames: 1, slew: Slew::default() }
     }
 
     /// The RTP time of the newest frame.
@@ -49,6 +61,12 @@ impl Steady {
         self.at.time_at(now, rate)
     }
 
+    /// Whether a frame does not go on where the others were: its encoder counts from elsewhere.
+    pub(super) fn begins_anew(&self, frame: Latest, rate: ClockRate) -> bool {
+        let off = frame.time.since(self.time_at(frame.captured, rate));
+        off.unsigned_abs() > rate.0 || frame.time.since(self.newest()) < 0
+    }
+
     /// Takes the next frame, which is not older than the newest one.
     pub(super) fn follow(&mut self, frame: Latest, rate: ClockRate) {
         let passed = rate.duration(frame.time.0.wrapping_sub(self.at.time.0));
@@ -60,34 +78,11 @@ impl Steady {
         let off = nanoseconds(frame.captured.saturating_duration_since(expected))
             - nanoseconds(expected.saturating_duration_since(frame.captured));
         self.frames = (self.frames + 1).min(SETTLING);
-        let most = nanoseconds(passed.min(PER)) * nanoseconds(DRIFT) / nanoseconds(PER);
-        let step = match self.stays_off(off, passed) {
-            Some(least) => least,
-            None if self.frames < SETTLING => off / self.frames,
-            None => off.clamp(-most, most),
-        };
+        let step = if self.frames < SETTLING { off / self.frames } else { self.slew.step(off, passed) };
         let moved = Duration::from_nanos(step.unsigned_abs());
         let captured = if step < 0 { expected.checked_sub(moved).unwrap_or(expected) } else { expected + moved };
         self.at = Latest { time: frame.time, captured };
     }
-
-    /// How far frames are off that have been for too long, in nanoseconds.
-    fn stays_off(&mut self, off: i64, passed: Duration) -> Option<i64> {
-        if off.abs() < FAR {
-            self.off = None;
-            return None;
-        }
-        let (least, lasted) = match self.off.filter(|(least, _)| least.signum() == off.signum()) {
-            Some((least, lasted)) => (if off.abs() < least.abs() { off } else { least }, lasted + passed),
-            None => (off, Duration::ZERO),
-        };
-        self.off = (lasted < LASTS).then_some((least, lasted));
-        (lasted >= LASTS).then_some(least)
-    }
-}
-
-fn nanoseconds(duration: Duration) -> i64 {
-    duration.as_nanos().try_into().unwrap_or(i64::MAX / 4)
 }
 
 #[cfg(test)]
@@ -95,9 +90,9 @@ mod tests {
     use rand_chacha::ChaCha20Rng;
     use rand_core::{Rng, SeedableRng};
 
-    use super::super::{Broadcast, Burst};
     use super::*;
     use crate::rtcp::{self, Packet};
+    use crate::rtp::broadcast::{Broadcast, Burst};
     use crate::rtp::codec::Codec;
     use crate::rtp::ids::Ssrc;
     use crate::rtp::session::OutFrame;
@@ -107,6 +102,7 @@ mod tests {
     /// What reports say, one a second: the wall clock at RTP time zero of the encoder, in nanoseconds since the beginning.
     struct Reports {
         stream: Broadcast,
+        codec: Codec,
         rate: ClockRate,
         begin: Instant,
         due: Duration,
@@ -122,15 +118,14 @@ mod tests {
         fn of(codec: Codec) -> Self {
             let stream = Broadcast::new(codec, Ssrc(1), u64::from(OFFSET) << 32);
             let (rate, begin) = (codec.clock_rate(), moment());
-            Self { stream, rate, begin, due: Duration::ZERO, said: Vec::new(), shown: Vec::new() }
+            Self { stream, codec, rate, begin, due: Duration::ZERO, said: Vec::new(), shown: Vec::new() }
         }
 
         /// One frame, captured so long after the beginning.
         fn frame(&mut self, time: u32, at: Duration) {
             let captured = self.begin + at;
-            let codec = self.stream.codec;
             let mut burst = Burst::default();
-            self.stream.fill(&OutFrame::empty(codec, RtpTime(time), captured), &mut burst);
+            self.stream.fill(&OutFrame::empty(self.codec, RtpTime(time), captured), &mut burst);
             assert_eq!(burst.time(), RtpTime(OFFSET + time), "samples are counted as ever");
             if at >= self.due {
                 self.due += Duration::from_secs(1);
