@@ -301,7 +301,8 @@ impl Assembly {
         }
         self.scan[fragment.offset..end].copy_from_slice(fragment.data);
         self.newest = self.newest.max(seq);
-        if headers.is_some() {
+        // What comes behind the beginning has no say in it.
+        if headers.is_some() && self.size.is_none() {
             self.headers = headers;
         }
         if fragment.tables.is_some() {

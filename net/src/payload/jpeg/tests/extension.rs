@@ -130,6 +130,19 @@ fn headers_may_come_in_a_packet_of_their_own() {
 }
 
 #[test]
+fn headers_behind_the_beginning_are_too_late() {
+    let (none, mut depacketizer) = (extension(0, &[]), Depacketizer::new());
+    let mut push = |seq, offset, extension: &Extension, data: &[u8]| {
+        let payload = [&[0, 0, 0, offset, 1, 75, 1, 1], data].concat();
+        depacketizer.push_extended(ExtSeq(seq), RtpTime(0), seq == 1, Some(extension), &payload).expect("sound")
+    };
+    assert!(push(0, 0, &none, &[1, 2]).is_none());
+    let frame = push(1, 2, &extension(0xffd8, &[&FRAME]), &[3]).expect("complete");
+    let header = turbojpeg::read_header(&frame.jpeg).expect("a picture");
+    assert_eq!((frame.width, frame.height, header.width, header.height), (8, 8, 8, 8));
+}
+
+#[test]
 fn a_description_may_say_the_size() {
     assert_eq!(Depacketizer::new().push(ExtSeq(1), RtpTime(1), true, &UNSIZED), Err(FragmentError::Size));
     let of_size = |width, height| Depacketizer::of_size(width, height).push(ExtSeq(1), RtpTime(1), true, &UNSIZED);
