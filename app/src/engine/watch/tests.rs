@@ -153,7 +153,7 @@ impl Scene {
             Output::Event(Event::CameraEnded { loss, .. }) => Some(format!("ended: {loss}")),
             Output::Event(Event::Notice { text }) => Some(text),
             Output::Media(MediaOutput::StartReceiving(stream)) => Some(format!("begins {:?}", stream.codec)),
-            Output::Media(MediaOutput::Received(received)) => Some(format!("packet {}", received.seq.0)),
+            Output::Media(MediaOutput::Received(received)) => Some(format!("packet {}", received.seq.seq().0)),
             Output::Media(MediaOutput::StopReceiving) => Some("stops".to_owned()),
             Output::Close { conn } => Some(format!("closes {}", conn.0)),
             _ => None,
