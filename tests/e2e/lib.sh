@@ -157,6 +157,15 @@ flows() {
     done
 }
 
+# listens PORT: waits until somebody listens there for TCP, without a word to them.
+listens() {
+    local tries=300
+    until [ -n "$(ss -Hltn "sport = :$1")" ]; do
+        [ "$((tries -= 1))" -gt 0 ] || fail "nobody listens on port $1"
+        sleep 0.05
+    done
+}
+
 # last PEER EVENT PATTERN: whether the last such event is like that, yes or no.
 last() { if grep "\"event\":\"$2\"" "$dir/$1.events" | tail -n 1 | grep -q -- "$3"; then echo yes; else echo no; fi; }
 

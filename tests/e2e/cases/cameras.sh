@@ -88,7 +88,7 @@ server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 peer, _ = server.accept()
 peer.sendall(b"\x15\x03\x03\x00\x02\x02\x46")
 peer.recv(4096)' "$q" &
-    sleep 0.5
+    listens "$q"
     watches tls "rtsp://127.0.0.1:$q/door"
     exits tls 9
     explains tls "rtsp:// or rtsps://"

@@ -201,8 +201,7 @@ case_unreachable() {
 
 case_not_visavis() {
     python3 -m http.server --bind 127.0.0.1 --directory "$dir" "$p" >"$dir/http" 2>&1 &
-    await "$dir/http" Serving 10 || true
-    until (: <"/dev/tcp/127.0.0.1/$p") 2>/dev/null; do sleep 0.05; done
+    listens "$p"
     call ana "127.0.0.1:$p"
     exits ana 9
     ended ana not-visavis
