@@ -132,6 +132,11 @@ class Outcome:
     stayed: bool = False
 
 
+def port_of(listening):
+    """Where visavis listens, of the event that says so."""
+    return int(listening["address"].rpartition(":")[2])
+
+
 def pump(fd, size, take):
     """Reads a pipe to its end, in pieces of one size, or of any where that is 0."""
     with open(fd, "rb", buffering=0) as pipe:

@@ -85,7 +85,7 @@ def matches(cell, pattern):
 
 
 def free_ports():
-    """Two TCP ports that nobody has at the moment."""
+    """Two TCP ports that nobody has at the moment: for servers of others, which are told theirs."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
@@ -120,15 +120,13 @@ class Server:
 
     def command(self):
         pictures, sound = map(str, self.files)
-        plain, tls = free_ports()
+        self.ports = plain, tls = free_ports()
         if self.kind == "gst":
-            self.ports = plain, tls
             command = ["/usr/bin/python3", str(HERE / "gst_server.py"), "--port", str(plain), "--tls-port", str(tls)]
             return [*command, "--tls-folder", str(self.folder), "--video", pictures, "--audio", sound]
-        self.ports = plain, plain
         if self.kind == "live555":
             return [str(LIVE555), str(plain), *map(str, encoded(*self.files))]
-        command = [clients.PROGRAM, "--profile", str(self.folder / "profile"), "--json", "stream", "--port", str(plain)]
+        command = [clients.PROGRAM, "--profile", str(self.folder / "profile"), "--json", "stream", "--port", "0"]
         command += ["--video", pictures, "--audio", sound, "--allow-players", "loopback"]
         if self.asks:
             names = self.folder / "passwords"
@@ -158,6 +156,8 @@ class Server:
             if not line:
                 self.stop()
                 sys.exit(f"interop: the server does not listen: {last_line(log)}")
+        if self.kind == "visavis":
+            self.ports = [clients.port_of(json.loads(line))] * 2
         # The rest of what it tells is only kept. A pipe that nobody reads would stop it.
         subprocess.Popen(["cat"], stdin=self.process.stdout, stdout=self.events)
         self.process.stdout.close()

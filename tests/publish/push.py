@@ -102,8 +102,7 @@ class Visavis:
         login.touch(0o600)
         login.write_text(LOGIN + "\n")
         pictures, sound = map(str, files)
-        (self.port,) = matrix.free_ports()[:1]
-        command = [program, "--profile", str(folder / "profile"), "--json", "stream", "--no-control", "--port", str(self.port)]
+        command = [program, "--profile", str(folder / "profile"), "--json", "stream", "--no-control", "--port", "0"]
         command += ["--video", pictures, "--audio", sound, "--publish-password-file", str(login), *options]
         self.log = folder / f"{name}.log"
         self.events = []
@@ -187,11 +186,14 @@ def survives(seconds, folder, files, clip):
     port = matrix.free_ports()[0]
     first = Server(cell, port, folder, clip, "first")
     visavis = Visavis(folder, files, "visavis-survives", [*options_of(cell, port, ""), "--allow-players", "loopback"])
+    listening = visavis.await_one("listening", 1, START)
+    if not listening:
+        sys.exit(f"publish: visavis does not listen: {matrix.last_line(visavis.log)}")
+    url = f"rtsp://127.0.0.1:{clients.port_of(listening[1])}/stream"
     faults, seen = [], []
     watched = 4 * seconds + 22
 
     def watch():
-        url = f"rtsp://127.0.0.1:{visavis.port}/stream"
         seen.append(clients.run(clients.Ffmpeg, url, ("ffmpeg", "tcp", "h264", "opus"), watched, clip, folder / "viewer.log"))
 
     first.wait_for(0.1, START)
