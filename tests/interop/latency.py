@@ -17,8 +17,9 @@ import time
 from pathlib import Path
 
 import numpy
-from clients import PROGRAM, GStreamer, pump
+from clients import PROGRAM, GStreamer, port_of, pump
 from frames import HEIGHT, LUMA, PICTURE, WIDTH, read_stamp
+from matrix import last_line
 
 # What a player takes to find out what it gets is not what it is late by.
 SETTLE = 3
@@ -98,15 +99,17 @@ def main():
     failed = False
     print("| player | transport | video | pictures | median, ms | p95, ms |\n| --- | --- | --- | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as folder:
-        events = Path(folder) / "events"
+        events, log = Path(folder) / "events", Path(folder) / "log"
         scene = ["--video", f"synthetic:{WIDTH}x{HEIGHT}@30", "--audio", "none"]
         command = [PROGRAM, "--profile", f"{folder}/profile", "--json", "stream", "--port", "0", *scene, "--allow-players", "loopback"]
-        with events.open("w") as out:
-            server = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        with events.open("w") as out, log.open("w") as errors:
+            server = subprocess.Popen(command, stdout=out, stderr=errors, stdin=subprocess.DEVNULL)
         try:
             while "listening" not in events.read_text():
+                if server.poll() is not None:
+                    sys.exit(f"latency: the server does not listen: {last_line(log)}")
                 time.sleep(0.05)
-            port = json.loads(events.read_text().splitlines()[0])["address"].rsplit(":", 1)[1]
+            port = port_of(json.loads(events.read_text().splitlines()[0]))
             for player in ("ffmpeg", "gstreamer", "visavis"):
                 for transport in ("udp", "tcp", "rtsps"):
                     for video in ("h264", "mjpeg"):

@@ -41,7 +41,8 @@ def main():
         folder = Path(folder)
         pipe, wav, mkv = (folder / name for name in ("pictures.y4m", "sound.wav", "all.mkv"))
         os.mkfifo(pipe)
-        command = [program, "--profile", str(folder / "profile"), "--log", "warn", "watch", "--no-control"]
+        # It ends with us, even if we are killed.
+        command = ["setpriv", "--pdeathsig", "KILL", program, "--profile", str(folder / "profile"), "--log", "warn", "watch", "--no-control"]
         who, at, _ = urlsplit(url).netloc.rpartition("@")
         if at:
             # In an argument, where whoever lists processes reads it, visavis warns of it.

@@ -242,7 +242,10 @@ def refusal(camera, log):
     """What comes of a camera that is not to be opened: that it is said why."""
     url, way = camera.url(), [] if camera.dialogue.transport == "rtsps" else ["--transport", camera.dialogue.transport]
     command = [clients.PROGRAM, "--profile", str(log.with_suffix(".profile")), "watch", url, "--no-control", "--audio-out", "none", *way]
-    done = subprocess.run([*command, "--duration", "9"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    try:
+        done = subprocess.run([*command, "--duration", "9"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    except subprocess.TimeoutExpired:
+        return "FAILED it does not end"
     log.write_text(done.stdout + done.stderr)
     said = re.search(camera.dialogue.refused, done.stderr)
     line = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]

@@ -1,6 +1,7 @@
 """Has visavis push its stream to a server, and prints a table in Markdown of what the server got. Started by ./run."""
 
 import argparse
+import atexit
 import fcntl
 import json
 import os
@@ -61,6 +62,7 @@ class Server:
                 stderr=errors,
                 pass_fds=writes,
             )
+        atexit.register(self.process.kill)
         for fd in writes:
             os.close(fd)
 
@@ -85,7 +87,11 @@ class Server:
 
     def stop(self, how=signal.SIGTERM):
         self.process.send_signal(how)
-        self.process.wait(10)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         for thread in self.threads:
             thread.join(5)
         return self.outcome
@@ -109,6 +115,7 @@ class Visavis:
         with self.log.open("w") as errors:
             print("+", *command, file=errors, flush=True)
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+        atexit.register(self.process.kill)
         threading.Thread(target=self.read, daemon=True).start()
 
     def read(self):
