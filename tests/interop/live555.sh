@@ -5,20 +5,8 @@ library=liblivemedia-1.0.5
 live555=$(realpath -m "${CARGO_TARGET_DIR:-target}")/interop/liblive555
 mkdir -p "$live555/objects"
 
-as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
-
 # What a step says is of interest when it fails.
 logged() { "$@" >>"$log" 2>&1 || { tail -n 20 "$log" >&2; die "this failed: $*"; }; }
-
-# Debian packages; says nothing, and needs no network, when nothing is missing.
-packages() {
-    local missing=() package
-    for package in "$@"; do
-        dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' || missing+=("$package")
-    done
-    [ "${#missing[@]}" = 0 ] || logged as_root env DEBIAN_FRONTEND=noninteractive apt-get -y -q --no-install-recommends \
-        -o DPkg::Lock::Timeout=300 install "${missing[@]}"
-}
 
 # compile FILE OBJECT FLAG…: in the background, as many at once as there are processors.
 compile() {
