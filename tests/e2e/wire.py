@@ -78,32 +78,33 @@ def frames(stream, at):
 def main():
     path, accepted, port, *secrets = sys.argv[1:]
     accepted, port = float(accepted), int(port)
-    datagrams, streams = [], {}
+    datagrams, firsts, streams = [], {}, {}
     for when, protocol, source, destination, sequence, payload in packets(path):
         if port not in (source, destination):
             continue
         if protocol == "udp":
             datagrams.append((when, source, payload))
             continue
-        # The loopback keeps order; what is sent again is known by its number.
-        stream = streams.setdefault((source, destination), {"first": sequence, "bytes": b"", "times": []})
-        offset = (sequence - stream["first"]) % 2**32
-        fresh = payload[max(0, len(stream["bytes"]) - offset) :] if offset <= len(stream["bytes"]) else None
-        assert fresh is not None, "the capture has a hole"
-        stream["bytes"] += fresh
-        stream["times"].append((len(stream["bytes"]), when))
+        first = firsts.setdefault((source, destination), sequence)
+        streams.setdefault((source, destination), []).append(((sequence - first) % 2**32, when, payload))
 
     assert len(streams) == 2, f"{len(streams)} directions of TCP"
     plain, sealed = [], {"tcp": [], "media": []}
-    for stream in streams.values():
-        start = plain_part(stream["bytes"])
+    for pieces in streams.values():
+        stream, times = b"", []
+        # Two processors may be captured in another order than they sent in. What is sent again is known by its number.
+        for offset, when, payload in sorted(pieces):
+            assert offset <= len(stream), f"the capture has a hole of {offset - len(stream)} bytes"
+            stream += payload[len(stream) - offset :]
+            times.append((len(stream), when))
+        start = plain_part(stream)
         assert start > 0, "there was no plain message: is this the beginning?"
-        for at, channel, content in frames(stream["bytes"], start):
-            when = next(when for end, when in stream["times"] if end > at)
+        for at, channel, content in frames(stream, start):
+            when = next(when for end, when in times if end > at)
             early = when < accepted and channel != 254
             assert not early or is_probe(content), f"on TCP before accept: channel {channel}, {shown(content)}"
             sealed["tcp" if channel == 254 else "media"].append(content)
-        plain.append(stream["bytes"][:start])
+        plain.append(stream[:start])
 
     before = [(source, packet) for when, source, packet in datagrams if when < accepted]
     assert before, "no datagram before the call was accepted: does the capture begin too late?"

@@ -114,7 +114,8 @@ case_datagrams_lost() {
 # What an eavesdropper sees: before the call is accepted no media at all, afterwards nothing that can be read.
 case_wire() {
     local accepted
-    tcpdump -Z root --immediate-mode -i lo -w "$dir/call.pcap" -U -s 0 "port $p" 2>"$dir/tcpdump.log" &
+    # What a busy machine keeps it from writing at once is kept for it.
+    tcpdump -Z root --immediate-mode -B 65536 -i lo -w "$dir/call.pcap" -U -s 0 "port $p" 2>"$dir/tcpdump.log" &
     local tcpdump=$!
     await "$dir/tcpdump.log" listening 10 || fail "tcpdump: $(cat "$dir/tcpdump.log")"
     answer ben "$p" --once --carrier tcp
@@ -134,7 +135,7 @@ case_wire() {
     kill -INT "$tcpdump"
     wait "$tcpdump" || true
     python3 tests/e2e/wire.py "$dir/call.pcap" "$accepted" "$p" Benedikta "$(fingerprint ana)" "$(fingerprint ben)" >"$dir/wire" 2>&1 ||
-        fail "$(tail -n 1 "$dir/wire")"
+        fail "$(tail -n 1 "$dir/wire"); $(tail -n 1 "$dir/tcpdump.log")"
 }
 
 # Hostile bytes at both ports of a peer in a call: the call goes on, and they take no more than was set aside for them.
