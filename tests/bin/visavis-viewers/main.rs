@@ -310,7 +310,12 @@ fn main() -> anyhow::Result<()> {
 
 fn result(fleet: &mut Fleet, shared: &Shared, window: Window, usage: Option<Usage>, now: Instant) -> Value {
     let seconds = (now - window.from).as_secs_f64();
-    let steady = fleet.viewers.get(&0).filter(|viewer| viewer.first.is_some()).map(|viewer| viewer.longest_gap(now));
+    let (wall, millis) = (clock::wall(), |gap: Duration| gap.as_secs_f64() * 1000.0);
+    let steady = fleet.viewers.get_mut(&0).filter(|viewer| viewer.first.is_some()).map(|viewer| {
+        let (longest, long) = viewer.gaps(now);
+        let ended: Vec<_> = long.iter().map(|(at, gap)| (wall.unix(*at).as_secs_f64(), millis(*gap))).collect();
+        (millis(longest), ended)
+    });
     let playing = fleet.viewers.values().filter(|viewer| viewer.first.is_some()).count();
     for mut viewer in std::mem::take(&mut fleet.viewers).into_values() {
         viewer.tear_down();
@@ -329,7 +334,9 @@ fn result(fleet: &mut Fleet, shared: &Shared, window: Window, usage: Option<Usag
         "lost": fleet.left.lost.max(0),
         "first_ms_median": fleet.first_ms.get(fleet.first_ms.len() / 2),
         "first_ms_slowest": fleet.first_ms.last(),
-        "steady_gap_ms": steady.map(|gap| gap.as_secs_f64() * 1000.0),
+        "steady_gap_ms": steady.as_ref().map(|(longest, _)| longest),
+        // Unix time of its end in seconds, and milliseconds, for each that is long.
+        "steady_long_gaps": steady.map(|(_, ended)| ended),
         "replaced": fleet.replaced,
     });
     if let (Some(before), Some(after)) = (window.usage, usage) {

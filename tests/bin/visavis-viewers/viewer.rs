@@ -12,6 +12,8 @@ use crate::sys::{self, BATCH, Batch, Poll};
 use crate::wire::{Response, report, resolve};
 use crate::{Shared, Transport};
 
+/// A gap between pictures that is told of by itself.
+const LONG_GAP: Duration = Duration::from_millis(300);
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 const REPORT: Duration = Duration::from_secs(5);
 /// What one read takes at most, and with it the beginnings of a frame and of a TLS record that came before.
@@ -87,6 +89,8 @@ pub(crate) struct Viewer {
     /// Between packets of pictures.
     latest_video: Option<Instant>,
     longest_gap: Duration,
+    /// When each long one ended, and how long it was.
+    long_gaps: Vec<(Instant, Duration)>,
     keep_alive: Instant,
     report: Instant,
 }
@@ -121,6 +125,7 @@ impl Viewer {
             first: None,
             latest_video: None,
             longest_gap: Duration::ZERO,
+            long_gaps: Vec::new(),
             keep_alive: now,
             report: now,
         })
@@ -135,12 +140,23 @@ impl Viewer {
         if self.is_playing() { now - self.asked } else { Duration::ZERO }
     }
 
-    pub(crate) fn longest_gap(&self, now: Instant) -> Duration {
-        self.longest_gap.max(self.latest_video.map_or(Duration::ZERO, |latest| now - latest))
+    /// The longest gap between packets of pictures, and when each long one ended and how long it was; what lasts ends now.
+    pub(crate) fn gaps(&mut self, now: Instant) -> (Duration, &[(Instant, Duration)]) {
+        self.note_gap(now);
+        (self.longest_gap, &self.long_gaps)
+    }
+
+    fn note_gap(&mut self, now: Instant) {
+        let gap = self.latest_video.map_or(Duration::ZERO, |latest| now - latest);
+        self.longest_gap = self.longest_gap.max(gap);
+        if gap > LONG_GAP {
+            self.long_gaps.push((now, gap));
+        }
     }
 
     pub(crate) fn forget_counts(&mut self) {
         (self.counts, self.longest_gap) = (Counts::default(), Duration::ZERO);
+        self.long_gaps.clear();
     }
 
     /// Says goodbye; what comes of it is nobody's business.
@@ -362,8 +378,7 @@ impl Viewer {
             latest => *latest = Some((source, number.into())),
         }
         if track.video {
-            let gap = self.latest_video.map_or(Duration::ZERO, |latest| now - latest);
-            self.longest_gap = self.longest_gap.max(gap);
+            self.note_gap(now);
             self.latest_video = Some(now);
         }
     }
