@@ -73,12 +73,17 @@ case_udp_blocked() {
 
 # A router breaks the connection of a call: it goes on over another one, without a second ring, and words get through.
 case_resumed() {
+    local tries=300
     answer ben "$p" --auto=anyone --once
     call ana "127.0.0.1:$p" --carrier tcp
     flows ana
     flows ben
     breaks "$p"
-    sees ana reconnecting
+    # Whoever speaks first. The other one may be told by the new connection.
+    until [ "$(($(count ana reconnecting) + $(count ben reconnecting)))" -gt 0 ]; do
+        [ "$((tries -= 1))" -gt 0 ] || fail "nobody notices that the connection is broken"
+        sleep 0.05
+    done
     no_wall
     sees ana reconnected
     sees ben reconnected
