@@ -131,8 +131,8 @@ def main():
         if compared:
             print_table(f"{codec}, {transport}: visavis ÷ gst", ("viewers", *FIGURES), compared)
     print(
-        "\nA further viewer, or packet, is one beyond what one viewer gets: (cost at N - cost at 1) / (N - 1). visavis encodes while it"
-        "\nserves, and gst reads what was encoded before, so only that can be compared; whole costs contain the encoder."
+        "\nA further viewer, or packet, is one beyond what one viewer gets: (cost at N - cost at 1) / (N - 1). Of MJPEG both"
+        "\nserve the same files. H.264 visavis encodes while it serves, and gst reads what was encoded before: whole costs contain the encoder."
     )
     if any(row["others_cpu"] > OTHERS for row in rows):
         print("Others kept the machine busy meanwhile: these figures are rough.")
