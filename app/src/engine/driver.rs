@@ -425,7 +425,7 @@ impl Driver {
     }
 
     fn write(&mut self, now: Instant, conn: ConnId) {
-        let Some(connection) = self.connections.get(&conn) else { return };
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
         if connection.send(&self.batch, self.peer.room_for_pictures(conn)) {
             self.peer.tcp_backlog(now, conn, connection.unsent());
         } else {

@@ -114,8 +114,6 @@ pub(super) struct Players {
     expired: bool,
     rng: ChaCha20Rng,
     viewers: BTreeMap<ConnId, Viewer>,
-    /// Who went last, and the room that it had: its last words come behind its pictures.
-    gone: Option<(ConnId, usize)>,
     /// Who has something to be said to it.
     dirty: BTreeSet<ConnId>,
     /// Where datagrams of players come from.
@@ -168,7 +166,6 @@ impl Players {
             others: 0,
             rng,
             viewers: BTreeMap::new(),
-            gone: None,
             dirty: BTreeSet::new(),
             sources: HashMap::new(),
             outflow,
@@ -422,8 +419,7 @@ impl Players {
 
     /// Bytes of pictures that may wait for a connection.
     pub(super) fn room_for_pictures(&self, conn: ConnId) -> usize {
-        let gone = self.gone.filter(|(gone, _)| *gone == conn).map_or(0, |(_, room)| room);
-        self.viewers.get(&conn).map_or(gone, Viewer::room_for_pictures)
+        self.viewers.get(&conn).map_or(0, Viewer::room_for_pictures)
     }
 
     /// How many bytes of a connection the shell still holds.
@@ -469,7 +465,6 @@ impl Players {
             let Some(viewer) = self.viewers.get_mut(&conn) else { continue };
             if viewer.talk.is_over() {
                 viewer.finish(out);
-                self.gone = Some((conn, viewer.room_for_pictures()));
                 self.viewers.remove(&conn);
                 self.happenings.push_back(Happening::Close(conn));
                 self.update_formats(now);

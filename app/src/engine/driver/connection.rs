@@ -57,6 +57,8 @@ pub(super) struct Connection {
     /// What is to be written. Unbounded as a channel; [`Self::send`] bounds it in bytes.
     outbox: mpsc::UnboundedSender<Vec<u8>>,
     unsent: Arc<AtomicUsize>,
+    /// The most bytes of pictures that might wait so far.
+    room: usize,
 }
 
 impl Connection {
@@ -69,17 +71,18 @@ impl Connection {
         let (stream, unsent) = (Arc::new(write), Arc::new(AtomicUsize::new(0)));
         tasks.spawn(write_all(conn, Arc::clone(&stream), waiting, Arc::clone(&unsent), news.clone()));
         tasks.spawn(read_all(conn, read, at_once, outbox.downgrade(), news.clone()));
-        Self { stream, outbox, unsent }
+        Self { stream, outbox, unsent, room: 0 }
     }
 
     /// Writes what the kernel can send soon and queues the rest; `false` if the other side has stopped reading, for more would wait than
-    /// [`MAX_UNSENT`] and so many bytes of `pictures`.
-    pub(super) fn send(&self, bytes: &[u8], pictures: usize) -> bool {
+    /// [`MAX_UNSENT`] and as many bytes of `pictures` as ever might: what is said last comes behind them.
+    pub(super) fn send(&mut self, bytes: &[u8], pictures: usize) -> bool {
+        self.room = self.room.max(pictures);
         // A connection that broke is found broken by whoever writes the rest.
         let taken = if self.unsent() == 0 { tcp::try_write((*self.stream).as_ref(), bytes).unwrap_or(0) } else { 0 };
         let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) else { return true };
         let unsent = self.unsent.fetch_add(rest.len(), Ordering::Relaxed) + rest.len();
-        unsent <= MAX_UNSENT + pictures && self.outbox.send(rest.to_vec()).is_ok()
+        unsent <= MAX_UNSENT + self.room && self.outbox.send(rest.to_vec()).is_ok()
     }
 
     /// Bytes queued that the kernel has not taken.

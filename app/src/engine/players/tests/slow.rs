@@ -65,8 +65,7 @@ fn large_pictures_come_whole_or_not_at_all_and_nobody_is_let_go() {
     let watching = &scene.players.list(scene.now)[0];
     assert!(watching.skipped > 1500 && scene.left().is_none(), "{watching:?}");
     assert!(sound.len() > 3400, "who misses pictures hears all: {}", sound.len());
-    // What is said last comes behind them.
+    assert_eq!(scene.players.room_for_pictures(ConnId(2)), 2 * PICTURE);
     let answer = scene.ask(2, "TEARDOWN", "/mjpeg", "");
     assert!(answer.contains("RTSP/1.0 200") && scene.players.is_empty(), "{answer}");
-    assert_eq!(scene.players.room_for_pictures(ConnId(2)), 2 * PICTURE);
 }
